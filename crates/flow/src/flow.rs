@@ -1,0 +1,105 @@
+//! One thing a user sees as a row.
+
+use std::sync::Arc;
+
+use crate::{ClientConnection, DnsFlow, FlowError, FlowId, HttpFlow, RawFlow, ServerConnection, Timestamp};
+
+/// A flow: an HTTP exchange, a TCP or UDP conversation, a DNS query.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Unique; kept in files.
+    pub id: FlowId,
+    /// The client's connection as it was when the flow was handed over.
+    pub client: Arc<ClientConnection>,
+    /// The server's connection likewise; its address is `None` if it never came to one.
+    pub server: Arc<ServerConnection>,
+    /// What crossed.
+    pub kind: FlowKind,
+    /// Why it failed.
+    pub error: Option<FlowError>,
+    /// Held at a hook until a user resumes it.
+    pub intercepted: bool,
+    /// Which half was replayed.
+    pub replay: Option<Replay>,
+    /// The mark a user set (`:red_circle:`, or any text); empty for none.
+    pub marked: String,
+    /// A user's comment.
+    pub comment: String,
+    /// What addons and we ourselves noted, in order.
+    pub metadata: Vec<(String, MetadataValue)>,
+    /// When it came to be.
+    pub created: Timestamp,
+    /// The state before the first edit, to which a user can revert.
+    pub backup: Option<Box<Flow>>,
+}
+
+/// What kind of flow it is, and what that kind holds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum FlowKind {
+    /// An HTTP exchange, with its WebSocket if it became one.
+    Http(Box<HttpFlow>),
+    /// A TCP conversation.
+    Tcp(RawFlow),
+    /// A UDP conversation.
+    Udp(RawFlow),
+    /// A DNS query.
+    Dns(Box<DnsFlow>),
+}
+
+/// Which half of a flow was replayed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Replay {
+    /// The request was sent again (client replay).
+    Request,
+    /// The response came from a recording (server replay).
+    Response,
+}
+
+/// A value in a flow's metadata: what JSON and mitmproxy's files can hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetadataValue {
+    /// Nothing.
+    None,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(bytes::Bytes),
+    /// Several values.
+    List(Vec<MetadataValue>),
+    /// Named values, in order.
+    Map(Vec<(String, MetadataValue)>),
+}
+
+impl Flow {
+    /// A flow with nothing but its id, connections and kind.
+    #[must_use]
+    pub const fn new(
+        id: FlowId,
+        client: Arc<ClientConnection>,
+        server: Arc<ServerConnection>,
+        kind: FlowKind,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            client,
+            server,
+            kind,
+            error: None,
+            intercepted: false,
+            replay: None,
+            marked: String::new(),
+            comment: String::new(),
+            metadata: Vec::new(),
+            created,
+            backup: None,
+        }
+    }
+}

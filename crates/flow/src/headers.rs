@@ -1,0 +1,251 @@
+//! Header fields as they stood on the wire: an ordered list of raw lines with raw names and values.
+//!
+//! Not a map: order, case, duplicates and the white space around values are kept, so that what was not changed can be
+//! written out byte for byte. Whether a field is *legal* is judged by the parser and, before anything is sent, by the
+//! encoder (`flowgate-wire`), not here.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// An ordered list of header (or trailer) fields.
+///
+/// One block of bytes and a list of spans: 20 bytes a field besides its text, two allocations in all.
+#[derive(Clone, Default)]
+pub struct Headers {
+    block: Bytes,
+    spans: Vec<FieldSpan>,
+}
+
+/// One field of [`Headers`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Field<'a> {
+    /// The name, case kept.
+    pub name: &'a [u8],
+    /// The value without the white space around it.
+    pub value: &'a [u8],
+    /// The whole line without its line end, as received.
+    pub line: &'a [u8],
+}
+
+/// Where a field lies in its block. All offsets in bytes; `value_start` counts from the line's start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FieldSpan {
+    /// Where the line begins.
+    pub line_start: u32,
+    /// The line's length without its line end.
+    pub line_len: u32,
+    /// The name's length; the name begins the line.
+    pub name_len: u32,
+    /// Where the value begins, counted from the line's start.
+    pub value_start: u32,
+    /// The value's length.
+    pub value_len: u32,
+}
+
+impl Headers {
+    /// No fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { block: Bytes::new(), spans: Vec::new() }
+    }
+
+    /// Takes over a parsed block. `None` if a span reaches beyond the block or a part beyond its line.
+    #[must_use]
+    pub fn from_block(block: Bytes, spans: Vec<FieldSpan>) -> Option<Self> {
+        let fits = |span: &FieldSpan| {
+            let value_end = u64::from(span.value_start) + u64::from(span.value_len);
+            u64::from(span.line_start) + u64::from(span.line_len) <= block.len() as u64
+                && span.name_len <= span.line_len
+                && value_end <= u64::from(span.line_len)
+        };
+        spans.iter().all(fits).then_some(Self { block, spans })
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The fields in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Field<'_>> + ExactSizeIterator + Clone {
+        self.spans.iter().map(|span| self.field(*span))
+    }
+
+    /// The first value under this name, in any case.
+    #[must_use]
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
+        let name = name.as_ref();
+        self.iter().find(|field| field.is(name)).map(|field| field.value)
+    }
+
+    /// All values under this name, in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.iter().filter(move |field| field.is(name)).map(|field| field.value)
+    }
+
+    /// Whether there is a field of this name.
+    #[must_use]
+    pub fn contains(&self, name: impl AsRef<[u8]>) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Adds a field at the end, written `name: value`.
+    pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let at = self.spans.len();
+        self.insert(at, name, value);
+    }
+
+    /// Adds a field before the field at `at` (at the end if there are fewer), written `name: value`.
+    pub fn insert(&mut self, at: usize, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let mut block = Vec::from(std::mem::take(&mut self.block));
+        let line_start = to_u32(block.len());
+        block.extend_from_slice(name);
+        block.extend_from_slice(b": ");
+        block.extend_from_slice(value);
+        let span = FieldSpan {
+            line_start,
+            line_len: to_u32(block.len()) - line_start,
+            name_len: to_u32(name.len()),
+            value_start: to_u32(name.len() + 2),
+            value_len: to_u32(value.len()),
+        };
+        self.block = block.into();
+        self.spans.insert(at.min(self.spans.len()), span);
+    }
+
+    /// Gives the first field of this name a new value and removes the others; adds one at the end if there is none.
+    pub fn set(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let name = name.as_ref();
+        let at = self.iter().position(|field| field.is(name)).unwrap_or(self.len());
+        self.remove(name);
+        self.insert(at, name, value);
+    }
+
+    /// Removes all fields of this name; says how many there were.
+    pub fn remove(&mut self, name: impl AsRef<[u8]>) -> usize {
+        let name = name.as_ref();
+        let before = self.len();
+        self.retain(|field| !field.is(name));
+        before - self.len()
+    }
+
+    /// Keeps the fields of which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
+        let block = &self.block;
+        self.spans.retain(|span| keep(field_in(block, *span)));
+    }
+
+    fn field(&self, span: FieldSpan) -> Field<'_> {
+        field_in(&self.block, span)
+    }
+}
+
+impl Field<'_> {
+    /// Whether it has this name, in any case.
+    #[must_use]
+    pub fn is(&self, name: impl AsRef<[u8]>) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_ref())
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
+        let mut headers = Self::new();
+        for (name, value) in fields {
+            headers.push(name, value);
+        }
+        headers
+    }
+}
+
+impl PartialEq for Headers {
+    /// Same names (to the case), values and order; white space around values does not count.
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().map(|f| (f.name, f.value)).eq(other.iter().map(|f| (f.name, f.value)))
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|field| String::from_utf8_lossy(field.line).into_owned()))
+            .finish()
+    }
+}
+
+fn field_in(block: &[u8], span: FieldSpan) -> Field<'_> {
+    let part = |start: u32, len: u32, of| slice(of, start, len);
+    let line = part(span.line_start, span.line_len, block);
+    Field { name: part(0, span.name_len, line), value: part(span.value_start, span.value_len, line), line }
+}
+
+/// A part of `bytes`; empty if it is not inside, which [`Headers::from_block`] and `insert` rule out.
+fn slice(bytes: &[u8], start: u32, len: u32) -> &[u8] {
+    let start = start as usize;
+    bytes.get(start..start + len as usize).unwrap_or_default()
+}
+
+/// Blocks beyond 4 GiB cannot be: heads are bounded by `wire`'s limits, files by their reader's.
+fn to_u32(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lines(headers: &Headers) -> Vec<String> {
+        headers.iter().map(|f| String::from_utf8_lossy(f.line).into_owned()).collect()
+    }
+
+    #[test]
+    fn keeps_order_case_and_duplicates() {
+        let mut headers: Headers = [("X-b", "1"), ("x-A", "2"), ("x-B", "3")].into_iter().collect();
+        assert_eq!(headers.get("X-B"), Some(&b"1"[..]));
+        assert_eq!(headers.get_all("x-b").collect::<Vec<_>>(), [b"1", b"3"]);
+        headers.set("X-B", "4");
+        assert_eq!(lines(&headers), ["X-B: 4", "x-A: 2"]);
+        headers.insert(0, "first", "");
+        assert_eq!(lines(&headers), ["first: ", "X-B: 4", "x-A: 2"]);
+        assert_eq!(headers.remove("X-a"), 1);
+        assert_eq!(headers.remove("X-a"), 0);
+        assert_eq!(lines(&headers), ["first: ", "X-B: 4"]);
+    }
+
+    #[test]
+    fn refuses_spans_outside_the_block() {
+        let block = Bytes::from_static(b"a: b");
+        let good = FieldSpan { line_start: 0, line_len: 4, name_len: 1, value_start: 3, value_len: 1 };
+        assert!(Headers::from_block(block.clone(), vec![good]).is_some());
+        for bad in [
+            FieldSpan { line_len: 5, ..good },
+            FieldSpan { line_start: 1, ..good },
+            FieldSpan { line_start: u32::MAX, ..good },
+            FieldSpan { name_len: 5, ..good },
+            FieldSpan { value_start: 4, ..good },
+            FieldSpan { value_len: u32::MAX, ..good },
+        ] {
+            assert!(Headers::from_block(block.clone(), vec![bad]).is_none(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn holds_what_was_pushed(fields in prop::collection::vec((".{0,9}", ".{0,9}"), 0..9)) {
+            let headers: Headers = fields.iter().cloned().collect();
+            let back: Vec<_> = headers.iter().map(|f| (f.name.to_vec(), f.value.to_vec())).collect();
+            let want: Vec<_> = fields.into_iter().map(|(n, v)| (n.into_bytes(), v.into_bytes())).collect();
+            prop_assert_eq!(back, want);
+        }
+    }
+}

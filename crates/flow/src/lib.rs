@@ -1,0 +1,30 @@
+//! The nouns of flowgate: flows, connections, messages, headers.
+//!
+//! Plain data. This crate knows no socket, clock, file or runtime: time stamps and ids are handed in, bodies that
+//! lie elsewhere are reached through [`StoredBody`]. Everything mitmproxy's flow format version 21 holds can be
+//! expressed here, so that files can be read and written without loss (`flowgate-formats`).
+#![forbid(unsafe_code)]
+
+mod body;
+mod connection;
+mod dns;
+mod error;
+mod flow;
+mod headers;
+mod http;
+mod id;
+mod raw;
+mod time;
+mod websocket;
+
+pub use body::{Body, StoredBody};
+pub use connection::{Address, ClientConnection, Connection, ServerConnection, Transport, Via};
+pub use dns::{DnsFlow, DnsMessage, DnsQuestion, DnsRecord};
+pub use error::{FlowError, Phase, Side};
+pub use flow::{Flow, FlowKind, MetadataValue, Replay};
+pub use headers::{Field, FieldSpan, Headers};
+pub use http::{HttpFlow, HttpVersion, Request, Response};
+pub use id::FlowId;
+pub use raw::{RawFlow, RawMessage};
+pub use time::Timestamp;
+pub use websocket::{WebSocketData, WebSocketMessage};
