@@ -30,7 +30,7 @@ pub struct Flow {
     /// When it came to be.
     pub created: Timestamp,
     /// The state before the first edit, to which a user can revert.
-    pub backup: Option<Box<Flow>>,
+    pub backup: Option<Box<Self>>,
 }
 
 /// What kind of flow it is, and what that kind holds.
@@ -72,9 +72,9 @@ pub enum MetadataValue {
     /// Bytes.
     Bytes(bytes::Bytes),
     /// Several values.
-    List(Vec<MetadataValue>),
+    List(Vec<Self>),
     /// Named values, in order.
-    Map(Vec<(String, MetadataValue)>),
+    Map(Vec<(String, Self)>),
 }
 
 impl Flow {
