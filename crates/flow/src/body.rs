@@ -12,6 +12,8 @@ pub enum Body {
     /// Nothing was kept, although there may have been a body (mitmproxy: `content` is `None`).
     #[default]
     Missing,
+    /// Nothing was kept, but so many bytes crossed.
+    Counted(u64),
     /// The whole body in memory; empty if the message had none.
     Bytes(Bytes),
     /// The whole body lies elsewhere, in a file or a store.
@@ -39,29 +41,30 @@ impl Body {
     /// A body of no bytes, as a message without content has it.
     pub const EMPTY: Self = Self::Bytes(Bytes::new());
 
-    /// How many bytes it has; `None` if they were not kept.
+    /// How many bytes it has or had; `None` if nobody counted.
     #[must_use]
     pub fn len(&self) -> Option<u64> {
         match self {
             Self::Missing => None,
+            Self::Counted(len) => Some(*len),
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::Stored(stored) => Some(stored.len()),
         }
     }
 
-    /// Whether it was kept and has no bytes.
+    /// Whether it is known to have no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
 
-    /// Hands all bytes to `each`, in order, in pieces of bounded size. Nothing for a missing body.
+    /// Hands all bytes to `each`, in order, in pieces of bounded size; nothing if they were not kept.
     ///
     /// # Errors
     /// What the medium or `each` says; `UnexpectedEof` if a stored body is shorter than it said.
     pub fn for_each_chunk(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         match self {
-            Self::Missing => Ok(()),
+            Self::Missing | Self::Counted(_) => Ok(()),
             Self::Bytes(bytes) => each(bytes),
             Self::Stored(stored) => {
                 let mut buf = vec![0; STORED_CHUNK_BYTES];
@@ -79,13 +82,13 @@ impl Body {
         }
     }
 
-    /// The first bytes, at most `bytes_max`, in memory; `None` for a missing body.
+    /// The first bytes, at most `bytes_max`, in memory; `None` if they were not kept.
     ///
     /// # Errors
     /// What the medium says.
     pub fn prefix(&self, bytes_max: usize) -> io::Result<Option<Bytes>> {
         match self {
-            Self::Missing => Ok(None),
+            Self::Missing | Self::Counted(_) => Ok(None),
             Self::Bytes(bytes) => Ok(Some(bytes.slice(..bytes.len().min(bytes_max)))),
             Self::Stored(stored) => {
                 let wanted = usize::try_from(stored.len()).unwrap_or(usize::MAX).min(bytes_max);

@@ -1,0 +1,110 @@
+//! One type for all byte streams: sockets, TLS sessions, in-memory pipes in tests.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A byte stream in both directions.
+///
+/// Boxed as [`BoxIo`], so that what stands on a connection does not multiply with what the connection stands on.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The socket, if the stream is nothing but one.
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+/// Any byte stream.
+pub type BoxIo = Box<dyn Io>;
+
+impl Io for TcpStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+impl Io for tokio::io::DuplexStream {}
+
+impl Io for BoxIo {
+    fn tcp(&self) -> Option<&TcpStream> {
+        (**self).tcp()
+    }
+}
+
+/// A stream of which some bytes were read already; they are read again first.
+pub struct Rewound<T> {
+    prefix: Vec<u8>,
+    taken: usize,
+    inner: T,
+}
+
+impl<T> Rewound<T> {
+    /// Puts `prefix` before what `inner` will give.
+    pub const fn new(prefix: Vec<u8>, inner: T) -> Self {
+        Self { prefix, taken: 0, inner }
+    }
+}
+
+impl<T> fmt::Debug for Rewound<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rewound").field("left", &(self.prefix.len() - self.taken)).finish_non_exhaustive()
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Rewound<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.taken < self.prefix.len() {
+            let this = &mut *self;
+            let left = this.prefix.get(this.taken..).unwrap_or_default();
+            let n = left.len().min(buf.remaining());
+            buf.put_slice(left.get(..n).unwrap_or_default());
+            this.taken += n;
+            if this.taken == this.prefix.len() {
+                this.prefix = Vec::new();
+                this.taken = 0;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl<T: Io> Io for Rewound<T> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        if self.prefix.is_empty() { self.inner.tcp() } else { None }
+    }
+}

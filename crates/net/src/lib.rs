@@ -1,0 +1,15 @@
+//! What flowgate asks of the operating system: listeners, connections, relaying bytes, the limits of the process.
+//!
+//! Not here: what the bytes mean, and who may go where. The only crate that may hold `unsafe` blocks; at present none does.
+
+mod connect;
+mod io;
+mod listen;
+mod process;
+mod relay;
+
+pub use connect::{ConnectError, connect, prepare};
+pub use io::{BoxIo, Io, Rewound};
+pub use listen::{BindError, bind};
+pub use process::raise_descriptor_limit;
+pub use relay::{NoTap, RelayEnd, Relayed, Tap, relay};

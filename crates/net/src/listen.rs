@@ -1,0 +1,120 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+/// How many connections the kernel keeps for us until we accept them.
+const BACKLOG: i32 = 4096;
+
+/// Why an address could not be listened at.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The host is neither an address nor a name that resolves to one.
+    #[error("cannot resolve listen host `{host}`")]
+    Host {
+        /// What was given.
+        host: String,
+        /// What the resolver said, if it was asked.
+        #[source]
+        source: io::Error,
+    },
+    /// The system refused the address.
+    #[error("cannot listen at {at}")]
+    Bind {
+        /// Which address.
+        at: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Listens at `host:port`; an empty host means all addresses, IPv4 and IPv6, on one port (mitmproxy: `listen_host`).
+///
+/// With port 0 the system chooses, the same for both families where it can. A machine without IPv6 gets IPv4 only.
+///
+/// # Errors
+/// If nothing could be bound, or one of several addresses could not; what was bound is closed again.
+pub async fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, BindError> {
+    if host.is_empty() || host == "*" {
+        return bind_all(port);
+    }
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let found = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => tokio::net::lookup_host((host, port))
+            .await
+            .map_err(|source| BindError::Host { host: host.to_owned(), source })?
+            .collect(),
+    };
+    let mut listeners = Vec::new();
+    for addr in found {
+        listeners.push(listen(addr)?);
+    }
+    if listeners.is_empty() {
+        let source = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        return Err(BindError::Host { host: host.to_owned(), source });
+    }
+    Ok(listeners)
+}
+
+fn bind_all(port: u16) -> Result<Vec<TcpListener>, BindError> {
+    let v4 = listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?;
+    let chosen = v4.local_addr().map_or(port, |addr| addr.port());
+    match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, chosen))) {
+        Ok(v6) => Ok(vec![v6, v4]),
+        Err(BindError::Bind { source, .. }) if lacks_ipv6(&source) => Ok(vec![v4]),
+        Err(err) => Err(err),
+    }
+}
+
+fn lacks_ipv6(err: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| err.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn listen(at: SocketAddr) -> Result<TcpListener, BindError> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+        if at.is_ipv6() {
+            // The IPv4 half has a socket of its own, so that clients' addresses look as they are.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&at.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|source| BindError::Bind { at, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn all_addresses_share_one_port() {
+        let listeners = bind("", 0).await.unwrap();
+        let ports: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_said() {
+        let taken = bind("127.0.0.1", 0).await.unwrap();
+        let port = taken[0].local_addr().unwrap().port();
+        let err = bind("127.0.0.1", port).await.unwrap_err();
+        assert!(
+            matches!(err, BindError::Bind { ref source, .. } if source.kind() == io::ErrorKind::AddrInUse),
+            "{err:?}"
+        );
+    }
+}

@@ -1,0 +1,19 @@
+//! HTTP/1.0 and HTTP/1.1 messages (RFC 9112), lossless.
+//!
+//! A head is kept as the lines that were received; what is not changed is written out byte for byte. A message that two
+//! readers could read differently is refused, never repaired. The encoder is the last gate: it writes no head that
+//! the parser would refuse.
+
+mod chunked;
+mod encode;
+mod framing;
+mod head;
+mod target;
+
+pub use chunked::{ChunkError, ChunkedDecoder, push_chunk, push_last_chunk};
+pub use encode::{EncodeError, encode_request, encode_response};
+pub use framing::{BodyDecoder, BodyError, BodyEvent, Framing, request_framing, response_framing};
+pub use head::{
+    HeadError, HeadScanner, RequestHead, ResponseHead, Scan, is_token, parse_request, parse_response,
+};
+pub use target::{Target, TargetError, parse_authority, parse_target};

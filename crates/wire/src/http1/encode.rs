@@ -1,0 +1,129 @@
+//! Writing heads: the last gate. No hook, rule, edit, replay or translation can put a head on the wire that the parser
+//! would not read back as what was meant (RFC 9112 section 11.1).
+
+use bytes::{BufMut, BytesMut};
+use flowgate_flow::{Headers, HttpVersion};
+use thiserror::Error;
+
+use super::head::{check_value, is_token};
+
+/// Why a head was not written. Nothing of it was.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The method is not a token.
+    #[error("method is not a token")]
+    Method,
+    /// The target is empty or holds white space or a control byte.
+    #[error("target holds white space or a control byte, or is empty")]
+    Target,
+    /// The status code does not have three digits.
+    #[error("status code {0} does not have three digits")]
+    Status(u16),
+    /// The reason phrase holds a control byte.
+    #[error("reason phrase holds a control byte")]
+    Reason,
+    /// A header name is not a token, or its line does not begin with it.
+    #[error("header field {index} has a malformed name")]
+    Name {
+        /// Which field, counted from 0.
+        index: usize,
+    },
+    /// A header value holds a control byte: CR, LF and NUL are among them.
+    #[error("header field {index} holds a control byte")]
+    Value {
+        /// Which field, counted from 0.
+        index: usize,
+    },
+    /// Not a version of HTTP/1.
+    #[error("not a version of HTTP/1")]
+    Version,
+}
+
+/// Appends a request's head, final empty line included.
+///
+/// # Errors
+/// If a part of it may not stand in a head; then nothing was appended.
+pub fn encode_request(
+    method: &[u8],
+    target: &[u8],
+    version: &HttpVersion,
+    headers: &Headers,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    if !is_token(method) {
+        return Err(EncodeError::Method);
+    }
+    if target.is_empty() || target.iter().any(|b| *b < 0x21 || *b == 0x7f) {
+        return Err(EncodeError::Target);
+    }
+    if !version.is_http1() {
+        return Err(EncodeError::Version);
+    }
+    check_fields(headers)?;
+    out.reserve(method.len() + target.len() + 16 + encoded_len(headers));
+    out.put_slice(method);
+    out.put_u8(b' ');
+    out.put_slice(target);
+    out.put_u8(b' ');
+    out.put_slice(version.as_bytes());
+    out.put_slice(b"\r\n");
+    put_fields(headers, out);
+    Ok(())
+}
+
+/// Appends a response's head, final empty line included; without a reason not even the space before it is written.
+///
+/// # Errors
+/// If a part of it may not stand in a head; then nothing was appended.
+pub fn encode_response(
+    version: &HttpVersion,
+    status: u16,
+    reason: Option<&[u8]>,
+    headers: &Headers,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    if !(100..1000).contains(&status) {
+        return Err(EncodeError::Status(status));
+    }
+    if !version.is_http1() {
+        return Err(EncodeError::Version);
+    }
+    check_value(reason.unwrap_or_default(), 0).map_err(|_| EncodeError::Reason)?;
+    check_fields(headers)?;
+    out.reserve(reason.map_or(0, <[u8]>::len) + 20 + encoded_len(headers));
+    out.put_slice(version.as_bytes());
+    let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or_default();
+    out.put_slice(&[b' ', digit(status / 100), digit(status / 10), digit(status)]);
+    if let Some(reason) = reason {
+        out.put_u8(b' ');
+        out.put_slice(reason);
+    }
+    out.put_slice(b"\r\n");
+    put_fields(headers, out);
+    Ok(())
+}
+
+/// Whether every field may be written.
+pub(super) fn check_fields(headers: &Headers) -> Result<(), EncodeError> {
+    for (index, field) in headers.iter().enumerate() {
+        let rest = field.line.get(field.name.len()..).unwrap_or_default();
+        if !is_token(field.name) || !field.line.starts_with(field.name) || rest.first() != Some(&b':') {
+            return Err(EncodeError::Name { index });
+        }
+        check_value(rest, 0).map_err(|_| EncodeError::Value { index })?;
+    }
+    Ok(())
+}
+
+pub(super) fn put_fields(headers: &Headers, out: &mut BytesMut) {
+    for field in headers.iter() {
+        out.put_slice(field.line);
+        out.put_slice(b"\r\n");
+    }
+    out.put_slice(b"\r\n");
+}
+
+pub(super) fn encoded_len(headers: &Headers) -> usize {
+    headers.iter().map(|field| field.line.len() + 2).sum::<usize>() + 2
+}

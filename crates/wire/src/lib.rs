@@ -1,0 +1,8 @@
+//! Codecs: bytes in, facts out, and back. No socket, no clock, no runtime; whoever calls brings the bytes.
+//!
+//! Everything here reads bytes that a hostile peer chose: nothing panics, nothing grows without one of [`limits`].
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)]
+
+pub mod http1;
+pub mod limits;

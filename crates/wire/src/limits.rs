@@ -1,0 +1,16 @@
+//! The named limits of what is read from the network. Sizes in bytes.
+
+/// The longest head (start line and header section) of a request or response.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// The most fields in one header section.
+pub const HEAD_FIELDS_MAX: usize = 200;
+/// The longest request target.
+pub const TARGET_BYTES_MAX: usize = 16 * 1024;
+/// The most empty lines before a request line that are passed over (RFC 9112 section 2.2 asks for at least one).
+pub const BLANK_LINES_MAX: usize = 4;
+/// The longest chunk-size line, extensions included.
+pub const CHUNK_LINE_BYTES_MAX: usize = 4 * 1024;
+/// The longest trailer section.
+pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
+/// The most interim (1xx) responses before a final one.
+pub const INTERIM_RESPONSES_MAX: usize = 16;
