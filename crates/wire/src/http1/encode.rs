@@ -72,14 +72,14 @@ pub fn encode_request(
     Ok(())
 }
 
-/// Appends a response's head, final empty line included; without a reason not even the space before it is written.
+/// Appends a response's head, final empty line included.
 ///
 /// # Errors
 /// If a part of it may not stand in a head; then nothing was appended.
 pub fn encode_response(
     version: &HttpVersion,
     status: u16,
-    reason: Option<&[u8]>,
+    reason: &[u8],
     headers: &Headers,
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
@@ -89,16 +89,14 @@ pub fn encode_response(
     if !version.is_http1() {
         return Err(EncodeError::Version);
     }
-    check_value(reason.unwrap_or_default(), 0).map_err(|_| EncodeError::Reason)?;
+    check_value(reason, 0).map_err(|_| EncodeError::Reason)?;
     check_fields(headers)?;
-    out.reserve(reason.map_or(0, <[u8]>::len) + 20 + encoded_len(headers));
+    out.reserve(reason.len() + 20 + encoded_len(headers));
     out.put_slice(version.as_bytes());
     let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or_default();
     out.put_slice(&[b' ', digit(status / 100), digit(status / 10), digit(status)]);
-    if let Some(reason) = reason {
-        out.put_u8(b' ');
-        out.put_slice(reason);
-    }
+    out.put_u8(b' ');
+    out.put_slice(reason);
     out.put_slice(b"\r\n");
     put_fields(headers, out);
     Ok(())

@@ -29,8 +29,8 @@ pub struct ResponseHead {
     pub version: HttpVersion,
     /// The status code, 100 to 999.
     pub status: u16,
-    /// The reason phrase; `None` if not even the space before it was sent.
-    pub reason: Option<Bytes>,
+    /// The reason phrase, often empty. The space before it counts as sent even if it was not (some servers forget it).
+    pub reason: Bytes,
     /// The fields.
     pub headers: Headers,
 }
@@ -212,11 +212,11 @@ pub fn parse_response(head: Bytes) -> Result<ResponseHead, HeadError> {
         _ => return Err(HeadError::StatusLine),
     };
     let reason = match reason {
-        [] => None,
+        [] => Bytes::new(),
         [b' ', text @ ..] => {
             let from = start + line.len() - text.len();
             check_value(text, from)?;
-            Some(head.slice(from..from + text.len()))
+            head.slice(from..from + text.len())
         }
         _ => return Err(HeadError::StatusLine),
     };

@@ -1,0 +1,98 @@
+//! A connection from a client, from being accepted to being gone.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use flowgate_flow::ClientConnection;
+use tokio::net::TcpStream;
+
+use crate::clock;
+use crate::context::{Context, Proxy};
+use crate::events::Level;
+use crate::explicit;
+
+/// Serves a client that an instance of mode `regular` accepted.
+pub(crate) async fn serve(proxy: Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
+    // It fails if the client is gone already, which the first read will tell.
+    let _ = flowgate_net::prepare(&stream);
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let mut client = ClientConnection::new(clock::new_id(), "regular".into());
+    client.connection.peername = Some(peer);
+    client.connection.sockname = stream.local_addr().ok().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+    client.connection.timestamp_start = Some(clock::now());
+    let context = Context {
+        settings: proxy.settings(),
+        stop: proxy.stop.child_token(),
+        client: Arc::new(client),
+        peer,
+        proxy,
+    };
+    context.log(Level::Info, format_args!("client connect"));
+    match blocked(&context) {
+        Some(option) => {
+            context.log(Level::Warn, format_args!("Client connection from {} killed by {option} option.", peer.ip()));
+        }
+        None => explicit::serve(&context, Box::new(stream)).await,
+    }
+    context.log(Level::Info, format_args!("client disconnect"));
+}
+
+/// The option that keeps this client out, if one does (mitmproxy: addon `block`).
+fn blocked(context: &Context) -> Option<&'static str> {
+    let ip = context.peer.ip();
+    if ip.is_loopback() {
+        return None;
+    }
+    let global = is_global(ip);
+    if context.settings.block_global && global {
+        return Some("block_global");
+    }
+    (context.settings.block_private && !global).then_some("block_private")
+}
+
+/// Whether an address is reachable from everywhere (IANA special-purpose registries, RFC 6890).
+fn is_global(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_broadcast()
+                || ip.is_documentation()
+                || a == 0
+                || a >= 240
+                || (a == 100 && (b & 0xc0) == 64)
+                || (a == 192 && b == 0 && c == 0)
+                || (a == 198 && (b & 0xfe) == 18))
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, ..] = ip.segments();
+            !(ip.is_unspecified()
+                || ip.is_loopback()
+                || (a & 0xfe00) == 0xfc00
+                || (a & 0xffc0) == 0xfe80
+                || (a == 0x2001 && b == 0xdb8)
+                || a == 0x100)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn global_addresses_are_told_from_others() {
+        let check = |text: &str, global: bool| assert_eq!(is_global(text.parse().unwrap()), global, "{text}");
+        for text in ["8.8.8.8", "1.1.1.1", "192.0.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "100.128.0.1"] {
+            check(text, true);
+        }
+        for text in [
+            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1", "0.0.0.0", "255.255.255.255",
+            "198.18.0.1", "::1", "fe80::1", "fd00::1", "2001:db8::1", "::ffff:10.0.0.1",
+        ] {
+            check(text, false);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a connection needs while it lives: the proxy it belongs to, the settings it began with, who the client is.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use flowgate_flow::{ClientConnection, Flow};
+use flowgate_tls::{ClientConfigs, Leaves};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::events::{self, Events, Level};
+use crate::settings::Settings;
+
+/// What all connections share.
+pub struct Proxy {
+    settings: RwLock<Arc<Settings>>,
+    /// Certificates for clients.
+    pub(crate) leaves: Leaves,
+    /// TLS towards servers.
+    pub(crate) client_configs: ClientConfigs,
+    /// Who is told.
+    pub(crate) events: Arc<dyn Events>,
+    listening: RwLock<Vec<SocketAddr>>,
+    /// Cancelled when no new work is to be taken.
+    pub(crate) stop: CancellationToken,
+    /// Every task that serves a connection.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("listening", &self.listening()).finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// A proxy that does not listen yet.
+    #[must_use]
+    pub fn new(settings: Settings, leaves: Leaves, client_configs: ClientConfigs, events: Arc<dyn Events>) -> Arc<Self> {
+        Arc::new(Self {
+            settings: RwLock::new(Arc::new(settings)),
+            leaves,
+            client_configs,
+            events,
+            listening: RwLock::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// The settings that a connection beginning now has.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        // A poisoned lock holds a whole value all the same: it is only ever replaced.
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the settings, for connections that begin from now on.
+    pub fn change_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Where we listen.
+    #[must_use]
+    pub fn listening(&self) -> Vec<SocketAddr> {
+        self.listening.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn now_listening(&self, addr: SocketAddr) {
+        self.listening.write().unwrap_or_else(PoisonError::into_inner).push(addr);
+    }
+
+    /// Whether a connection between these two addresses of this machine ends at one of our own listeners: a request that is
+    /// sent there would come back for ever.
+    pub(crate) fn is_own_listener(&self, local: SocketAddr, peer: SocketAddr) -> bool {
+        let same_machine = peer.ip() == local.ip() || peer.ip().to_canonical().is_loopback();
+        let listening = self.listening.read().unwrap_or_else(PoisonError::into_inner);
+        listening.iter().any(|own| {
+            own.port() == peer.port() && (own.ip() == peer.ip() || (own.ip().is_unspecified() && same_machine))
+        })
+    }
+}
+
+/// One client connection, whatever stands on it.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) settings: Arc<Settings>,
+    /// The client as flows name it.
+    pub(crate) client: Arc<ClientConnection>,
+    /// The client's address.
+    pub(crate) peer: SocketAddr,
+    /// Cancelled when no new work is to be taken; a child of the proxy's, so that asking takes no shared lock.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Context {
+    pub(crate) fn log(&self, level: Level, message: fmt::Arguments<'_>) {
+        if self.proxy.events.logs(level) {
+            self.proxy.events.log(level, Some(self.peer), message);
+        }
+    }
+
+    pub(crate) async fn report(&self, flow: Flow) {
+        events::report(&*self.proxy.events, flow).await;
+    }
+
+    /// The same connection after something became known of the client.
+    pub(crate) fn with_client(&self, client: ClientConnection) -> Self {
+        Self { client: Arc::new(client), ..self.clone() }
+    }
+}

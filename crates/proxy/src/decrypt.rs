@@ -1,0 +1,121 @@
+//! Ending TLS on both sides: first with the server, so that names and ALPN can mirror it, then with the client.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flowgate_flow::{Address, ClientConnection};
+use flowgate_net::BoxIo;
+use flowgate_tls::{LeafSpec, UpstreamNames, explain_client_failure, openssl_cipher_name, version_name};
+use flowgate_wire::client_hello::ClientHello;
+use rustls::ServerConfig;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::clock;
+use crate::context::Context;
+use crate::events::Level;
+use crate::limits::TLS_HANDSHAKE_TIMEOUT;
+use crate::raw;
+use crate::server::{self, TlsIo};
+use crate::tunnel::{self, Decrypted, ServerState};
+
+/// Ends a tunnel's TLS and serves what is inside. With `raw` that is recorded as it comes, whatever it is.
+pub(crate) async fn run(
+    context: &Context,
+    destination: Address,
+    client: BoxIo,
+    hello: &ClientHello,
+    server: ServerState,
+    raw: bool,
+) {
+    let name = hello.sni.clone().unwrap_or_else(|| destination.host.clone());
+    let offers: Vec<Bytes> =
+        hello.alpn.iter().filter(|offer| context.settings.http2 || *offer != "h2").cloned().collect();
+    let mut server = match server {
+        ServerState::Open(open) => match server::open_tls(context, open, &name, &offers).await {
+            Ok(open) => ServerState::Open(open),
+            // The client is served all the same: it gets the reason as an answer to its requests.
+            Err(error) => ServerState::Failed(error),
+        },
+        other => other,
+    };
+    let (upstream, server_alpn) = match &server {
+        ServerState::Open(open) => {
+            let leaf = open.facts.connection.certificate_list.first();
+            let upstream = leaf.filter(|_| context.settings.upstream_cert).map(|der| UpstreamNames::from_der(der));
+            (upstream, open.facts.connection.alpn.clone())
+        }
+        _ => (None, None),
+    };
+    let leaf = context.proxy.leaves.leaf(&LeafSpec {
+        server_name: hello.sni.as_deref(),
+        address: Some(&destination.host),
+        upstream: upstream.as_ref(),
+    });
+    let leaf = match leaf {
+        Ok(leaf) => leaf,
+        Err(err) => return context.log(Level::Error, format_args!("no certificate for {name}: {err}")),
+    };
+    // Only what the server chose; where there is no server yet, what we like best of what the client offers.
+    let alpn = match server_alpn {
+        Some(chosen) => Some(chosen).filter(|chosen| !chosen.is_empty()),
+        None => offers.iter().find(|offer| matches!(offer.as_ref(), b"h2" | b"http/1.1" | b"http/1.0")).cloned(),
+    };
+    let config = leaf.server_config(alpn.as_slice());
+    let Some((client, mut facts)) = accept(context, client, config, &name).await else { return };
+    facts.connection.sni = hello.sni.clone();
+    facts.connection.alpn_offers = hello.alpn.clone();
+    facts.leaf = Some(leaf.der().clone());
+    let alpn = facts.connection.alpn.clone().unwrap_or_default();
+    let context = context.with_client(facts);
+    let decrypted = Decrypted { name, offers, alpn };
+    if !raw {
+        return tunnel::run(&context, destination, client, server, Some(decrypted)).await;
+    }
+    if matches!(server, ServerState::NotYet) {
+        let opened = tunnel::open(&context, &destination, Some(&decrypted)).await;
+        server = opened.map_or_else(ServerState::Failed, ServerState::Open);
+    }
+    if let ServerState::Open(open) = server {
+        let _guard = open.guard;
+        raw::relay_recorded(&context, client, open.io, Arc::new(open.facts)).await;
+    }
+}
+
+/// The TLS handshake with a client; why it failed is logged. `name` is whom the client believes to talk to.
+pub(crate) async fn accept(
+    context: &Context,
+    client: BoxIo,
+    config: Arc<ServerConfig>,
+    name: &str,
+) -> Option<(BoxIo, ClientConnection)> {
+    let stream: TlsStream<BoxIo> = match timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(client)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(err)) => {
+            let message = match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(tls) => explain_client_failure(tls, name).to_string(),
+                None => format!(
+                    "the client disconnected during the handshake ({err}). If this happens consistently for {name}, \
+                     the client may not trust the proxy's certificate."
+                ),
+            };
+            context.log(Level::Warn, format_args!("Client TLS handshake failed. {message}"));
+            return None;
+        }
+        Err(_) => {
+            context.log(Level::Warn, format_args!("Client TLS handshake failed. The client did not finish it in time."));
+            return None;
+        }
+    };
+    let session = stream.get_ref().1;
+    let mut facts = ClientConnection::clone(&context.client);
+    let connection = &mut facts.connection;
+    connection.tls = true;
+    connection.timestamp_tls_setup = Some(clock::now());
+    connection.alpn = Some(session.alpn_protocol().map(Bytes::copy_from_slice).unwrap_or_default());
+    connection.tls_version = session.protocol_version().map(|version| version_name(version).to_owned());
+    connection.cipher = session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into());
+    connection.sni = session.server_name().map(str::to_owned);
+    Some((Box::new(TlsIo(stream)), facts))
+}

@@ -1,0 +1,57 @@
+//! What the proxy tells: log lines, and flows. The seam behind which front ends and, later, the store and addons stand.
+//!
+//! Nothing here is waited for on the hot path unless a receiver is full: then the flow's own connection waits, and no other.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use flowgate_flow::{ClientConnection, Flow, RawMessage, ServerConnection};
+
+/// Who receives what the proxy tells.
+pub trait Events: Send + Sync {
+    /// Whether a line of this level would be shown; asked before a line is put together.
+    fn logs(&self, level: Level) -> bool;
+
+    /// A line for the event log. `peer` is the client it concerns.
+    fn log(&self, level: Level, peer: Option<SocketAddr>, message: fmt::Arguments<'_>);
+
+    /// Whether bodies and raw messages are to be kept with flows; otherwise they are only counted.
+    fn keeps_bodies(&self) -> bool;
+
+    /// A piece of a TCP flow that is in progress; the flow itself comes when it ends.
+    fn raw_message(&self, client: &ClientConnection, server: &ServerConnection, message: &RawMessage);
+
+    /// Takes a flow that has ended, or gives it back if there is no room at the moment.
+    ///
+    /// # Errors
+    /// The flow itself; then [`Events::flow_when_free`] takes it.
+    #[expect(clippy::result_large_err, reason = "the flow is moved either way")]
+    fn flow(&self, flow: Flow) -> Result<(), Flow>;
+
+    /// Takes a flow as soon as there is room.
+    fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+}
+
+/// How much a log line matters (mitmproxy: `termlog_verbosity`).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Level {
+    /// Each decision with its reason.
+    Debug,
+    /// What is worth a user's attention now.
+    Alert,
+    /// The life of connections.
+    Info,
+    /// Someone should act.
+    Warn,
+    /// Something was lost or did not start.
+    Error,
+}
+
+/// Hands over a flow; waits only if there is no room.
+pub(crate) async fn report(events: &dyn Events, flow: Flow) {
+    if let Err(flow) = events.flow(flow) {
+        events.flow_when_free(flow).await;
+    }
+}

@@ -1,0 +1,264 @@
+//! One request and its response, between any two versions: the body up and the body down at the same time, each piece
+//! as soon as it is there and no faster than the other side takes it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use flowgate_flow::{Phase, Request, Response, Side};
+use flowgate_wire::http1::{BodyEvent, Framing};
+
+use super::forward::remove_connection_fields;
+use super::side::{ClientSide, ServerSide, SideError};
+use crate::clock;
+use crate::idle::IdleTimer;
+use crate::record::BodyRecorder;
+
+/// An exchange under way, and what is recorded of it.
+pub(crate) struct Exchange {
+    pub(crate) request: Request,
+    request_framing: Framing,
+    request_body: BodyRecorder,
+    pub(crate) response: Option<Response>,
+    response_body: BodyRecorder,
+    up: Up,
+    down: Down,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Up {
+    Body,
+    Done,
+    /// The server takes no more; what it has to say is still awaited.
+    Refused,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Down {
+    Head,
+    Body,
+    Done,
+}
+
+/// Why an exchange ended before its end.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) side: Side,
+    pub(crate) phase: Phase,
+    pub(crate) cause: Cause,
+}
+
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// One side failed.
+    Side(SideError),
+    /// Nothing moved for so long.
+    Idle(Duration),
+}
+
+impl Exchange {
+    /// An exchange that has not begun. `keep` says whether bodies are recorded.
+    pub(crate) fn new(request: Request, framing: Framing, keep: bool) -> Self {
+        Self {
+            request,
+            request_framing: framing,
+            request_body: BodyRecorder::new(keep),
+            response: None,
+            response_body: BodyRecorder::new(keep),
+            up: if framing == Framing::None { Up::Done } else { Up::Body },
+            down: Down::Head,
+        }
+    }
+
+    /// Whether nothing of the request's body was taken from the client and nothing came back: it could be sent once more.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.request_framing == Framing::None && self.response.is_none()
+    }
+
+    /// Whether the client was told anything yet.
+    pub(crate) const fn has_answered(&self) -> bool {
+        self.response.is_some()
+    }
+
+    /// Whether the request was not sent whole, although the response is complete.
+    pub(crate) fn left_body_unread(&self) -> bool {
+        self.up != Up::Done
+    }
+
+    /// Runs the exchange to its end.
+    pub(crate) async fn run(
+        &mut self,
+        client: &mut impl ClientSide,
+        server: &mut impl ServerSide,
+        idle: &mut IdleTimer,
+        idle_limit: Duration,
+    ) -> Result<(), Failure> {
+        server.send_request(&mut self.request, self.request_framing).map_err(|err| on_server(Phase::Head, err))?;
+        if self.up == Up::Done {
+            self.request.timestamp_end = Some(clock::now());
+            server.send_end(None).map_err(|err| on_server(Phase::Head, err))?;
+        }
+        idle.touch();
+        let mut moved = false;
+        let result = poll_fn(|cx| {
+            let step = self.poll(cx, client, server, &mut moved);
+            if std::mem::take(&mut moved) {
+                idle.touch();
+            }
+            if step.is_pending() && idle.poll_idle(cx).is_ready() {
+                let phase = if self.down == Down::Head { Phase::Head } else { Phase::Body };
+                return Poll::Ready(Err(Failure { side: Side::Server, phase, cause: Cause::Idle(idle_limit) }));
+            }
+            step
+        })
+        .await;
+        self.request.body = self.request_body.finish();
+        if let Some(response) = &mut self.response {
+            response.body = self.response_body.finish();
+        }
+        result
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut impl ClientSide,
+        server: &mut impl ServerSide,
+        moved: &mut bool,
+    ) -> Poll<Result<(), Failure>> {
+        self.poll_up(cx, client, server, moved)?;
+        self.poll_down(cx, client, server, moved)?;
+        let flushed = client.poll_flush(cx).map_err(|err| on_client(self.phase_down(), err))?;
+        if self.down == Down::Done && flushed.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.up == Up::Done && self.down != Down::Done {
+            if let Poll::Ready(err) = client.poll_gone(cx) {
+                return Poll::Ready(Err(on_client(self.phase_down(), err)));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut impl ClientSide,
+        server: &mut impl ServerSide,
+        moved: &mut bool,
+    ) -> Result<(), Failure> {
+        while self.up == Up::Body {
+            match server.poll_room(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(_)) => self.up = Up::Refused,
+                Poll::Ready(Ok(())) => {}
+            }
+            let event = match client.poll_body(cx) {
+                Poll::Pending => break,
+                Poll::Ready(event) => event.map_err(|err| on_client(Phase::Body, err))?,
+            };
+            *moved = true;
+            let sent = match event {
+                BodyEvent::NeedMore => break,
+                BodyEvent::Data(data) => {
+                    self.request_body.push(&data);
+                    // Taken from the client all the same if the server takes no more: its answer may be on its way.
+                    if self.up == Up::Refused { Ok(()) } else { server.send_data(data) }
+                }
+                BodyEvent::End(trailers) => {
+                    self.request.timestamp_end = Some(clock::now());
+                    let sent = server.send_end(trailers.as_ref());
+                    self.request.trailers = trailers;
+                    self.up = Up::Done;
+                    sent
+                }
+            };
+            if sent.is_err() {
+                self.up = Up::Refused;
+            }
+        }
+        // A server that closed its ears may still have spoken: what it says decides, not that it stopped listening.
+        if let Poll::Ready(Err(_)) = server.poll_flush(cx) {
+            if self.up == Up::Body {
+                self.up = Up::Refused;
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut impl ClientSide,
+        server: &mut impl ServerSide,
+        moved: &mut bool,
+    ) -> Result<(), Failure> {
+        while self.down == Down::Head {
+            let (mut head, framing) = match server.poll_response(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(head) => head.map_err(|err| on_server(Phase::Head, err))?,
+            };
+            *moved = true;
+            remove_connection_fields(&mut head.headers);
+            if head.status < 200 && head.status != 101 {
+                client.send_interim(&head).map_err(|err| on_server(Phase::Head, err))?;
+                continue;
+            }
+            client.send_response(&mut head, framing).map_err(|err| on_server(Phase::Head, err))?;
+            self.response = Some(head);
+            self.down = Down::Body;
+            if framing == Framing::None {
+                self.end_of_response(client, None)?;
+            }
+        }
+        while self.down == Down::Body {
+            match client.poll_room(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(room) => room.map_err(|err| on_client(Phase::Body, err))?,
+            }
+            let event = match server.poll_body(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(event) => event.map_err(|err| on_server(Phase::Body, err))?,
+            };
+            *moved = true;
+            match event {
+                BodyEvent::NeedMore => return Ok(()),
+                BodyEvent::Data(data) => {
+                    self.response_body.push(&data);
+                    client.send_data(data).map_err(|err| on_client(Phase::Body, err))?;
+                }
+                BodyEvent::End(trailers) => self.end_of_response(client, trailers)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn end_of_response(
+        &mut self,
+        client: &mut impl ClientSide,
+        trailers: Option<flowgate_flow::Headers>,
+    ) -> Result<(), Failure> {
+        client.send_end(trailers.as_ref()).map_err(|err| on_server(Phase::Body, err))?;
+        if let Some(response) = &mut self.response {
+            response.trailers = trailers;
+            response.timestamp_end = Some(clock::now());
+        }
+        self.down = Down::Done;
+        Ok(())
+    }
+
+    const fn phase_down(&self) -> Phase {
+        match self.down {
+            Down::Head => Phase::Head,
+            Down::Body | Down::Done => Phase::Body,
+        }
+    }
+}
+
+const fn on_server(phase: Phase, err: SideError) -> Failure {
+    Failure { side: Side::Server, phase, cause: Cause::Side(err) }
+}
+
+const fn on_client(phase: Phase, err: SideError) -> Failure {
+    Failure { side: Side::Client, phase, cause: Cause::Side(err) }
+}

@@ -1,0 +1,118 @@
+//! What a proxy must do to a head before it passes it on: the fields that belong to one connection (RFC 9110
+//! section 7.6.1), and nothing else.
+//!
+//! `Connection` itself may stay, as our own word to the next hop, if it says no more than what we do: `close`,
+//! `keep-alive`, `upgrade`, and `TE` for trailers. So most heads cross unchanged.
+
+use flowgate_flow::{Headers, HttpVersion};
+
+/// Fields that never cross, nominated or not.
+const ALWAYS_REMOVED: [&str; 4] = ["proxy-connection", "proxy-authorization", "proxy-authenticate", "keep-alive"];
+
+/// Fields that `Connection` may nominate and that cross all the same, since we carry out what they say.
+const KEPT_OPTIONS: [&str; 4] = ["close", "keep-alive", "upgrade", "te"];
+
+/// Removes what belongs to the connection it came on.
+pub(crate) fn remove_connection_fields(headers: &mut Headers) {
+    let mut nominated: Vec<Vec<u8>> = Vec::new();
+    let mut hop_by_hop = false;
+    let mut kept = Vec::new();
+    for field in headers.iter() {
+        // Lengths first: most fields are none of these.
+        match field.name.len() {
+            10 if field.is("connection") => {
+                for option in options(field.value) {
+                    if KEPT_OPTIONS.iter().any(|kept| option.eq_ignore_ascii_case(kept.as_bytes())) {
+                        kept.push(option.to_vec());
+                    } else {
+                        nominated.push(option.to_vec());
+                    }
+                }
+            }
+            10 | 16 | 18 | 19 => hop_by_hop |= ALWAYS_REMOVED.iter().any(|name| field.is(name)),
+            _ => {}
+        }
+    }
+    if hop_by_hop {
+        headers.retain(|field| !ALWAYS_REMOVED.iter().any(|name| field.is(name)));
+    }
+    if nominated.is_empty() {
+        return;
+    }
+    // A client that nominates what frames or addresses the message would have us cut it in two.
+    let essential = |name: &[u8]| {
+        [&b"host"[..], b"content-length", b"transfer-encoding"].iter().any(|kept| name.eq_ignore_ascii_case(kept))
+    };
+    headers.retain(|field| essential(field.name) || !nominated.iter().any(|name| field.is(name)));
+    if kept.is_empty() {
+        headers.remove("connection");
+    } else {
+        headers.set("Connection", kept.join(&b", "[..]));
+    }
+}
+
+/// Whether a message leaves its connection open for another (RFC 9112 section 9.3).
+pub(crate) fn wants_to_persist(version: &HttpVersion, headers: &Headers) -> bool {
+    let mut keep_alive = *version == HttpVersion::Http11;
+    for field in headers.iter().filter(|field| field.name.len() == 10 && field.is("connection")) {
+        for option in options(field.value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    keep_alive
+}
+
+/// Whether a request asks to switch protocols (RFC 9110 section 7.8).
+pub(crate) fn asks_to_upgrade(headers: &Headers) -> bool {
+    headers.contains("upgrade")
+        && headers.get_all("connection").any(|value| options(value).any(|o| o.eq_ignore_ascii_case(b"upgrade")))
+}
+
+/// The members of a comma-separated list.
+fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(fields: &[(&str, &str)]) -> Vec<String> {
+        let mut headers: Headers = fields.iter().copied().collect();
+        remove_connection_fields(&mut headers);
+        headers.iter().map(|f| String::from_utf8_lossy(f.line).into_owned()).collect()
+    }
+
+    #[test]
+    fn only_what_belongs_to_the_connection_goes() {
+        let plain = [("Host", "a"), ("Connection", "keep-alive"), ("X", "1")];
+        assert_eq!(after(&plain), ["Host: a", "Connection: keep-alive", "X: 1"]);
+        let proxy = [("Proxy-Connection", "keep-alive"), ("a", "b"), ("PROXY-AUTHORIZATION", "Basic x"), ("Keep-Alive", "5")];
+        assert_eq!(after(&proxy), ["a: b"]);
+        let nominated = [("Connection", "close, X-Hop"), ("x-hop", "1"), ("X-Hop", "2"), ("x-hops", "3")];
+        assert_eq!(after(&nominated), ["Connection: close", "x-hops: 3"]);
+        assert_eq!(after(&[("connection", "foo"), ("FOO", "1")]), [""; 0]);
+        let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+        assert_eq!(after(&upgrade), ["Connection: Upgrade", "Upgrade: websocket"]);
+    }
+
+    #[test]
+    fn framing_cannot_be_nominated_away() {
+        let fields = [("Connection", "Content-Length, Host, Transfer-Encoding"), ("Host", "a"), ("Content-Length", "5")];
+        assert_eq!(after(&fields), ["Host: a", "Content-Length: 5"]);
+    }
+
+    #[test]
+    fn persistence_is_read_from_version_and_options() {
+        let persists = |version, value: &str| {
+            wants_to_persist(&version, &[("Connection", value)].into_iter().collect())
+        };
+        assert!(persists(HttpVersion::Http11, "x"));
+        assert!(!persists(HttpVersion::Http11, "keep-alive, Close"));
+        assert!(!persists(HttpVersion::Http10, ""));
+        assert!(persists(HttpVersion::Http10, "Keep-Alive"));
+    }
+}

@@ -1,0 +1,143 @@
+//! A server that speaks HTTP/1: requests out, responses in (RFC 9112).
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use flowgate_flow::{Body, Headers, HttpVersion, Request, Response};
+use flowgate_net::BoxIo;
+use flowgate_wire::http1::{
+    BodyEvent, Framing, encode_request, parse_response, response_framing,
+};
+use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
+
+use super::forward::{asks_to_upgrade, wants_to_persist};
+use super::h1_stream::{H1Stream, Outgoing};
+use super::side::{ServerSide, SideError};
+use super::translate;
+use crate::clock;
+
+/// One HTTP/1 connection to a server.
+pub(crate) struct H1Server {
+    stream: H1Stream,
+    method: Bytes,
+    upgrade_asked: bool,
+    interim_seen: usize,
+    persistent: bool,
+    sent_whole: bool,
+}
+
+impl H1Server {
+    pub(crate) fn new(io: BoxIo) -> Self {
+        Self {
+            stream: H1Stream::new(io),
+            method: Bytes::new(),
+            upgrade_asked: false,
+            interim_seen: 0,
+            persistent: true,
+            sent_whole: true,
+        }
+    }
+
+    /// Whether it can take another request: the last exchange ended cleanly on both sides.
+    pub(crate) fn can_continue(&self) -> bool {
+        self.persistent && self.sent_whole && self.stream.body_read && !self.stream.has_buffered()
+    }
+
+    /// Whether an idle connection is still good, as far as one can know: it is open and nothing came unasked.
+    pub(crate) async fn is_fresh(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.stream.poll_stale(cx).is_pending())).await
+    }
+
+    /// Whether the head in hand switched protocols; then [`into_parts`](Self::into_parts) has what follows.
+    pub(crate) fn into_parts(self) -> (BoxIo, Vec<u8>) {
+        self.stream.into_parts()
+    }
+}
+
+impl ServerSide for H1Server {
+    fn send_request(&mut self, head: &mut Request, framing: Framing) -> Result<(), SideError> {
+        let outgoing = match framing {
+            Framing::Chunked => Outgoing::Chunked,
+            Framing::None | Framing::Length(_) | Framing::UntilClose => Outgoing::Plain,
+        };
+        let version = if head.version.is_http1() { head.version.clone() } else { HttpVersion::Http11 };
+        let target = if head.path.is_empty() { &head.authority } else { &head.path };
+        let (method, headers) = (&head.method, &head.headers);
+        let translated;
+        let (headers, outgoing) = if head.version.is_http1() {
+            (headers, outgoing)
+        } else {
+            translated = translate::request_to_http1(head, framing)?;
+            let chunked = translated.contains("transfer-encoding");
+            (&translated, if chunked { Outgoing::Chunked } else { Outgoing::Plain })
+        };
+        self.stream.send_head(outgoing, |out| encode_request(method, target, &version, headers, out))?;
+        self.persistent = wants_to_persist(&version, headers);
+        self.upgrade_asked = asks_to_upgrade(headers);
+        self.method = method.clone();
+        self.interim_seen = 0;
+        self.sent_whole = false;
+        Ok(())
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
+        self.stream.poll_room(cx)
+    }
+
+    fn send_data(&mut self, data: Bytes) -> Result<(), SideError> {
+        self.stream.send_data(data);
+        Ok(())
+    }
+
+    fn send_end(&mut self, trailers: Option<&Headers>) -> Result<(), SideError> {
+        self.sent_whole = true;
+        self.stream.send_end(trailers)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
+        self.stream.poll_flush(cx)
+    }
+
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Response, Framing), SideError>> {
+        ready!(self.stream.poll_readable(cx))?;
+        let started = clock::now();
+        let Some(head) = ready!(self.stream.poll_head(cx))? else {
+            return Poll::Ready(Err(SideError::Closed));
+        };
+        let head = parse_response(head)?;
+        let framing = response_framing(&head.version, head.status, &head.headers, &self.method)?;
+        let interim = head.status < 200 && head.status != 101;
+        if interim {
+            self.interim_seen += 1;
+            if self.interim_seen > INTERIM_RESPONSES_MAX {
+                return Poll::Ready(Err(SideError::TooManyInterim));
+            }
+        } else {
+            if head.status == 101 && !self.upgrade_asked {
+                return Poll::Ready(Err(SideError::UnexpectedUpgrade));
+            }
+            self.stream.expect_body(framing);
+            self.persistent &= framing != Framing::UntilClose && wants_to_persist(&head.version, &head.headers);
+        }
+        let response = Response {
+            version: head.version,
+            status: head.status,
+            reason: head.reason,
+            headers: head.headers,
+            body: Body::EMPTY,
+            trailers: None,
+            timestamp_start: started,
+            timestamp_end: None,
+        };
+        Poll::Ready(Ok((response, framing)))
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>> {
+        self.stream.poll_body(cx)
+    }
+
+    fn abort(&mut self) {
+        self.persistent = false;
+    }
+}

@@ -1,0 +1,288 @@
+//! What both sides of HTTP/1 share: a buffered stream, heads out of it, bodies out of it, a queue into it.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use flowgate_net::BoxIo;
+use flowgate_flow::Headers;
+use flowgate_wire::http1::{
+    BodyDecoder, BodyEvent, Framing, HeadScanner, Scan, push_chunk, push_last_chunk,
+};
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
+
+use super::side::SideError;
+use crate::limits::{BODY_READ_BYTES, COALESCE_BYTES, HEAD_READ_BYTES, WRITE_QUEUE_BYTES};
+
+/// One HTTP/1 connection, either side.
+pub(super) struct H1Stream {
+    io: BoxIo,
+    read: BytesMut,
+    eof: bool,
+    scanner: HeadScanner,
+    decoder: BodyDecoder,
+    /// Whether the incoming message's body was read to its end.
+    pub(super) body_read: bool,
+    queue: WriteQueue,
+    outgoing: Outgoing,
+}
+
+/// How the body that is being sent is delimited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outgoing {
+    /// As its head says, or by the end of the connection: bytes go out as they are.
+    Plain,
+    /// In chunks.
+    Chunked,
+}
+
+impl H1Stream {
+    pub(super) fn new(io: BoxIo) -> Self {
+        Self {
+            io,
+            read: BytesMut::new(),
+            eof: false,
+            scanner: HeadScanner::default(),
+            decoder: BodyDecoder::new(Framing::None),
+            body_read: true,
+            queue: WriteQueue::default(),
+            outgoing: Outgoing::Plain,
+        }
+    }
+
+    /// The next head; `None` if the stream ended before its first byte.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, SideError>> {
+        loop {
+            if !self.read.is_empty() {
+                if let Scan::Head(len) = self.scanner.scan(&mut self.read)? {
+                    // Copied, so that a recorded head does not keep the whole read buffer alive.
+                    let head = Bytes::copy_from_slice(self.read.get(..len).unwrap_or_default());
+                    self.read.advance(len);
+                    return Poll::Ready(Ok(Some(head)));
+                }
+            }
+            if self.eof {
+                let clean = self.read.is_empty();
+                return Poll::Ready(if clean { Ok(None) } else { Err(SideError::Closed) });
+            }
+            ready!(self.poll_fill(cx, HEAD_READ_BYTES))?;
+        }
+    }
+
+    /// Whether bytes of something that follows are here already.
+    pub(super) fn has_buffered(&self) -> bool {
+        !self.read.is_empty()
+    }
+
+    /// What was received and not understood, for the record: at most `bytes_max` bytes.
+    pub(super) fn buffered_prefix(&self, bytes_max: usize) -> Bytes {
+        Bytes::copy_from_slice(self.read.get(..self.read.len().min(bytes_max)).unwrap_or_default())
+    }
+
+    /// Ready when there is something to read, or the stream has ended.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.read.is_empty() && !self.eof {
+            ready!(self.poll_fill(cx, HEAD_READ_BYTES))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready if an idle connection turns out to be useless: it ended, failed, or something came that nobody asked for.
+    pub(super) fn poll_stale(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.eof || self.has_buffered() {
+            return Poll::Ready(());
+        }
+        self.poll_fill(cx, HEAD_READ_BYTES).map(|_| ())
+    }
+
+    /// Ready if reading fails. What comes meanwhile is kept for later; an end is none of this one's business.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        while !self.eof && self.read.len() < HEAD_READ_BYTES {
+            match ready!(self.poll_fill(cx, HEAD_READ_BYTES)) {
+                Ok(_) => {}
+                Err(err) => return Poll::Ready(err),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Begins to read a body.
+    pub(super) fn expect_body(&mut self, framing: Framing) {
+        self.decoder = BodyDecoder::new(framing);
+        self.body_read = framing == Framing::None;
+    }
+
+    /// The next piece of the body.
+    pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>> {
+        loop {
+            match self.decoder.decode(&mut self.read, self.eof)? {
+                BodyEvent::NeedMore => {
+                    ready!(self.poll_fill(cx, BODY_READ_BYTES))?;
+                }
+                event => {
+                    self.body_read |= matches!(event, BodyEvent::End(_));
+                    return Poll::Ready(Ok(event));
+                }
+            }
+        }
+    }
+
+    /// Queues a head that `encode` writes.
+    pub(super) fn send_head<E>(
+        &mut self,
+        outgoing: Outgoing,
+        encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.outgoing = outgoing;
+        encode(&mut self.queue.tail)
+    }
+
+    pub(super) fn send_data(&mut self, data: Bytes) {
+        match self.outgoing {
+            Outgoing::Plain => self.queue.push(data),
+            Outgoing::Chunked => push_chunk(&data, &mut self.queue.tail),
+        }
+    }
+
+    pub(super) fn send_end(&mut self, trailers: Option<&Headers>) -> Result<(), SideError> {
+        if self.outgoing == Outgoing::Chunked {
+            push_last_chunk(trailers, &mut self.queue.tail)?;
+        }
+        Ok(())
+    }
+
+    /// Ready when the queue is short enough for another piece.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
+        if self.queue.len() < WRITE_QUEUE_BYTES { Poll::Ready(Ok(())) } else { self.poll_flush(cx) }
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
+        if self.queue.is_clean() {
+            return Poll::Ready(Ok(()));
+        }
+        self.queue.poll_write(cx, &mut self.io).map_err(SideError::Io)
+    }
+
+    /// Ends our direction; what was queued goes out before.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
+        ready!(self.poll_flush(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx).map_err(SideError::Io)
+    }
+
+    /// Reads and throws away.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.read.clear();
+        self.poll_fill(cx, BODY_READ_BYTES)
+    }
+
+    /// The stream itself, and the bytes that were read but belong to what follows HTTP.
+    pub(super) fn into_parts(self) -> (BoxIo, Vec<u8>) {
+        (self.io, self.read.into())
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<usize>> {
+        if self.read.is_empty() && self.read.capacity() < want {
+            // What was read before may still be on its way elsewhere: a fresh buffer instead of waiting for it.
+            self.read = BytesMut::with_capacity(want);
+        } else if self.read.capacity() - self.read.len() < HEAD_READ_BYTES {
+            self.read.reserve(want);
+        }
+        let n = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read))?;
+        self.eof |= n == 0;
+        Poll::Ready(Ok(n))
+    }
+}
+
+/// Bytes on their way out: large pieces as they are, small ones copied together.
+#[derive(Default)]
+struct WriteQueue {
+    pieces: VecDeque<Bytes>,
+    pieces_bytes: usize,
+    tail: BytesMut,
+    unflushed: bool,
+}
+
+impl WriteQueue {
+    fn len(&self) -> usize {
+        self.pieces_bytes + self.tail.len()
+    }
+
+    fn is_clean(&self) -> bool {
+        self.len() == 0 && !self.unflushed
+    }
+
+    fn push(&mut self, data: Bytes) {
+        if data.len() <= COALESCE_BYTES {
+            self.tail.extend_from_slice(&data);
+            return;
+        }
+        self.seal_tail();
+        self.pieces_bytes += data.len();
+        self.pieces.push_back(data);
+    }
+
+    fn seal_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces_bytes += self.tail.len();
+            self.pieces.push_back(self.tail.split().freeze());
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, io: &mut BoxIo) -> Poll<io::Result<()>> {
+        while self.len() > 0 {
+            let n = if self.pieces.is_empty() {
+                let n = ready!(Pin::new(&mut *io).poll_write(cx, &self.tail))?;
+                self.tail.advance(n);
+                if self.tail.is_empty() {
+                    // Lets the same memory be filled again.
+                    self.tail.clear();
+                }
+                n
+            } else {
+                self.seal_tail();
+                let n = ready!(poll_write_pieces(cx, io, &self.pieces))?;
+                self.advance(n);
+                n
+            };
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+        }
+        ready!(Pin::new(io).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        self.pieces_bytes -= n;
+        while let Some(first) = self.pieces.front_mut() {
+            if first.len() > n {
+                first.advance(n);
+                return;
+            }
+            n -= first.len();
+            self.pieces.pop_front();
+        }
+    }
+}
+
+fn poll_write_pieces(
+    cx: &mut Context<'_>,
+    io: &mut BoxIo,
+    pieces: &VecDeque<Bytes>,
+) -> Poll<io::Result<usize>> {
+    if !io.is_write_vectored() || pieces.len() == 1 {
+        return Pin::new(io).poll_write(cx, pieces.front().map_or(&[], |piece| piece));
+    }
+    let mut slices = [IoSlice::new(&[]); 16];
+    let mut used = 0;
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+        used += 1;
+    }
+    Pin::new(io).poll_write_vectored(cx, slices.get(..used).unwrap_or_default())
+}

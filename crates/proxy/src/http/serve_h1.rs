@@ -1,0 +1,201 @@
+//! A client connection that speaks HTTP/1: requests one after the other, pipelined ones in order.
+
+use bytes::Bytes;
+use flowgate_flow::{Address, Body, FlowKind, Request, Timestamp};
+use flowgate_net::{BoxIo, Rewound};
+use flowgate_wire::http1::{
+    BodyError, HeadError, RequestHead, Target, TargetError, parse_authority, parse_target,
+};
+
+use super::error_page::error_page;
+use super::h1_client::{H1Client, NextRequest, Unreadable};
+use super::service::{Next, Origin, Service, Upgrade};
+use super::servers::Route;
+use super::side::SideError;
+use crate::events::Level;
+use crate::idle::IdleTimer;
+use crate::raw;
+
+/// What the connection turned into, if it did not simply end.
+pub(crate) enum Ended {
+    Closed,
+    /// A client of an explicit proxy asked for a tunnel: the connection as it is behind the request's head.
+    Connect(Box<Connect>),
+}
+
+/// A request for a tunnel that is not answered yet.
+pub(crate) struct Connect {
+    pub(crate) client: H1Client,
+    pub(crate) request: Request,
+    pub(crate) destination: Address,
+}
+
+/// Serves a client until it is done, or wants something other than HTTP.
+pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
+    let mut client = H1Client::new(io);
+    let mut idle = IdleTimer::new(service.context.settings.idle_timeout);
+    let mut stop = std::pin::pin!(service.context.stop.cancelled());
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = client.next_request() => next,
+            () = &mut stop => break,
+        };
+        let (head, framing, started) = match next {
+            NextRequest::Request { head, framing, started } => (head, framing, started),
+            NextRequest::Closed => return Ended::Closed,
+            NextRequest::Unreadable(unreadable) => {
+                refuse_unreadable(service, &mut client, &unreadable).await;
+                break;
+            }
+            NextRequest::TimedOut => {
+                respond(service, &mut client, 408, "The request was not sent in time.").await;
+                break;
+            }
+        };
+        let (request, route) = match resolve(&service.origin, head, started) {
+            Ok(Resolved::Request(request, route)) => (request, route),
+            Ok(Resolved::Connect(request, destination)) => {
+                return Ended::Connect(Box::new(Connect { client, request, destination }));
+            }
+            Err((request, status, message)) => {
+                service.context.log(Level::Warn, format_args!("refused a request: {message}"));
+                service.refuse(&mut client, request, status, message).await;
+                let _ = client.flush().await;
+                break;
+            }
+        };
+        match service.serve(&mut client, request, framing, &route, &mut idle).await {
+            Next::Continue if client.can_continue() => {}
+            Next::Continue | Next::Close => {
+                // A client that is gone cannot be flushed to; nothing is lost by that.
+                let _ = client.flush().await;
+                break;
+            }
+            Next::Upgrade(upgrade) => {
+                switch_protocols(service, client, *upgrade).await;
+                return Ended::Closed;
+            }
+        }
+    }
+    client.close().await;
+    Ended::Closed
+}
+
+enum Resolved {
+    Request(Request, Route),
+    Connect(Request, Address),
+}
+
+/// Where a request goes, or the status and words with which it is refused.
+fn resolve(
+    origin: &Origin,
+    head: RequestHead,
+    started: Timestamp,
+) -> Result<Resolved, (Request, u16, &'static str)> {
+    let mut request = Request {
+        version: head.version,
+        method: head.method,
+        scheme: Bytes::new(),
+        host: String::new(),
+        port: 0,
+        authority: Bytes::new(),
+        path: head.target.clone(),
+        headers: head.headers,
+        body: Body::EMPTY,
+        trailers: None,
+        timestamp_start: started,
+        timestamp_end: None,
+    };
+    let target = match parse_target(&request.method, &head.target) {
+        Ok(target) => target,
+        Err(err) => return Err((request, 400, explain_target(err))),
+    };
+    let (tls, asked) = match target {
+        Target::Authority(destination) => {
+            request.authority = head.target;
+            request.path = Bytes::new();
+            (request.host, request.port) = (destination.host.clone(), destination.port);
+            return match origin {
+                Origin::Explicit { .. } => Ok(Resolved::Connect(request, destination)),
+                Origin::Fixed(_) => Err((request, 400, "CONNECT inside a connection that has its destination.")),
+            };
+        }
+        Target::Absolute { scheme, authority, address, path } => {
+            request.authority = authority;
+            request.path = path;
+            (scheme == "https", Some(address))
+        }
+        Target::Origin | Target::Asterisk => (matches!(origin, Origin::Explicit { over_tls: true }), None),
+    };
+    let route = match (origin, asked) {
+        (Origin::Fixed(route), _) => route.clone(),
+        (Origin::Explicit { .. }, Some(address)) => Route { tls_name: tls.then(|| address.host.clone()), address },
+        (Origin::Explicit { .. }, None) => {
+            let default_port = if tls { 443 } else { 80 };
+            let host = request.headers.get("host").and_then(|host| parse_authority(host, Some(default_port)).ok());
+            match host {
+                Some(address) => Route { tls_name: tls.then(|| address.host.clone()), address },
+                None => return Err((request, 400, "The request does not say which host it is for.")),
+            }
+        }
+    };
+    request.scheme = Bytes::from_static(if route.tls_name.is_some() { b"https" } else { b"http" });
+    (request.host, request.port) = (route.address.host.clone(), route.address.port);
+    Ok(Resolved::Request(request, route))
+}
+
+const fn explain_target(err: TargetError) -> &'static str {
+    match err {
+        TargetError::Scheme => "The request target's scheme is neither http nor https.",
+        TargetError::Host => "The request target's host is malformed.",
+        TargetError::Port => "The request target's port is missing or malformed.",
+        TargetError::UserInfo => "The request target holds user information.",
+        _ => "The request target is malformed.",
+    }
+}
+
+async fn refuse_unreadable(service: &Service, client: &mut H1Client, unreadable: &Unreadable) {
+    let error = &unreadable.error;
+    let start = String::from_utf8_lossy(unreadable.received.get(..80).unwrap_or(&unreadable.received)).into_owned();
+    service.context.log(Level::Warn, format_args!("refused a request: {error}; it begins {start:?}"));
+    respond(service, client, status_of(error), &format!("The request was refused: {error}.")).await;
+}
+
+async fn respond(service: &Service, client: &mut H1Client, status: u16, message: &str) {
+    let page = error_page(status, message);
+    if client.send_own_response(&page.head, page.body).is_err() || client.flush().await.is_err() {
+        service.context.log(Level::Debug, format_args!("the client was gone before it could be told"));
+    }
+}
+
+const fn status_of(error: &SideError) -> u16 {
+    match error {
+        SideError::Head(HeadError::TooLong | HeadError::TooManyFields) => 431,
+        SideError::Head(HeadError::TargetTooLong) => 414,
+        SideError::Head(HeadError::Version) => 505,
+        SideError::Body(BodyError::UnknownEncoding) => 501,
+        _ => 400,
+    }
+}
+
+/// After 101 (RFC 9110 section 7.8): what follows is another protocol's.
+async fn switch_protocols(service: &Service, mut client: H1Client, upgrade: Upgrade) {
+    if client.flush().await.is_err() {
+        return service.context.report(upgrade.flow).await;
+    }
+    let (client_io, from_client) = client.into_parts();
+    let (server_io, from_server, _guard) = upgrade.link.into_parts();
+    let client_io: BoxIo = Box::new(Rewound::new(from_client, client_io));
+    let server_io: BoxIo = Box::new(Rewound::new(from_server, server_io));
+    let websocket = matches!(&upgrade.flow.kind, FlowKind::Http(http)
+        if http.request.headers.get("upgrade").is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")));
+    let server = std::sync::Arc::clone(&upgrade.flow.server);
+    if websocket {
+        raw::relay_websocket(&service.context, upgrade.flow, client_io, server_io).await;
+    } else {
+        service.context.report(upgrade.flow).await;
+        raw::relay_recorded(&service.context, client_io, server_io, server).await;
+    }
+}
+

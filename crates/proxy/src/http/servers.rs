@@ -1,0 +1,201 @@
+//! The server connections of one client connection: opened when needed, used again, never shared with another client.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use flowgate_flow::{Address, ServerConnection};
+use h2::client::SendRequest;
+
+use super::h1_server::H1Server;
+use crate::context::Context;
+use crate::limits::{
+    H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, IDLE_SERVERS_MAX,
+};
+use crate::server::{self, OpenServer, ServerError, ServerGuard};
+
+/// Where requests go, and how.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Route {
+    pub(crate) address: Address,
+    /// `None` for clear text; otherwise whom TLS asks for.
+    pub(crate) tls_name: Option<String>,
+}
+
+/// A connection that is ready for one exchange.
+pub(crate) enum Link {
+    H1(H1Link),
+    H2 { send_request: SendRequest<Bytes>, facts: Arc<ServerConnection> },
+}
+
+/// An HTTP/1 connection and what is known of it.
+pub(crate) struct H1Link {
+    pub(crate) server: H1Server,
+    pub(crate) facts: Arc<ServerConnection>,
+    /// Whether it carried an exchange before.
+    pub(crate) reused: bool,
+    route: Route,
+    guard: ServerGuard,
+}
+
+/// The server connections of one client connection.
+pub(crate) struct Servers {
+    /// The ALPN protocols offered to servers.
+    offers: Vec<Bytes>,
+    idle: Mutex<Vec<H1Link>>,
+    multiplexed: Mutex<Vec<(Route, SendRequest<Bytes>, Arc<ServerConnection>)>>,
+    /// Held while a connection is opened that others might be able to share.
+    opening: tokio::sync::Mutex<()>,
+    /// A server was met that does not multiplex: nobody waits for another's connection any more.
+    single: AtomicBool,
+    /// Servers without TLS are spoken to in HTTP/2 (prior knowledge, RFC 9113 section 3.3), as the client does.
+    clear_http2: bool,
+    /// Opening failed when the destination became known; told to every request (mitmproxy likewise).
+    failed: Option<ServerError>,
+}
+
+impl Servers {
+    /// No connections yet; `offers` are the ALPN protocols that servers will be offered.
+    pub(crate) fn new(offers: Vec<Bytes>) -> Self {
+        Self {
+            single: AtomicBool::new(!offers.iter().any(|offer| offer == "h2")),
+            offers,
+            idle: Mutex::default(),
+            multiplexed: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            clear_http2: false,
+            failed: None,
+        }
+    }
+
+    /// Speaks HTTP/2 to servers without TLS.
+    pub(crate) const fn speak_http2_in_the_clear(&mut self) {
+        self.clear_http2 = true;
+    }
+
+    /// Remembers that the only server there is cannot be had.
+    pub(crate) fn fail(&mut self, error: ServerError) {
+        self.failed = Some(error);
+    }
+
+    /// Takes in a connection that was opened before the first request.
+    pub(crate) async fn add(&self, context: &Context, route: Route, open: OpenServer) -> Result<(), ServerError> {
+        match self.link(context, route.clone(), open).await? {
+            Link::H1(link) => self.give_back(link),
+            Link::H2 { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A connection on this route: an idle one unless `fresh`, or a new one.
+    pub(crate) async fn get(&self, context: &Context, route: &Route, fresh: bool) -> Result<Link, ServerError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if !fresh && let Some(link) = self.existing(route).await {
+            return Ok(link);
+        }
+        let may_multiplex = if route.tls_name.is_some() { !self.single.load(Ordering::Relaxed) } else { self.clear_http2 };
+        if !may_multiplex {
+            return self.open(context, route).await;
+        }
+        let _opening = self.opening.lock().await;
+        if !fresh && let Some(link) = self.existing(route).await {
+            return Ok(link);
+        }
+        self.open(context, route).await
+    }
+
+    /// Keeps a connection for the next exchange if it can take one.
+    pub(crate) fn give_back(&self, mut link: H1Link) {
+        if link.server.can_continue() {
+            link.reused = true;
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() == IDLE_SERVERS_MAX {
+                idle.remove(0);
+            }
+            idle.push(link);
+        }
+    }
+
+    async fn existing(&self, route: &Route) -> Option<Link> {
+        while let Some(mut link) = self.take_idle(route) {
+            if !link.reused || link.server.is_fresh().await {
+                return Some(Link::H1(link));
+            }
+        }
+        let (send_request, facts) = self.find_multiplexed(route)?;
+        match send_request.ready().await {
+            Ok(send_request) => Some(Link::H2 { send_request, facts }),
+            Err(_) => {
+                self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, ..)| known != route);
+                None
+            }
+        }
+    }
+
+    fn take_idle(&self, route: &Route) -> Option<H1Link> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle.iter().rposition(|link| link.route == *route)?;
+        Some(idle.swap_remove(at))
+    }
+
+    fn find_multiplexed(&self, route: &Route) -> Option<(SendRequest<Bytes>, Arc<ServerConnection>)> {
+        let multiplexed = self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, send_request, facts) = multiplexed.iter().find(|(known, ..)| known == route)?;
+        Some((send_request.clone(), Arc::clone(facts)))
+    }
+
+    async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
+        let mut open = server::open(context, &route.address).await?;
+        if let Some(name) = &route.tls_name {
+            open = server::open_tls(context, open, name, &self.offers).await?;
+        }
+        self.link(context, route.clone(), open).await
+    }
+
+    /// Puts the protocol that was negotiated on a connection.
+    async fn link(&self, context: &Context, route: Route, open: OpenServer) -> Result<Link, ServerError> {
+        let OpenServer { io, facts, guard } = open;
+        let facts = Arc::new(facts);
+        let http2 = match &route.tls_name {
+            Some(_) => facts.connection.alpn.as_deref() == Some(b"h2"),
+            None => self.clear_http2,
+        };
+        if !http2 {
+            self.single.store(true, Ordering::Relaxed);
+            return Ok(Link::H1(H1Link { server: H1Server::new(io), facts, reused: false, route, guard }));
+        }
+        let failed = |err: h2::Error| ServerError {
+            phase: flowgate_flow::Phase::Connect,
+            message: format!("HTTP/2 with {}: {err}", route.address),
+            status: 502,
+            facts: Arc::clone(&facts),
+        };
+        let (send_request, connection) = h2::client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(H2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(H2_HEADER_LIST_BYTES)
+            .handshake::<_, Bytes>(io)
+            .await
+            .map_err(failed)?;
+        context.proxy.tasks.spawn(async move {
+            // How it ended is told by each stream that was open.
+            let _ = connection.await;
+            drop(guard);
+        });
+        let send_request = send_request.ready().await.map_err(failed)?;
+        let entry = (route, send_request.clone(), Arc::clone(&facts));
+        self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        Ok(Link::H2 { send_request, facts })
+    }
+}
+
+impl H1Link {
+    /// The connection itself, for what follows HTTP.
+    pub(crate) fn into_parts(self) -> (flowgate_net::BoxIo, Vec<u8>, ServerGuard) {
+        let (io, read) = self.server.into_parts();
+        (io, read, self.guard)
+    }
+}

@@ -1,0 +1,203 @@
+//! From a request to a flow: find the server, run the exchange, answer in our own name where there is no answer, report.
+
+use bytes::Bytes;
+use flowgate_flow::{
+    Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side,
+};
+use flowgate_wire::http1::Framing;
+use std::sync::Arc;
+
+use super::error_page::error_page;
+use super::exchange::{Cause, Exchange, Failure};
+use super::forward::remove_connection_fields;
+use super::h2_server::H2ServerStream;
+use super::servers::{H1Link, Link, Route, Servers};
+use super::side::{ClientSide, SideError};
+use crate::clock;
+use crate::context::Context;
+use crate::idle::IdleTimer;
+use crate::server::ServerError;
+
+/// The requests of one client connection, whatever version it speaks.
+pub(crate) struct Service {
+    pub(crate) context: Context,
+    pub(crate) servers: Servers,
+    pub(crate) origin: Origin,
+}
+
+/// How it is known where a request goes.
+pub(crate) enum Origin {
+    /// The client knows that it talks to a proxy: each request says it.
+    Explicit {
+        /// TLS was spoken to us, so that a target without a scheme means https.
+        over_tls: bool,
+    },
+    /// All go to one place.
+    Fixed(Route),
+}
+
+/// What comes after a request.
+pub(crate) enum Next {
+    /// Another request may follow.
+    Continue,
+    /// The connection (or stream) is done for.
+    Close,
+    /// Another protocol follows on both connections.
+    Upgrade(Box<Upgrade>),
+}
+
+/// The switch to another protocol, agreed by both sides.
+pub(crate) struct Upgrade {
+    pub(crate) link: H1Link,
+    pub(crate) flow: Flow,
+}
+
+impl Service {
+    /// Carries one request through.
+    pub(crate) async fn serve(
+        &self,
+        client: &mut impl ClientSide,
+        mut request: Request,
+        framing: Framing,
+        route: &Route,
+        idle: &mut IdleTimer,
+    ) -> Next {
+        remove_connection_fields(&mut request.headers);
+        let keep = self.context.proxy.events.keeps_bodies();
+        let mut exchange = Exchange::new(request, framing, keep);
+        let mut fresh = false;
+        loop {
+            let link = match self.servers.get(&self.context, route, fresh).await {
+                Ok(link) => link,
+                Err(error) => return self.no_server(client, exchange, error).await,
+            };
+            let limit = self.context.settings.idle_timeout;
+            let (result, facts) = match link {
+                Link::H2 { send_request, facts } => {
+                    let mut server = H2ServerStream::new(send_request);
+                    let result = exchange.run(client, &mut server, idle, limit).await;
+                    if result.is_err() {
+                        super::side::ServerSide::abort(&mut server);
+                    }
+                    (result, facts)
+                }
+                Link::H1(mut link) => {
+                    let result = exchange.run(client, &mut link.server, idle, limit).await;
+                    let facts = Arc::clone(&link.facts);
+                    if let Err(failure) = &result
+                        && link.reused
+                        && may_try_again(&exchange, failure)
+                    {
+                        // The server closed an idle connection while our request was on its way (RFC 9110 section 9.2.2).
+                        fresh = true;
+                        continue;
+                    }
+                    if result.is_ok() {
+                        if exchange.response.as_ref().is_some_and(|response| response.status == 101) {
+                            let flow = self.flow(exchange, facts, None);
+                            return Next::Upgrade(Box::new(Upgrade { link, flow }));
+                        }
+                        self.servers.give_back(link);
+                    }
+                    (result, facts)
+                }
+            };
+            return match result {
+                Ok(()) => {
+                    let next = if exchange.left_body_unread() { Next::Close } else { Next::Continue };
+                    self.context.report(self.flow(exchange, facts, None)).await;
+                    next
+                }
+                Err(failure) => {
+                    self.failed(client, exchange, facts, failure).await;
+                    Next::Close
+                }
+            };
+        }
+    }
+
+    /// Answers a request that has no server.
+    async fn no_server(&self, client: &mut impl ClientSide, exchange: Exchange, error: ServerError) -> Next {
+        let flow_error = error.flow_error();
+        self.answer(client, exchange, Arc::clone(&error.facts), flow_error, error.status).await;
+        Next::Close
+    }
+
+    async fn failed(
+        &self,
+        client: &mut impl ClientSide,
+        exchange: Exchange,
+        facts: Arc<ServerConnection>,
+        failure: Failure,
+    ) {
+        let (message, status) = describe(&failure, exchange.has_answered());
+        let error =
+            FlowError { message, timestamp: clock::now(), side: Some(failure.side), phase: Some(failure.phase) };
+        if exchange.has_answered() || failure.side == Side::Client {
+            client.abort();
+            self.context.report(self.flow(exchange, facts, Some(error))).await;
+        } else {
+            self.answer(client, exchange, facts, error, status).await;
+        }
+    }
+
+    /// Sends a page of our own, and reports the flow with the error (not with the page: the server did not send it).
+    async fn answer(
+        &self,
+        client: &mut impl ClientSide,
+        exchange: Exchange,
+        facts: Arc<ServerConnection>,
+        error: FlowError,
+        status: u16,
+    ) {
+        let page = error_page(status, &error.message);
+        let body = if exchange.request.method.as_ref() == b"HEAD" { Bytes::new() } else { page.body };
+        // A client that is gone cannot be told; the flow tells it.
+        let sent = client.send_own(&page.head, body);
+        self.context.report(self.flow(exchange, facts, Some(error))).await;
+        if sent.is_err() {
+            client.abort();
+        }
+    }
+
+    fn flow(&self, exchange: Exchange, server: Arc<ServerConnection>, error: Option<FlowError>) -> Flow {
+        let created = exchange.request.timestamp_start;
+        let http = HttpFlow { request: exchange.request, response: exchange.response, websocket: None };
+        let kind = FlowKind::Http(Box::new(http));
+        Flow { error, ..Flow::new(clock::new_id(), Arc::clone(&self.context.client), server, kind, created) }
+    }
+
+    /// Refuses a request before it has a server: tells the client and reports the flow.
+    pub(crate) async fn refuse(&self, client: &mut impl ClientSide, request: Request, status: u16, message: &str) {
+        let address = flowgate_flow::Address { host: request.host.clone(), port: request.port };
+        let address = (!address.host.is_empty()).then_some(address);
+        let facts = Arc::new(ServerConnection::new(clock::new_id(), address));
+        let error = FlowError {
+            message: message.to_owned(),
+            timestamp: clock::now(),
+            side: Some(Side::Client),
+            phase: Some(Phase::Head),
+        };
+        self.answer(client, Exchange::new(request, Framing::None, false), facts, error, status).await;
+    }
+}
+
+/// Whether a request that failed on a connection that was used before may be sent again: nothing of it can have had effect
+/// that a second one would not have too, and nothing came back.
+fn may_try_again(exchange: &Exchange, failure: &Failure) -> bool {
+    let idempotent = matches!(exchange.request.method.as_ref(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
+    let lost = matches!(&failure.cause, Cause::Side(SideError::Closed | SideError::Io(_)));
+    failure.side == Side::Server && failure.phase == Phase::Head && lost && idempotent && exchange.is_untouched()
+}
+
+/// What a person reads of a failure, and the status that tells a client (502, 504 after silence).
+fn describe(failure: &Failure, answered: bool) -> (String, u16) {
+    match (&failure.cause, failure.side) {
+        (Cause::Idle(limit), _) => (format!("nothing was sent or received for {} s", limit.as_secs()), 504),
+        (Cause::Side(_), Side::Client) => ("Client disconnected.".to_owned(), 502),
+        (Cause::Side(SideError::Closed), _) if answered => ("server closed the connection inside the response".into(), 502),
+        (Cause::Side(SideError::Closed), _) => ("server closed the connection before it answered".into(), 502),
+        (Cause::Side(err), _) => (format!("server: {err}"), 502),
+    }
+}
+

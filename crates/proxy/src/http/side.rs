@@ -1,0 +1,90 @@
+//! The two sides of an HTTP exchange, whatever version they speak.
+//!
+//! An exchange reads and writes both sides from one task, without splitting streams or handing messages through
+//! channels: so the traits are poll-based, and `send_*` only queues what `poll_flush` carries out.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use flowgate_flow::{Headers, Request, Response};
+use flowgate_wire::http1::{BodyError, BodyEvent, EncodeError, Framing, HeadError};
+use thiserror::Error;
+
+/// The side that connected to us: gives a request's body, takes a response.
+pub(crate) trait ClientSide {
+    /// The next piece of the request's body.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>>;
+    /// Queues an interim (1xx) response.
+    fn send_interim(&mut self, head: &Response) -> Result<(), SideError>;
+    /// Queues the head of the final response. `framing` is how its body comes from the server; fields that delimit a body
+    /// are changed in `head` where this side needs others.
+    fn send_response(&mut self, head: &mut Response, framing: Framing) -> Result<(), SideError>;
+    /// Ready when another piece may be queued.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>>;
+    /// Queues a piece of the response's body.
+    fn send_data(&mut self, data: Bytes) -> Result<(), SideError>;
+    /// Queues the end of the response.
+    fn send_end(&mut self, trailers: Option<&Headers>) -> Result<(), SideError>;
+    /// Ready when all that was queued is with the operating system.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>>;
+    /// Queues a response of our own, whole. No body for HEAD.
+    fn send_own(&mut self, head: &Response, body: Bytes) -> Result<(), SideError>;
+    /// Ready if the client is known to be gone, so that nobody waits for the response. A half-closed client is not.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<SideError>;
+    /// Makes it visible that the response broke off: never a clean end.
+    fn abort(&mut self);
+}
+
+/// The side we connect to: takes a request, gives a response.
+pub(crate) trait ServerSide {
+    /// Queues a request's head; `framing` is how its body comes from the client.
+    fn send_request(&mut self, head: &mut Request, framing: Framing) -> Result<(), SideError>;
+    /// Ready when another piece may be queued.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>>;
+    /// Queues a piece of the request's body.
+    fn send_data(&mut self, data: Bytes) -> Result<(), SideError>;
+    /// Queues the end of the request.
+    fn send_end(&mut self, trailers: Option<&Headers>) -> Result<(), SideError>;
+    /// Ready when all that was queued is with the operating system.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>>;
+    /// The next head: interim ones, then the final one, with how its body is delimited.
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Response, Framing), SideError>>;
+    /// The next piece of the final response's body.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>>;
+    /// Ends the request before its end, so that the server notices.
+    fn abort(&mut self);
+}
+
+/// What went wrong on one side.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum SideError {
+    /// The peer closed where it should not have.
+    #[error("connection closed")]
+    Closed,
+    /// The connection failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What should be a head is none, or an ambiguous one.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The body cannot be delimited, or broke off.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// What we were to send may not be sent.
+    #[error("refused to send: {0}")]
+    Encode(#[from] EncodeError),
+    /// HTTP/2 went wrong.
+    #[error(transparent)]
+    H2(#[from] h2::Error),
+    /// More interim responses than `INTERIM_RESPONSES_MAX`.
+    #[error("too many interim responses")]
+    TooManyInterim,
+    /// A message that HTTP/2 cannot carry, or that we will not carry over.
+    #[error("message cannot be translated: {0}")]
+    Translate(&'static str),
+    /// 101 although no upgrade was asked for (RFC 9110 section 15.2.2).
+    #[error("server switched protocols although nobody asked")]
+    UnexpectedUpgrade,
+}

@@ -1,0 +1,109 @@
+//! One running mode: its listeners, and the loop that accepts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowgate_net::{BindError, bind};
+use futures_util::FutureExt;
+use tokio::net::TcpListener;
+
+use crate::client;
+use crate::context::Proxy;
+use crate::events::Level;
+
+/// How long accepting rests when the system has no descriptor or memory for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often a lasting failure to accept is told.
+const ACCEPT_FAILURE_REPEAT: Duration = Duration::from_secs(10);
+
+/// A mode that is bound to its addresses and does not accept yet.
+#[derive(Debug)]
+pub struct Instance {
+    proxy: Arc<Proxy>,
+    listeners: Vec<TcpListener>,
+}
+
+impl Instance {
+    /// Binds mode `regular` (an explicit HTTP proxy) to `host:port`; an empty host is all addresses.
+    ///
+    /// # Errors
+    /// If an address cannot be bound; then none is.
+    pub async fn bind(proxy: &Arc<Proxy>, host: &str, port: u16) -> Result<Self, BindError> {
+        let listeners = bind(host, port).await?;
+        Ok(Self { proxy: Arc::clone(proxy), listeners })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Begins to accept; returns at once. Ends with [`Proxy::shut_down`].
+    pub fn start(self) {
+        for addr in self.addresses() {
+            self.proxy.now_listening(addr);
+        }
+        for listener in self.listeners {
+            let proxy = Arc::clone(&self.proxy);
+            self.proxy.tasks.spawn(accept(proxy, listener));
+        }
+    }
+}
+
+impl Proxy {
+    /// Stops accepting, lets what is in flight end, and returns when all is done or `grace` is over; says whether all
+    /// was done.
+    pub async fn shut_down(&self, grace: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout(grace, self.tasks.wait()).await.is_ok()
+    }
+}
+
+async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
+    let stop = proxy.stop.child_token();
+    let mut told = None;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let task = guarded(Arc::clone(&proxy), peer, client::serve(Arc::clone(&proxy), stream, peer));
+                proxy.tasks.spawn(task);
+            }
+            Err(err) if is_of_one_connection(&err) => {}
+            Err(err) => {
+                let now = tokio::time::Instant::now();
+                if told.is_none_or(|at| now - at >= ACCEPT_FAILURE_REPEAT) {
+                    told = Some(now);
+                    if proxy.events.logs(Level::Error) {
+                        let message = format_args!("cannot accept connections at the moment: {err}");
+                        proxy.events.log(Level::Error, None, message);
+                    }
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A panic ends its own connection and no other, and is told.
+async fn guarded(proxy: Arc<Proxy>, peer: SocketAddr, task: impl Future<Output = ()>) {
+    if let Err(panic) = std::panic::AssertUnwindSafe(task).catch_unwind().await {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let message = format_args!("flowgate itself failed on this connection (please report it): {}", text.unwrap_or("?"));
+        proxy.events.log(Level::Error, Some(peer), message);
+    }
+}
+
+/// Failures of the connection that was about to be accepted, not of accepting.
+fn is_of_one_connection(err: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(err.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

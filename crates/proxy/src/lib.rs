@@ -1,0 +1,31 @@
+//! The tokio shell of flowgate: a connection's way from a listener to servers and flows.
+//!
+//! Read it in the order of that way: [`Instance`] accepts, `client` receives, `explicit` learns the destination, `tunnel`
+//! looks at the first bytes and asks `flowgate-policy`, then relays (`raw`), decrypts (`decrypt`) or speaks HTTP (`http`).
+//! What happened is told through [`Events`]. What the bytes mean is `flowgate-wire`'s business, who is decrypted
+//! is `flowgate-policy`'s, how certificates look is `flowgate-tls`'s.
+#![forbid(unsafe_code)]
+
+mod instance;
+mod client;
+mod explicit;
+mod tunnel;
+mod decrypt;
+mod http;
+mod raw;
+
+mod server;
+mod peek;
+mod record;
+mod idle;
+mod clock;
+
+mod context;
+mod events;
+mod settings;
+pub mod limits;
+
+pub use context::Proxy;
+pub use events::{Events, Level};
+pub use instance::Instance;
+pub use settings::{ConnectionStrategy, Settings};

@@ -1,0 +1,46 @@
+//! The named limits and time-outs of the proxy. Those of the codecs are in `flowgate_wire::limits`.
+
+use std::time::Duration;
+
+/// How long a server may take to accept a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take, on either side.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to send a head, once its first byte is there.
+pub const CLIENT_HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may stay connected without beginning a request.
+pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long an exchange, or a raw connection that is recorded, may go without a byte in any direction
+/// (mitmproxy: `tcp_timeout`, whose default this is).
+pub const EXCHANGE_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long after a partial start of a TLS hello or a request line a decision is taken without the rest, if the server
+/// might be the one who speaks first.
+pub const PARTIAL_START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long we wait for a client to speak before we let the server begin, when nobody has connected to it yet.
+pub const SERVER_FIRST_DELAY: Duration = Duration::from_millis(300);
+/// How long a connection that is being closed is read, so that our last words arrive.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many bytes are looked at before a protocol is decided.
+pub const PEEK_BYTES_MAX: usize = 128 * 1024;
+/// How much of one read, in bytes, when a head is awaited.
+pub const HEAD_READ_BYTES: usize = 4 * 1024;
+/// How much of one read, in bytes, inside a body.
+pub const BODY_READ_BYTES: usize = 64 * 1024;
+/// How many bytes wait for a slow reader before its sender is made to wait.
+pub const WRITE_QUEUE_BYTES: usize = 64 * 1024;
+/// Chunks up to this many bytes are copied together with what stands before them, to leave in one write.
+pub const COALESCE_BYTES: usize = 8 * 1024;
+/// How much of a recorded body stays in memory; the rest goes to a temporary file.
+pub const BODY_MEMORY_BYTES: usize = 1024 * 1024;
+/// How much of a raw flow is recorded; what follows crosses unrecorded.
+pub const RAW_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How many idle server connections one client connection keeps.
+pub const IDLE_SERVERS_MAX: usize = 8;
+/// How many HTTP/2 streams a client may have open at once.
+pub const H2_STREAMS_MAX: u32 = 100;
+/// The flow-control window of one HTTP/2 stream, in bytes.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// The flow-control window of an HTTP/2 connection, in bytes.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// How large the header list of an HTTP/2 message may be, in bytes (RFC 9113 section 6.5.2).
+pub const H2_HEADER_LIST_BYTES: u32 = 64 * 1024;

@@ -1,0 +1,95 @@
+//! Bytes that are not HTTP, or not any more: relayed as they come and recorded as a TCP flow.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+use bytes::Bytes;
+use flowgate_flow::{
+    Flow, FlowError, FlowKind, MetadataValue, Phase, RawFlow, RawMessage, ServerConnection, Side, Timestamp,
+};
+use flowgate_net::{BoxIo, RelayEnd, Tap, relay};
+
+use crate::clock;
+use crate::context::Context;
+use crate::idle::IdleTimer;
+use crate::limits::RAW_RECORD_BYTES_MAX;
+
+/// Relays to the end and reports a TCP flow.
+pub(crate) async fn relay_recorded(context: &Context, client: BoxIo, server: BoxIo, facts: Arc<ServerConnection>) {
+    let created = clock::now();
+    let mut tap = Recording::new(context, &facts);
+    let activity = Arc::clone(&tap.activity);
+    let end = until_idle(context, relay(client, server, &mut tap), &activity).await;
+    let (messages, truncated) = (std::mem::take(&mut tap.messages), tap.truncated);
+    let kind = FlowKind::Tcp(RawFlow { messages });
+    let mut flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, created);
+    flow.error = end_error(end, clock::now());
+    if truncated {
+        flow.metadata.push(("flowgate.truncated".into(), MetadataValue::Bool(true)));
+    }
+    context.report(flow).await;
+}
+
+/// Runs a relay until it ends, or nothing crossed for as long as the settings allow.
+async fn until_idle(context: &Context, relay: impl Future<Output = RelayEnd>, activity: &AtomicU64) -> Option<RelayEnd> {
+    let mut relay = std::pin::pin!(relay);
+    let mut idle = IdleTimer::new(context.settings.idle_timeout);
+    let mut seen = 0;
+    poll_fn(|cx| {
+        if let Poll::Ready(end) = relay.as_mut().poll(cx) {
+            return Poll::Ready(Some(end));
+        }
+        let now = activity.load(Ordering::Relaxed);
+        if now != seen {
+            seen = now;
+            idle.touch();
+        }
+        idle.poll_idle(cx).map(|()| None)
+    })
+    .await
+}
+
+/// What a flow tells of a relay that did not end with both sides closing.
+fn end_error(end: Option<RelayEnd>, timestamp: Timestamp) -> Option<FlowError> {
+    let (message, side) = match end {
+        None => ("closed for inactivity".to_owned(), Side::Proxy),
+        Some(RelayEnd { failure: None, .. }) => return None,
+        Some(RelayEnd { failure: Some((true, err)), .. }) => (format!("client: {err}"), Side::Client),
+        Some(RelayEnd { failure: Some((false, err)), .. }) => (format!("server: {err}"), Side::Server),
+    };
+    Some(FlowError { message, timestamp, side: Some(side), phase: Some(Phase::Body) })
+}
+
+/// Records what crosses, up to a limit.
+struct Recording<'a> {
+    context: &'a Context,
+    facts: &'a ServerConnection,
+    keep: bool,
+    kept: usize,
+    truncated: bool,
+    messages: Vec<RawMessage>,
+    activity: Arc<AtomicU64>,
+}
+
+impl<'a> Recording<'a> {
+    fn new(context: &'a Context, facts: &'a ServerConnection) -> Self {
+        let keep = context.proxy.events.keeps_bodies();
+        let (messages, activity) = (Vec::new(), Arc::default());
+        Self { context, facts, keep, kept: 0, truncated: false, messages, activity }
+    }
+}
+
+impl Tap for Recording<'_> {
+    fn chunk(&mut self, from_client: bool, data: &[u8]) {
+        self.activity.fetch_add(1, Ordering::Relaxed);
+        let message = RawMessage { from_client, content: Bytes::copy_from_slice(data), timestamp: clock::now() };
+        self.context.proxy.events.raw_message(&self.context.client, self.facts, &message);
+        if self.keep && !self.truncated {
+            self.kept += data.len();
+            self.truncated = self.kept > RAW_RECORD_BYTES_MAX;
+            self.messages.push(message);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Opening connections to servers: TCP, then TLS, with what flows tell of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flowgate_flow::{Address, FlowError, Phase, ServerConnection, Side};
+use flowgate_net::{BoxIo, ConnectError, connect};
+use flowgate_tls::{explain_server_failure, openssl_cipher_name, version_name};
+use rustls::pki_types::ServerName;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::clock;
+use crate::context::Context;
+use crate::events::Level;
+use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+
+/// An open connection to a server.
+pub(crate) struct OpenServer {
+    pub(crate) io: BoxIo,
+    pub(crate) facts: ServerConnection,
+    /// Says in the log when the connection is gone.
+    pub(crate) guard: ServerGuard,
+}
+
+/// Why there is no connection to a server, in words for the client and the flow.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerError {
+    pub(crate) phase: Phase,
+    pub(crate) message: String,
+    /// 502, or 504 if nobody answered.
+    pub(crate) status: u16,
+    /// What can be told of the connection all the same.
+    pub(crate) facts: Arc<ServerConnection>,
+}
+
+impl ServerError {
+    pub(crate) fn flow_error(&self) -> FlowError {
+        FlowError {
+            message: self.message.clone(),
+            timestamp: clock::now(),
+            side: Some(Side::Server),
+            phase: Some(self.phase),
+        }
+    }
+}
+
+/// Logs the end of a server connection when dropped.
+pub(crate) struct ServerGuard {
+    context: Context,
+    name: String,
+}
+
+impl Drop for ServerGuard {
+    fn drop(&mut self) {
+        self.context.log(Level::Info, format_args!("server disconnect {}", self.name));
+    }
+}
+
+/// Connects to a server's port.
+pub(crate) async fn open(context: &Context, address: &Address) -> Result<OpenServer, ServerError> {
+    let mut facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
+    facts.connection.timestamp_start = Some(clock::now());
+    let stream = match connect(address, context.settings.connect_addr, CONNECT_TIMEOUT).await {
+        Ok(stream) => stream,
+        Err(err) => return Err(connect_failed(context, address, facts, &err)),
+    };
+    facts.timestamp_tcp_setup = Some(clock::now());
+    facts.connection.peername = stream.peer_addr().ok();
+    facts.connection.sockname = stream.local_addr().ok();
+    if let (Some(local), Some(peer)) = (facts.connection.sockname, facts.connection.peername) {
+        if context.proxy.is_own_listener(local, peer) {
+            let message = format!("{address} is this proxy itself: the request would come back for ever");
+            return Err(failed(context, facts, Phase::Connect, 502, message));
+        }
+    }
+    let name = match facts.connection.peername {
+        Some(peer) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),
+        _ => address.to_string(),
+    };
+    context.log(Level::Info, format_args!("server connect {name}"));
+    let guard = ServerGuard { context: context.clone(), name };
+    Ok(OpenServer { io: Box::new(stream), facts, guard })
+}
+
+/// Speaks TLS on an open connection. `name` is whom we ask for; `offers` are the ALPN protocols offered.
+pub(crate) async fn open_tls(
+    context: &Context,
+    server: OpenServer,
+    name: &str,
+    offers: &[Bytes],
+) -> Result<OpenServer, ServerError> {
+    let OpenServer { io, mut facts, guard } = server;
+    facts.connection.tls = true;
+    facts.connection.alpn_offers = offers.to_vec();
+    let is_address = name.parse::<std::net::IpAddr>().is_ok();
+    facts.connection.sni = (!is_address).then(|| name.to_owned());
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let Ok(server_name) = ServerName::try_from(name.to_owned()) else {
+        let message = format!("`{name}` is no name that TLS could ask a server for");
+        return Err(failed(context, facts, Phase::Tls, 502, message));
+    };
+    let config = context.proxy.client_configs.config(offers);
+    let handshake = TlsConnector::from(config).connect(server_name, io);
+    let stream = match timeout(TLS_HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(err)) => {
+            let message = explain_handshake(&err, name);
+            return Err(failed(context, facts, Phase::Tls, 502, message));
+        }
+        Err(_) => {
+            let message = format!("{name} did not finish the TLS handshake in time");
+            return Err(failed(context, facts, Phase::Tls, 504, message));
+        }
+    };
+    let session = stream.get_ref().1;
+    let connection = &mut facts.connection;
+    connection.timestamp_tls_setup = Some(clock::now());
+    connection.alpn = Some(session.alpn_protocol().map(Bytes::copy_from_slice).unwrap_or_default());
+    connection.tls_version = session.protocol_version().map(|version| version_name(version).to_owned());
+    connection.cipher = session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into());
+    let certificates = session.peer_certificates().unwrap_or_default();
+    connection.certificate_list = certificates.iter().map(|cert| Bytes::copy_from_slice(cert)).collect();
+    Ok(OpenServer { io: Box::new(TlsIo(stream)), facts, guard })
+}
+
+/// A TLS session as a byte stream.
+pub(crate) struct TlsIo<T>(pub(crate) T);
+
+mod tls_io {
+    use super::TlsIo;
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    impl<T: AsyncRead + Unpin> AsyncRead for TlsIo<T> {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bufs: &[io::IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.0.is_write_vectored()
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    impl<T: AsyncRead + AsyncWrite + Send + Unpin> flowgate_net::Io for TlsIo<T> {}
+}
+
+fn explain_handshake(err: &std::io::Error, host: &str) -> String {
+    match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => explain_server_failure(tls, host).to_string(),
+        None => format!("{host} ended the connection during the TLS handshake: {err}"),
+    }
+}
+
+fn connect_failed(context: &Context, address: &Address, facts: ServerConnection, err: &ConnectError) -> ServerError {
+    let (phase, status) = match err {
+        ConnectError::Resolve { .. } | ConnectError::NoAddress { .. } => (Phase::Resolve, 502),
+        ConnectError::TimedOut { .. } => (Phase::Connect, 504),
+        _ => (Phase::Connect, 502),
+    };
+    let cause = std::error::Error::source(err).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let message = format!("{err}{cause}");
+    context.log(Level::Info, format_args!("error establishing server connection to {address}: {message}"));
+    failed_quietly(facts, phase, status, message)
+}
+
+fn failed(context: &Context, facts: ServerConnection, phase: Phase, status: u16, message: String) -> ServerError {
+    let address = facts.address.clone();
+    let error = failed_quietly(facts, phase, status, message);
+    if let Some(address) = address {
+        context.log(Level::Warn, format_args!("server connection to {address} failed: {}", error.message));
+    }
+    error
+}
+
+fn failed_quietly(mut facts: ServerConnection, phase: Phase, status: u16, message: String) -> ServerError {
+    facts.connection.error = Some(message.clone());
+    ServerError { phase, message, status, facts: Arc::new(facts) }
+}

@@ -1,0 +1,60 @@
+//! The options as the proxy needs them: one immutable snapshot, taken by each connection when it begins.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use flowgate_policy::Rules;
+
+use crate::limits::EXCHANGE_IDLE_TIMEOUT;
+
+/// What connections are handled by. A change of options makes a new snapshot; connections keep the one they began with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Who is decrypted and who is not (mitmproxy: `ignore_hosts`, `allow_hosts`, `tcp_hosts`).
+    pub rules: Rules,
+    /// When a server is connected to (mitmproxy: `connection_strategy`).
+    pub connection_strategy: ConnectionStrategy,
+    /// Whether HTTP/2 is offered and accepted (mitmproxy: `http2`).
+    pub http2: bool,
+    /// Whether what is not HTTP may cross as a TCP flow (mitmproxy: `rawtcp`).
+    pub rawtcp: bool,
+    /// Whether leaf certificates carry the names of the server's (mitmproxy: `upstream_cert`).
+    pub upstream_cert: bool,
+    /// Whether connections that are passed through are recorded as TCP flows (mitmproxy: `show_ignored_hosts`).
+    pub show_ignored_hosts: bool,
+    /// How long a connection that is recorded may be silent (mitmproxy: `tcp_timeout`).
+    pub idle_timeout: Duration,
+    /// The address from which servers are connected to (mitmproxy: `connect_addr`).
+    pub connect_addr: Option<IpAddr>,
+    /// Whether clients with globally routable addresses are refused (mitmproxy: `block_global`).
+    pub block_global: bool,
+    /// Whether clients with private addresses are refused (mitmproxy: `block_private`).
+    pub block_private: bool,
+}
+
+/// When a server is connected to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ConnectionStrategy {
+    /// As soon as the destination is known: failures are told early, and certificates and ALPN can mirror the server's.
+    #[default]
+    Eager,
+    /// When there is something to send.
+    Lazy,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            connection_strategy: ConnectionStrategy::Eager,
+            http2: true,
+            rawtcp: true,
+            upstream_cert: true,
+            show_ignored_hosts: false,
+            idle_timeout: EXCHANGE_IDLE_TIMEOUT,
+            connect_addr: None,
+            block_global: true,
+            block_private: false,
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! A connection whose destination is known: look at the first bytes, ask policy, and do what it says.
+//!
+//! Asked once for what the client sends, and once more for what is inside if its TLS was ended here. It is policy that
+//! decides; this file only brings it the facts, waits for those it needs, and acts.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flowgate_flow::{Address, ServerConnection};
+use flowgate_net::{BoxIo, NoTap, relay};
+use flowgate_policy::{Action, Decision, Fact, Facts, FirstBytes, Needs, decide};
+use flowgate_wire::client_hello::{ClientHello, HelloReader, HelloState};
+use flowgate_wire::sniff::{HostReader, HostState, Sniff, sniff};
+use tokio::time::{Instant, sleep_until};
+
+use crate::context::Context;
+use crate::decrypt;
+use crate::events::Level;
+use crate::http::{self, Origin, Route, Servers, Service};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, SERVER_FIRST_DELAY};
+use crate::peek::{Peeked, Spoke, either};
+use crate::raw;
+use crate::server::{self, OpenServer, ServerError, ServerGuard};
+
+/// The server of a tunnel, as far as it got.
+pub(crate) enum ServerState {
+    /// Nobody needed it yet.
+    NotYet,
+    /// Connected; with TLS if the tunnel's was ended here.
+    Open(OpenServer),
+    /// It cannot be had.
+    Failed(ServerError),
+}
+
+/// How the TLS that was ended here is to be spoken to the server.
+#[derive(Clone)]
+pub(crate) struct Decrypted {
+    /// Whom the server is asked for.
+    pub(crate) name: String,
+    /// The ALPN protocols offered to it.
+    pub(crate) offers: Vec<Bytes>,
+    /// What was agreed with the client.
+    pub(crate) alpn: Bytes,
+}
+
+/// Serves a tunnel to its end. `decrypted` if its TLS was ended here.
+pub(crate) async fn run(
+    context: &Context,
+    destination: Address,
+    client: BoxIo,
+    server: ServerState,
+    decrypted: Option<Decrypted>,
+) {
+    let mut tunnel = Tunnel::new(context, destination, client, server, decrypted);
+    let Some(action) = tunnel.decision().await else { return };
+    match action {
+        Action::PassThrough => tunnel.pass_through().await,
+        Action::RecordRaw { decrypt: false } if context.settings.rawtcp => tunnel.record_raw().await,
+        Action::Http | Action::RecordRaw { decrypt: false } => tunnel.http().await,
+        Action::Decrypt => tunnel.decrypt(false).await,
+        Action::RecordRaw { decrypt: true } => tunnel.decrypt(true).await,
+        Action::Refuse => {
+            context.log(Level::Warn, format_args!("Cannot parse ClientHello for {}; closed", tunnel.destination));
+        }
+    }
+}
+
+struct Tunnel<'a> {
+    context: &'a Context,
+    destination: Address,
+    client: Peeked,
+    server: Server,
+    decrypted: Option<Decrypted>,
+    learned: Learned,
+}
+
+enum Server {
+    NotYet,
+    Open { peeked: Peeked, facts: ServerConnection, guard: ServerGuard },
+    Failed(ServerError),
+}
+
+/// What the first bytes told.
+#[derive(Default)]
+struct Learned {
+    first: FirstBytes,
+    sni: Fact<String>,
+    host: Fact<String>,
+    hello: Option<ClientHello>,
+    hello_reader: HelloReader,
+    host_reader: HostReader,
+}
+
+impl<'a> Tunnel<'a> {
+    fn new(
+        context: &'a Context,
+        destination: Address,
+        client: BoxIo,
+        server: ServerState,
+        decrypted: Option<Decrypted>,
+    ) -> Self {
+        let mut learned = Learned::default();
+        if let Some(first) = decrypted.as_ref().and_then(|tls| FirstBytes::of_alpn(&tls.alpn)) {
+            learned.first = first;
+            learned.host = Fact::Absent;
+        }
+        let server = match server {
+            ServerState::NotYet => Server::NotYet,
+            ServerState::Open(open) => Server::open(open),
+            ServerState::Failed(error) => Server::Failed(error),
+        };
+        Self { context, destination, client: Peeked::new(client), server, decrypted, learned }
+    }
+
+    /// Brings policy facts until it knows; `None` if the connection ended before.
+    async fn decision(&mut self) -> Option<Action> {
+        let began = Instant::now();
+        let mut client_spoke_at = None;
+        loop {
+            self.learned.learn(&self.client);
+            let facts = self.facts();
+            let needs = match decide(&self.context.settings.rules, &facts) {
+                Decision::Verdict(verdict) => {
+                    if self.context.proxy.events.logs(Level::Debug) {
+                        self.context.log(Level::Debug, format_args!("{}", verdict.reason));
+                    }
+                    return Some(verdict.action);
+                }
+                Decision::Undecided { needs } => needs,
+            };
+            let not_connected = matches!(self.server, Server::NotYet);
+            if not_connected && needs == (Needs { peer: true, ..Needs::default() }) {
+                self.connect().await;
+                continue;
+            }
+            if client_spoke_at.is_none() && !self.client.bytes().is_empty() {
+                client_spoke_at = Some(Instant::now());
+            }
+            // Somebody must speak: a server that speaks first has to be connected to for that.
+            let connect_at = client_spoke_at.unwrap_or(began) + SERVER_FIRST_DELAY;
+            let give_up_at =
+                client_spoke_at.map_or(began + CLIENT_IDLE_TIMEOUT, |spoke_at| spoke_at + CLIENT_HEADER_TIMEOUT);
+            let server = match &mut self.server {
+                Server::Open { peeked, .. } => Some(peeked),
+                _ => None,
+            };
+            tokio::select! {
+                biased;
+                spoke = either(&mut self.client, server) => match spoke {
+                    Ok(Spoke::Client) => {}
+                    Ok(Spoke::Server) => self.learned.server_spoke(),
+                    Err(_) => return None,
+                },
+                () = self.context.stop.cancelled() => return None,
+                () = sleep_until(connect_at), if not_connected => self.connect().await,
+                () = sleep_until(give_up_at) => {
+                    client_spoke_at?;
+                    self.learned.give_up();
+                }
+            }
+        }
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            destination: Some(&self.destination),
+            peer: match &self.server {
+                Server::NotYet => Fact::Unknown,
+                Server::Failed(_) => Fact::Absent,
+                Server::Open { facts, .. } => facts.connection.peername.map_or(Fact::Absent, Fact::Is),
+            },
+            first: self.learned.first,
+            sni: borrowed(&self.learned.sni),
+            host: borrowed(&self.learned.host),
+            ech: self.learned.hello.as_ref().is_some_and(|hello| hello.has_ech),
+            decrypted: self.decrypted.is_some(),
+            ..Facts::default()
+        }
+    }
+
+    async fn connect(&mut self) {
+        if matches!(self.server, Server::NotYet) {
+            let opened = open(self.context, &self.destination, self.decrypted.as_ref()).await;
+            self.server = opened.map_or_else(Server::Failed, Server::open);
+        }
+    }
+
+    /// Connects if nobody has yet, and gives both streams as if nothing had been read. `None` if there is no server.
+    async fn both_sides(mut self) -> Option<(BoxIo, BoxIo, Arc<ServerConnection>, ServerGuard)> {
+        self.connect().await;
+        match self.server {
+            Server::Open { peeked, facts, guard } => {
+                Some((self.client.rewind(), peeked.rewind(), Arc::new(facts), guard))
+            }
+            // Why was logged when it failed.
+            Server::NotYet | Server::Failed(_) => None,
+        }
+    }
+
+    async fn pass_through(self) {
+        let context = self.context;
+        let show = context.settings.show_ignored_hosts;
+        let Some((client, server, facts, _guard)) = self.both_sides().await else { return };
+        if show {
+            return raw::relay_recorded(context, client, server, facts).await;
+        }
+        let end = relay(client, server, &mut NoTap).await;
+        let (up, down) = (end.relayed.up, end.relayed.down);
+        context.log(Level::Debug, format_args!("passed through {up} bytes up, {down} bytes down"));
+    }
+
+    async fn record_raw(self) {
+        let context = self.context;
+        let Some((client, server, facts, _guard)) = self.both_sides().await else { return };
+        raw::relay_recorded(context, client, server, facts).await;
+    }
+
+    async fn http(self) {
+        let http2 = self.learned.first == FirstBytes::Http2;
+        let route =
+            Route { address: self.destination, tls_name: self.decrypted.as_ref().map(|tls| tls.name.clone()) };
+        let mut servers = Servers::new(self.decrypted.map(|tls| tls.offers).unwrap_or_default());
+        if http2 && route.tls_name.is_none() {
+            servers.speak_http2_in_the_clear();
+        }
+        match self.server {
+            Server::NotYet => {}
+            Server::Failed(error) => servers.fail(error),
+            Server::Open { peeked, facts, guard } => {
+                let open = OpenServer { io: peeked.rewind(), facts, guard };
+                if let Err(error) = servers.add(self.context, route.clone(), open).await {
+                    servers.fail(error);
+                }
+            }
+        }
+        let service = Service { context: self.context.clone(), servers, origin: Origin::Fixed(route) };
+        if http2 {
+            http::serve_h2(service, self.client.rewind()).await;
+        } else {
+            // A fixed origin refuses CONNECT, so nothing but the end comes back.
+            let _ = http::serve_h1(&service, self.client.rewind()).await;
+        }
+    }
+
+    async fn decrypt(self, raw: bool) {
+        let Some(hello) = self.learned.hello else { return };
+        let server = match self.server {
+            Server::NotYet => ServerState::NotYet,
+            Server::Failed(error) => ServerState::Failed(error),
+            Server::Open { peeked, facts, guard } => {
+                ServerState::Open(OpenServer { io: peeked.rewind(), facts, guard })
+            }
+        };
+        let client = self.client.rewind();
+        // Boxed: what is inside is a tunnel again.
+        Box::pin(decrypt::run(self.context, self.destination, client, &hello, server, raw)).await;
+    }
+}
+
+/// Opens the server of a tunnel, with TLS if the tunnel's was ended here.
+pub(crate) async fn open(
+    context: &Context,
+    destination: &Address,
+    decrypted: Option<&Decrypted>,
+) -> Result<OpenServer, ServerError> {
+    let open = server::open(context, destination).await?;
+    match decrypted {
+        Some(tls) => server::open_tls(context, open, &tls.name, &tls.offers).await,
+        None => Ok(open),
+    }
+}
+
+/// Reads a ClientHello to the proxy itself; why there is none is logged.
+pub(crate) async fn peek_hello(context: &Context, client: BoxIo) -> Option<(BoxIo, ClientHello)> {
+    let mut client = Peeked::new(client);
+    let mut reader = HelloReader::default();
+    let give_up_at = Instant::now() + CLIENT_HEADER_TIMEOUT;
+    loop {
+        match reader.read(client.bytes()) {
+            HelloState::Hello(hello) => return Some((client.rewind(), hello)),
+            HelloState::NeedMore if !client.ended() && !client.is_full() => {}
+            HelloState::NeedMore => return None,
+            HelloState::NotHello(err) => {
+                context.log(Level::Warn, format_args!("Cannot parse ClientHello: {err}"));
+                return None;
+            }
+        }
+        let read = tokio::time::timeout_at(give_up_at, poll_fn(|cx| client.poll_more(cx))).await;
+        if !matches!(read, Ok(Ok(()))) {
+            return None;
+        }
+    }
+}
+
+impl Server {
+    fn open(open: OpenServer) -> Self {
+        Self::Open { peeked: Peeked::new(open.io), facts: open.facts, guard: open.guard }
+    }
+}
+
+impl Learned {
+    /// Looks at what the client has sent.
+    fn learn(&mut self, client: &Peeked) {
+        let bytes = client.bytes();
+        let no_more = client.ended() || client.is_full();
+        if matches!(self.first, FirstBytes::Nothing | FirstBytes::Partial) {
+            self.first = match sniff(bytes) {
+                Sniff::NeedMore if no_more => FirstBytes::Other,
+                Sniff::NeedMore if bytes.is_empty() => FirstBytes::Nothing,
+                Sniff::NeedMore => FirstBytes::Partial,
+                Sniff::Tls => FirstBytes::Tls,
+                Sniff::Http1 => FirstBytes::Http1,
+                Sniff::Http2Preface => FirstBytes::Http2,
+                Sniff::Other => FirstBytes::Other,
+            };
+        }
+        match self.first {
+            FirstBytes::Tls if self.sni == Fact::Unknown => match self.hello_reader.read(bytes) {
+                HelloState::NeedMore if no_more => self.give_up(),
+                HelloState::NeedMore => {}
+                HelloState::Hello(hello) => {
+                    self.sni = hello.sni.clone().map_or(Fact::Absent, Fact::Is);
+                    self.hello = Some(hello);
+                }
+                HelloState::NotHello(_) => {
+                    self.first = FirstBytes::BrokenTls;
+                    self.sni = Fact::Absent;
+                }
+            },
+            FirstBytes::Http1 if self.host == Fact::Unknown => {
+                self.host = match self.host_reader.read(bytes) {
+                    HostState::NeedMore if !no_more => Fact::Unknown,
+                    HostState::NeedMore | HostState::Absent => Fact::Absent,
+                    HostState::Host(host) => Fact::Is(String::from_utf8_lossy(host).into_owned()),
+                };
+            }
+            // `:authority` of HTTP/2 in the clear stands compressed in frames; it is not looked for.
+            FirstBytes::Http2 => self.host = Fact::Absent,
+            _ => {}
+        }
+    }
+
+    /// The server has spoken, or ended: a client that has not said what it is by now waits for that.
+    fn server_spoke(&mut self) {
+        match self.first {
+            FirstBytes::Nothing | FirstBytes::Partial => self.first = FirstBytes::ServerFirst,
+            FirstBytes::Tls if self.sni == Fact::Unknown => self.first = FirstBytes::ServerFirst,
+            FirstBytes::Http1 if self.host == Fact::Unknown => self.host = Fact::Absent,
+            _ => {}
+        }
+    }
+
+    /// What was begun will not be finished.
+    fn give_up(&mut self) {
+        self.first = FirstBytes::Other;
+        self.sni = Fact::Absent;
+        self.host = Fact::Absent;
+    }
+}
+
+fn borrowed(fact: &Fact<String>) -> Fact<&str> {
+    match fact {
+        Fact::Unknown => Fact::Unknown,
+        Fact::Absent => Fact::Absent,
+        Fact::Is(text) => Fact::Is(text),
+    }
+}
+
