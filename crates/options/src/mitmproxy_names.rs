@@ -1,6 +1,6 @@
 //! The names of mitmproxy's options, so that one we do not have yet is not called unknown.
 //!
-//! From mitmproxy 13.0.0.dev (2026-08); sorted, because it is searched by halves. Names flowgate has are in it too.
+//! From mitmproxy 13.0.0.dev (2026-08); sorted. Names flowgate has are in it too.
 
 /// mitmproxy's options.
 pub(crate) const MITMPROXY_OPTIONS: [&str; 117] = [

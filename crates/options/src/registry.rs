@@ -149,17 +149,21 @@ pub fn find(name: &str) -> Result<&'static OptionSpec, OptionError> {
     if let Some(spec) = OPTIONS.iter().find(|spec| spec.name == name) {
         return Ok(spec);
     }
-    if let Some(name) = only_in_mitmproxy(name) {
+    if let Some(name) = only_in_mitmproxy().find(|only| *only == name) {
         return Err(OptionError::NotYet { name });
     }
     Err(OptionError::Unknown { name: name.into(), suggestion: nearest(name) })
 }
 
-/// `name` when it is an option of mitmproxy that flowgate does not have.
-pub fn only_in_mitmproxy(name: &str) -> Option<&'static str> {
-    let at = MITMPROXY_OPTIONS.binary_search(&name).ok()?;
-    let known = MITMPROXY_OPTIONS.get(at).copied()?;
-    OPTIONS.iter().all(|spec| spec.name != known).then_some(known)
+/// The one option starting with `prefix` that mitmproxy has and flowgate does not; `None` when it is none or several.
+pub fn later_option_starting(prefix: &str) -> Option<&'static str> {
+    let mut starting = only_in_mitmproxy().filter(|name| name.starts_with(prefix));
+    let only = starting.next()?;
+    starting.next().is_none().then_some(only)
+}
+
+fn only_in_mitmproxy() -> impl Iterator<Item = &'static str> {
+    MITMPROXY_OPTIONS.into_iter().filter(|name| OPTIONS.iter().all(|spec| spec.name != *name))
 }
 
 /// The option that was probably meant: the only one that starts so, else the nearest within one edit in three.
@@ -246,6 +250,13 @@ mod tests {
         assert!(find("http2").is_ok());
         assert_eq!(find("anticache").unwrap_err(), OptionError::NotYet { name: "anticache" });
         assert!(matches!(find("nonsense"), Err(OptionError::Unknown { suggestion: None, .. })));
+    }
+
+    #[test]
+    fn later_options_cut_short() {
+        assert_eq!(later_option_starting("script"), Some("scripts"));
+        assert_eq!(later_option_starting("anti"), None, "`anticache` and `anticomp`");
+        assert_eq!(later_option_starting("http2"), None, "flowgate has it");
     }
 
     proptest! {

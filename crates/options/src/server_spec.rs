@@ -12,7 +12,7 @@ const LABEL_BYTES_MAX: usize = 63;
 
 /// What is spoken to the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(missing_docs, reason = "each is the scheme of its name")]
+#[expect(missing_docs, reason = "each is the scheme of its name")]
 pub enum Scheme {
     Http,
     Https,

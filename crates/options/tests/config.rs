@@ -1,4 +1,5 @@
 //! Config files as users write them, wrongly and well, and as attackers would.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use expect_test::{Expect, expect};
 use flowgate_options::{Options, parse_config};
@@ -262,9 +263,12 @@ fn not_yaml() {
         config.yaml:1:5: mapping values are not allowed in this context
     "#]],
     );
-    check("\thttp2: false\n", expect![[r#"
+    check(
+        "\thttp2: false\n",
+        expect![[r#"
         http2 = Bool(false)
-    "#]]);
+    "#]],
+    );
     check(
         "http2: true\n---\nhttp2: false\n",
         expect![[r#"
