@@ -1,0 +1,143 @@
+//! The command line: from arguments to an [`Invocation`], or to an error that says what to write instead.
+//!
+//! Flags come from the registry of options (`flowgate-options`); this module adds what is not an option. Only
+//! `config_files` touches the disk. Invariant: nothing is printed here and nothing exits.
+
+mod config_files;
+mod error;
+mod flags;
+mod migration;
+mod tool;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use flowgate_options::registry::{OPTIONS, find};
+use flowgate_options::{Assignment, Change, Options, Source, Value, expand_home, parse_assignments};
+
+pub(crate) use error::CliError;
+pub(crate) use tool::Tool;
+
+/// What the user wants.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    /// The tool to start.
+    pub(crate) tool: Tool,
+    /// The options, from defaults, config files and flags.
+    pub(crate) options: Options,
+    /// Run it, or print something and stop.
+    pub(crate) action: Action,
+}
+
+/// What to do with the tool.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Action {
+    /// Start it.
+    Run,
+    /// Print this help.
+    Help(String),
+    /// Print [`version`].
+    Version,
+    /// Print every option with its default.
+    Options,
+}
+
+/// What `--version` prints.
+pub(crate) fn version() -> String {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!(
+        "Flowgate: {}\nTLS:      rustls with aws-lc-rs\nPlatform: {os}-{arch}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// Reads a command line; `arguments` begins with the program's name, `home` is what `~` stands for.
+///
+/// # Errors
+/// For a flag, an option or a config file that cannot be used, and for tools that are not there yet.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    home: Option<&Path>,
+) -> Result<Invocation, CliError> {
+    let (tool, program, arguments) = tool::split(arguments)?;
+    let print = |action| Ok(Invocation { tool, options: Options::default(), action });
+    let matches = match flags::command(tool, &program).try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            return print(Action::Help(error.to_string()));
+        }
+        Err(error) => return Err(CliError::from_clap(&error)),
+    };
+    if matches.get_flag(flags::VERSION) {
+        return print(Action::Version);
+    }
+    if matches.get_flag(flags::SHOW_OPTIONS) {
+        return print(Action::Options);
+    }
+    tool.check_runs()?;
+    if let Some(words) = matches.try_get_many::<String>(flags::FILTER).ok().flatten() {
+        return Err(CliError::FilterLater { filter: words.cloned().collect::<Vec<_>>().join(" ") });
+    }
+    let options = resolve(tool, &matches, home)?;
+    Ok(Invocation { tool, options, action: Action::Run })
+}
+
+/// The options after the config files, `--set` and the flags.
+fn resolve(tool: Tool, matches: &ArgMatches, home: Option<&Path>) -> Result<Options, CliError> {
+    let set = matches.get_many::<String>(flags::SET).into_iter().flatten().map(String::as_str);
+    let set =
+        parse_assignments(set).into_iter().map(|assignment| Change::assignment(Source::Set, assignment));
+    let set = set.collect::<Result<Vec<_>, _>>()?;
+    // The directory has to be known before its config file can be read.
+    let confdir = set.iter().filter(|change| change.name() == "confdir").cloned().collect();
+    let confdir = Options::default().with(confdir)?.values().confdir.clone();
+    let confdir = expand_home(confdir.as_str(), home).ok_or(CliError::NoHome)?;
+
+    let mut changes = config_files::read(&confdir)?;
+    changes.extend(set);
+    changes.extend(implied_changes(tool, matches)?);
+    changes.extend(flag_changes(tool, matches)?);
+    Ok(Options::default().with(changes)?)
+}
+
+/// What `-q` and `-v` stand for. They come before the flags that name an option, which therefore win.
+/// Differs from mitmproxy, where `-v --flow-detail 4` ends as 2. With both, `-v` wins, as there.
+fn implied_changes(tool: Tool, matches: &ArgMatches) -> Result<Vec<Change>, CliError> {
+    let mut changes = Vec::new();
+    for (flag, verbosity, detail) in [(flags::QUIET, "error", 0), (flags::VERBOSE, "debug", 2)] {
+        if matches.get_flag(flag) {
+            for (name, value) in
+                [("termlog_verbosity", Value::Text(verbosity.into())), ("flow_detail", Value::Int(detail))]
+            {
+                let option = find(name)?;
+                if option.tools.overlaps(tool.option_set()) {
+                    changes.push(Change::value(Source::Flag, option, value));
+                }
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// The flags that name an option.
+fn flag_changes(tool: Tool, matches: &ArgMatches) -> Result<Vec<Change>, CliError> {
+    let mut changes = Vec::new();
+    for option in OPTIONS.iter().filter(|option| flags::has_flag(tool, option)) {
+        if flags::is_switch(option) {
+            for (id, on) in [(flags::on_id(option), true), (flags::off_id(option), false)] {
+                if matches.get_flag(&id) {
+                    changes.push(Change::value(Source::Flag, option, Value::Bool(on)));
+                }
+            }
+        } else if let Some(given) = matches.get_many::<String>(&flags::on_id(option)) {
+            let given = given.cloned().map(Some).collect();
+            changes.push(Change::assignment(Source::Flag, Assignment { name: option.name.into(), given })?);
+        }
+    }
+    Ok(changes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Why a command line cannot be run, each with what to write instead when that is known.
+
+use std::io;
+use std::path::PathBuf;
+use std::str::Utf8Error;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use flowgate_options::{ConfigError, OptionError};
+
+use super::migration::UnknownFlag;
+use super::tool::Tool;
+
+/// Why a command line cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CliError {
+    /// The first word is no command.
+    #[error("`{word}` is not a command of flowgate")]
+    UnknownCommand { word: String },
+    /// The console and the web interface.
+    #[error("{} is not there yet", match tool {
+        Tool::Console => "the terminal interface (`flowgate`, as `mitmproxy`)",
+        Tool::Dump => "`flowgate dump`",
+        Tool::Web => "the browser interface (`flowgate web`, as `mitmweb`)",
+    })]
+    ToolLater { tool: Tool },
+    /// Words after the flags.
+    #[error("filter expressions are not there yet: `{filter}`")]
+    FilterLater { filter: String },
+    /// A flag flowgate does not have.
+    #[error(transparent)]
+    UnknownFlag(UnknownFlag),
+    /// A word where only flags may stand.
+    #[error("unexpected argument `{word}`")]
+    UnexpectedWord { word: String },
+    /// A flag at the end of the line, or before another flag, that needs a value.
+    #[error("flag `{flag}` needs a value")]
+    ValueMissing { flag: String },
+    /// A switch with `=value`.
+    #[error("flag `{flag}` takes no value, but was given `{value}`")]
+    ValueUnexpected { flag: String, value: String },
+    /// Both sides of a switch.
+    #[error("flags `{one}` and `{other}` exclude each other")]
+    Conflict { one: String, other: String },
+    /// An argument that is not text.
+    #[error("an argument is not valid UTF-8")]
+    NotText,
+    /// Anything else the command line reader refuses.
+    #[error("{message}")]
+    Refused { message: String },
+    /// A name or a value of an option.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// A mistake in a config file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A config file that is there and cannot be read.
+    #[error("cannot read config file {}", path.display())]
+    ConfigUnreadable {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    /// A config file that is not text.
+    #[error("config file {} is not UTF-8 text", path.display())]
+    ConfigNotText {
+        path: PathBuf,
+        #[source]
+        cause: Utf8Error,
+    },
+    /// A config file of absurd size.
+    #[error("config file {} is longer than {limit} bytes", path.display())]
+    ConfigTooLong { path: PathBuf, limit: u64 },
+    /// `~` has no meaning.
+    #[error("`~` in option `confdir` cannot be resolved: this user has no home directory")]
+    NoHome,
+}
+
+impl CliError {
+    /// The next step for the user, when there is one to name.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::UnknownCommand { .. } | Self::ToolLater { .. } => "use `flowgate dump`",
+            Self::FilterLater { .. } => "leave the filter out: every flow is then shown and saved",
+            Self::UnknownFlag(flag) => return flag.hint(),
+            Self::ValueMissing { .. } => {
+                "a value that starts with `-` is written behind a `=`: `--flag=-value`"
+            }
+            Self::Option(error) => return error.hint(),
+            Self::Config(error) => return error.hint(),
+            Self::NoHome => "name a directory: `--set confdir=PATH`",
+            Self::UnexpectedWord { .. }
+            | Self::ValueUnexpected { .. }
+            | Self::Conflict { .. }
+            | Self::NotText
+            | Self::Refused { .. }
+            | Self::ConfigUnreadable { .. }
+            | Self::ConfigNotText { .. }
+            | Self::ConfigTooLong { .. } => return None,
+        };
+        Some(hint.into())
+    }
+
+    /// clap's error in our words.
+    pub(super) fn from_clap(error: &clap::Error) -> Self {
+        let context = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.clone()),
+            Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+            _ => None,
+        };
+        let flag = context(ContextKind::InvalidArg).unwrap_or_default();
+        match error.kind() {
+            ErrorKind::UnknownArgument if flag.starts_with('-') => Self::UnknownFlag(UnknownFlag::new(flag)),
+            ErrorKind::UnknownArgument => Self::UnexpectedWord { word: flag },
+            ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+                Self::ValueMissing { flag: without_metavar(&flag) }
+            }
+            ErrorKind::TooManyValues => Self::ValueUnexpected {
+                flag: without_metavar(&flag),
+                value: context(ContextKind::InvalidValue).unwrap_or_default(),
+            },
+            ErrorKind::ArgumentConflict => Self::Conflict {
+                one: without_metavar(&flag),
+                other: without_metavar(&context(ContextKind::PriorArg).unwrap_or_default()),
+            },
+            ErrorKind::InvalidUtf8 => Self::NotText,
+            _ => {
+                let text = error.to_string();
+                let line = text.lines().next().unwrap_or_default();
+                Self::Refused { message: line.trim_start_matches("error: ").into() }
+            }
+        }
+    }
+}
+
+/// `--flag <VALUE>` as `--flag`.
+fn without_metavar(flag: &str) -> String {
+    flag.split(' ').next().unwrap_or_default().into()
+}

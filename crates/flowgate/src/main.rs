@@ -1,0 +1,44 @@
+//! The flowgate binary: reads the command line, prints what is asked for, or runs a session.
+//!
+//! Nothing is decided here. Every way out is an [`ExitCode`]: 0 for what was asked, 1 for everything else.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod report;
+mod run;
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use cli::{Action, Invocation};
+
+fn main() -> ExitCode {
+    let home = env::home_dir();
+    let invocation = match cli::parse(env::args_os(), home.as_deref()) {
+        Ok(invocation) => invocation,
+        Err(error) => return report::failure(&error, error.hint()),
+    };
+    match &invocation.action {
+        Action::Help(text) => print(text),
+        Action::Version => print(&cli::version()),
+        Action::Options => print(&flowgate_options::defaults_yaml(invocation.tool.option_set())),
+        Action::Run => start(invocation),
+    }
+}
+
+fn start(invocation: Invocation) -> ExitCode {
+    match run::run(invocation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failure(&error, None),
+    }
+}
+
+/// Writes to standard output; a reader that went away is not worth a message.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

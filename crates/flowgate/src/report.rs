@@ -1,0 +1,25 @@
+//! How errors look on a terminal: an `error:` line, a `cause:` line for each cause, a `hint:` line when there is one.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Prints `error` to standard error and gives the exit code of a failure.
+pub(crate) fn failure(error: &dyn Error, hint: Option<String>) -> ExitCode {
+    // Without a standard error there is nobody to tell.
+    let _ = io::stderr().lock().write_all(lines(error, hint).as_bytes());
+    ExitCode::FAILURE
+}
+
+fn lines(error: &dyn Error, hint: Option<String>) -> String {
+    let mut lines = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        lines += &format!("  cause: {error}\n");
+        cause = error.source();
+    }
+    if let Some(hint) = hint {
+        lines += &format!("hint: {hint}\n");
+    }
+    lines
+}

@@ -1,0 +1,284 @@
+//! The built program: what it prints where, and how it exits.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::process::Command;
+
+use expect_test::{Expect, expect};
+use tempfile::TempDir;
+
+/// Runs the program under the name `name`; shows the exit code, then both streams, paths below the home replaced.
+fn run_in(home: &TempDir, name: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowgate"));
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::arg0(&mut command, name);
+    let output =
+        command.args(arguments).env("HOME", home.path()).env("USERPROFILE", home.path()).output().unwrap();
+    let shown = format!(
+        "exit {}\n--- stdout\n{}--- stderr\n{}",
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    shown.replace(&home.path().display().to_string(), "HOME")
+}
+
+fn check(name: &str, arguments: &[&str], expected: Expect) {
+    expected.assert_eq(&run_in(&TempDir::new().unwrap(), name, arguments));
+}
+
+#[test]
+fn errors_go_to_stderr_and_exit_with_1() {
+    check(
+        "flowgate",
+        &["dump", "-p", "abc"],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: option `listen_port`: expected a whole number from 0 to 65535, found `abc`
+    "#]],
+    );
+    check(
+        "flowgate",
+        &["dump", "--ignore_hosts", "x"],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: `--ignore_hosts` is not a flag: flags are written with hyphens
+        hint: did you mean `--ignore-hosts`?
+    "#]],
+    );
+    check(
+        "flowgate",
+        &["dump", "-m", "socks5"],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: option `mode`: invalid proxy mode specification: `socks5`: flowgate does not run this mode yet
+        hint: modes that run today: `regular[@[host:]port]`
+    "#]],
+    );
+    check(
+        "flowgate",
+        &["dump", "--http2", "--no-http2"],
+        expect![[r#"
+            exit 1
+            --- stdout
+            --- stderr
+            error: flags `--http2` and `--no-http2` exclude each other
+        "#]],
+    );
+    check(
+        "flowgate",
+        &["dump", "~d example.com"],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: filter expressions are not there yet: `~d example.com`
+        hint: leave the filter out: every flow is then shown and saved
+    "#]],
+    );
+    check(
+        "flowgate",
+        &[],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: the terminal interface (`flowgate`, as `mitmproxy`) is not there yet
+        hint: use `flowgate dump`
+    "#]],
+    );
+    check(
+        "flowgate",
+        &["web"],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: the browser interface (`flowgate web`, as `mitmweb`) is not there yet
+        hint: use `flowgate dump`
+    "#]],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn the_name_of_the_program_chooses_the_tool() {
+    check(
+        "mitmproxy",
+        &[],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: the terminal interface (`flowgate`, as `mitmproxy`) is not there yet
+        hint: use `flowgate dump`
+    "#]],
+    );
+    check(
+        "/usr/local/bin/mitmweb",
+        &[],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: the browser interface (`flowgate web`, as `mitmweb`) is not there yet
+        hint: use `flowgate dump`
+    "#]],
+    );
+    check(
+        "mitmdump",
+        &["--bogus"],
+        expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: `--bogus` is not a flag
+        hint: `--help` lists every flag
+    "#]],
+    );
+}
+
+#[test]
+fn version() {
+    let shown = run_in(&TempDir::new().unwrap(), "flowgate", &["dump", "--version"]);
+    let expected = format!(
+        "exit 0\n--- stdout\nFlowgate: {}\nTLS:      rustls with aws-lc-rs\nPlatform: {}-{}\n--- stderr\n",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    );
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn help() {
+    check(
+        "flowgate",
+        &["dump", "--help"],
+        expect![[r#"
+        exit 0
+        --- stdout
+        An intercepting proxy for HTTP and TLS
+
+        Usage: flowgate dump [OPTIONS] [FILTER]...
+
+        Arguments:
+          [FILTER]...  Filter expression: only flows that match are shown and saved (not there yet)
+
+        Options:
+              --version             Print the version and stop
+              --options             Print every option with its default, as a config file, and stop
+              --set <NAME[=VALUE]>  Set an option. Without a value a switch is turned on, a list is emptied and any
+                                    other option that may be empty is emptied. Switches take `true`, `false` and
+                                    `toggle`. To give a list several entries, repeat the flag.
+          -q, --quiet               Print only errors, and no flows
+          -v, --verbose             Print every decision, and flows with their headers
+          -h, --help                Print help
+
+        Modes and addresses:
+          -m, --mode <SPEC>         How traffic reaches flowgate: `mode[@[host:]port]`, where the part after the `@`
+                                    takes the place of `listen_host` and `listen_port` for this mode. Only
+                                    `regular`, an explicit HTTP proxy, runs today.
+              --listen-host <HOST>  The address to listen on for modes that name none. Empty means every address of
+                                    this machine.
+          -p, --listen-port <PORT>  The port to listen on for modes that name none. Without it each mode has its
+                                    own: 8080 for `regular`. 0 lets the operating system choose.
+              --server              Whether to listen at all. Off is useful to read a file without starting a proxy.
+          -n, --no-server           The opposite of `--server`.
+
+        What is decrypted:
+              --ignore-hosts <REGEX>   Pass connections through untouched when a regular expression matches
+                                       `host:port`. May be given several times.
+              --allow-hosts <REGEX>    The opposite of `ignore_hosts`: pass everything through untouched that no
+                                       regular expression matches. May be given several times.
+              --tcp-hosts <REGEX>      Decrypt, but do not read as HTTP, connections to hosts that a regular expression
+                                       matches. Unlike `ignore_hosts` it is matched against the host without a port.
+                                       May be given several times.
+              --show-ignored-hosts     Show connections that are passed through as flows of raw bytes.
+              --no-show-ignored-hosts  The opposite of `--show-ignored-hosts`.
+
+        Servers and TLS:
+          -k, --ssl-insecure     Accept any certificate from servers. Whoever sits between flowgate and the
+                                 server can then read along.
+              --no-ssl-insecure  The opposite of `--ssl-insecure`.
+
+        Protocols:
+              --http2      Speak HTTP/2 with clients and servers that do.
+              --no-http2   The opposite of `--http2`.
+              --rawtcp     Relay what is not a known protocol as raw TCP. Off reads everything as HTTP.
+              --no-rawtcp  The opposite of `--rawtcp`.
+
+        Bodies:
+              --store-streamed-bodies     Keep a copy of bodies that are handed on as they come.
+              --no-store-streamed-bodies  The opposite of `--store-streamed-bodies`.
+
+        Reading and saving flows:
+          -r, --rfile <PATH>             Read flows from this file at the start; `-` reads standard input.
+          -w, --save-stream-file <PATH>  Save each flow to this file when it is complete. The file is emptied first
+                                         unless the path starts with `+`; `%Y`, `%m`, `%d`, `%H` and the like are filled
+                                         in with the time.
+
+        What is shown:
+              --flow-detail <LEVEL>  How much to print of each flow: 0 nothing, 1 a line, 2 with headers, 3 with
+                                     bodies cut short, 4 everything.
+              --showhost             Take the host in shown addresses from the `Host` header. Off by default: a
+                                     client can write anything there.
+              --no-showhost          The opposite of `--showhost`.
+        --- stderr
+    "#]],
+    );
+}
+
+#[test]
+fn help_of_the_whole_program() {
+    let shown = run_in(&TempDir::new().unwrap(), "flowgate", &["--help"]);
+    assert!(shown.starts_with("exit 0\n"), "{shown}");
+    assert!(shown.contains("Usage: flowgate [dump | web] [OPTIONS]"), "{shown}");
+}
+
+#[test]
+fn options_are_a_config_file() {
+    let home = TempDir::new().unwrap();
+    let shown = run_in(&home, "flowgate", &["dump", "--options"]);
+    let file = shown.strip_prefix("exit 0\n--- stdout\n").unwrap().strip_suffix("--- stderr\n").unwrap();
+    assert_eq!(file, flowgate_options::defaults_yaml(flowgate_options::registry::Tools::DUMP));
+    fs::create_dir(home.path().join(".flowgate")).unwrap();
+    fs::write(home.path().join(".flowgate/config.yaml"), file).unwrap();
+    let shown = run_in(&home, "flowgate", &["dump", "--flow-detail", "9"]);
+    assert!(
+        shown.contains("error: option `flow_detail`"),
+        "the file was accepted, the flag was not: {shown}"
+    );
+}
+
+#[test]
+fn a_config_file_with_a_mistake() {
+    let home = TempDir::new().unwrap();
+    fs::create_dir(home.path().join(".flowgate")).unwrap();
+    fs::write(home.path().join(".flowgate/config.yaml"), "http2: true\nignore_host: []\n").unwrap();
+    expect![[r#"
+        exit 1
+        --- stdout
+        --- stderr
+        error: HOME/.flowgate/config.yaml:2:1: `ignore_host` is not an option
+        hint: did you mean `ignore_hosts`?
+    "#]]
+    .assert_eq(&run_in(&home, "flowgate", &["dump"]));
+}
+
+#[test]
+fn a_config_file_that_is_a_directory() {
+    let home = TempDir::new().unwrap();
+    fs::create_dir_all(home.path().join(".flowgate/config.yaml")).unwrap();
+    let shown = run_in(&home, "flowgate", &["dump"]);
+    assert!(
+        shown.contains("error: cannot read config file HOME/.flowgate/config.yaml\n  cause: "),
+        "{shown}"
+    );
+}

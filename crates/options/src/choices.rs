@@ -1,0 +1,78 @@
+//! Options that are one word of a few, as enums.
+
+use crate::error::ValueError;
+use crate::kind::{Kind, OptionType};
+use crate::value::Value;
+
+macro_rules! choices {
+    ($(#[$attribute:meta])* $name:ident { $($(#[$variant_attribute:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum $name { $($(#[$variant_attribute])* $variant),+ }
+
+        impl $name {
+            /// The word a user writes.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl OptionType for $name {
+            const KIND: Kind = Kind::Choice(&[$($word),+]);
+
+            fn from_value(value: &Value) -> Result<Self, ValueError> {
+                match value {
+                    $(Value::Text(word) if word == $word => Ok(Self::$variant),)+
+                    other => Err(Self::KIND.refuse(other)),
+                }
+            }
+
+            fn to_value(&self) -> Value {
+                Value::Text(self.word().into())
+            }
+        }
+    };
+}
+
+choices! {
+    /// When the connection to the server is opened (`connection_strategy`).
+    ConnectionStrategy {
+        /// As soon as the server is known.
+        Eager = "eager",
+        /// When there is something to send.
+        Lazy = "lazy",
+    }
+}
+
+choices! {
+    /// The least important message that is still logged (`termlog_verbosity`).
+    ///
+    /// The order is that of importance: `Error` is smallest.
+    #[derive(Ord, PartialOrd)]
+    Verbosity {
+        /// Only what lost data or stopped a mode.
+        Error = "error",
+        /// What someone should act on.
+        Warn = "warn",
+        /// What a user asked to see, although nothing is wrong.
+        Alert = "alert",
+        /// The life of the program.
+        Info = "info",
+        /// Each decision with its reason.
+        Debug = "debug",
+    }
+}
+
+choices! {
+    /// How a body is shown (`dumper_default_contentview`).
+    ContentView {
+        /// Chosen by content type and content.
+        Auto = "auto",
+        /// As it came, escaped for the terminal.
+        Raw = "raw",
+        /// Offset, hexadecimal bytes, text.
+        HexDump = "hex dump",
+        /// Indented JSON.
+        Json = "json",
+    }
+}

@@ -1,0 +1,43 @@
+//! The one table of options and the languages that fill it: command line values, `--set`, `config.yaml`, mode specs.
+//!
+//! Text in, values out: this crate knows no file, socket, clock or runtime. [`registry::OPTIONS`] is the only place
+//! where an option is declared; the command line, the config file, `--options`, the option editors and the reference
+//! page all read it. Invariant: a value that was refused changes nothing, and a value from a weaker [`Source`] never
+//! replaces one from a stronger source, in whatever order they come.
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)]
+
+// What an option is.
+mod kind;
+mod mitmproxy_names;
+pub mod registry;
+mod table;
+mod value;
+// The types of single values.
+mod choices;
+pub mod mode_spec;
+mod path;
+pub mod server_spec;
+mod size;
+// Many values together, each with the place it came from.
+mod options;
+// The languages that bring values in ...
+mod assignment;
+mod config;
+mod error;
+// ... and the pages that show them.
+mod defaults;
+mod reference;
+
+pub use assignment::{Assignment, parse_assignments};
+pub use choices::{ConnectionStrategy, ContentView, Verbosity};
+pub use config::{ConfigError, ConfigProblem, parse_config};
+pub use defaults::defaults_yaml;
+pub use error::{OptionError, ValueError};
+pub use kind::Kind;
+pub use options::{Change, Options, Source};
+pub use path::{Directory, expand_home};
+pub use reference::reference_markdown;
+pub use size::Size;
+pub use table::Values;
+pub use value::Value;

@@ -1,0 +1,183 @@
+//! The table of options: one row each. A row is a field of [`Values`] and an entry of [`OPTIONS`] at once.
+//!
+//! A row reads: help (the doc comment), name, bounds for numbers, type, default, tools, flag. To add an option, add a
+//! row; to change what the proxy does, read the field. Names and defaults are mitmproxy's unless the help says
+//! otherwise.
+
+use std::net::IpAddr;
+
+use crate::choices::{ConnectionStrategy, ContentView, Verbosity};
+use crate::kind::OptionType;
+use crate::mode_spec::ModeSpec;
+use crate::path::Directory;
+use crate::registry::{Flag, OptionSpec, Tools};
+use crate::size::Size;
+
+macro_rules! options {
+    ($($group:literal {$(
+        $(#[doc = $help:literal])+
+        $name:ident $(($min:literal..=$max:literal))?: $type:ty = $default:expr, $tools:expr, $flag:expr;
+    )+})+) => {
+        /// The value of every option, each in its own type: what the proxy reads.
+        #[derive(Clone, Debug, Eq, PartialEq)]
+        pub struct Values {
+            $($($(#[doc = $help])+ pub $name: $type,)+)+
+        }
+
+        impl Default for Values {
+            fn default() -> Self {
+                Self { $($($name: $default,)+)+ }
+            }
+        }
+
+        /// Every option, in the order in which they are shown.
+        pub static OPTIONS: &[OptionSpec] = &[$($(OptionSpec {
+            name: stringify!($name),
+            group: $group,
+            kind: <$type as OptionType>::KIND$(.within($min, $max))?,
+            tools: $tools,
+            flag: $flag,
+            help_lines: &[$($help),+],
+            read: |values| values.$name.to_value(),
+            write: |values, value| {
+                values.$name = OptionType::from_value(value)?;
+                Ok(())
+            },
+        },)+)+];
+    };
+}
+
+const ALL: Tools = Tools::ALL;
+const DUMP: Tools = Tools::DUMP;
+const DUMP_AND_WEB: Tools = Tools::DUMP.and(Tools::WEB);
+
+const SWITCH: Option<Flag> = Some(Flag::switch());
+const NO_FLAG: Option<Flag> = None;
+
+options! {
+    "Modes and addresses" {
+        /// How traffic reaches flowgate: `mode[@[host:]port]`, where the part after the `@` takes the place of
+        /// `listen_host` and `listen_port` for this mode. Only `regular`, an explicit HTTP proxy, runs today.
+        mode: Vec<ModeSpec> = vec![ModeSpec::regular()], ALL, Some(Flag::value("SPEC").short('m'));
+
+        /// The address to listen on for modes that name none. Empty means every address of this machine.
+        listen_host: String = String::new(), ALL, Some(Flag::value("HOST"));
+
+        /// The port to listen on for modes that name none. Without it each mode has its own: 8080 for `regular`.
+        /// 0 lets the operating system choose.
+        listen_port: Option<u16> = None, ALL, Some(Flag::value("PORT").short('p'));
+
+        /// Whether to listen at all. Off is useful to read a file without starting a proxy.
+        server: bool = true, ALL, Some(Flag::switch().short('n'));
+
+        /// The address of this machine from which connections to servers are made.
+        connect_addr: Option<IpAddr> = None, ALL, NO_FLAG;
+
+        /// Refuse clients whose address is a public one, so that a proxy on a server is not open to everybody.
+        block_global: bool = true, ALL, NO_FLAG;
+
+        /// Refuse clients whose address is a private one. The machine itself is always let in.
+        block_private: bool = false, ALL, NO_FLAG;
+    }
+
+    "What is decrypted" {
+        /// Pass connections through untouched when a regular expression matches `host:port`. May be given several
+        /// times.
+        ignore_hosts: Vec<String> = Vec::new(), ALL, Some(Flag::value("REGEX"));
+
+        /// The opposite of `ignore_hosts`: pass everything through untouched that no regular expression matches.
+        /// May be given several times.
+        allow_hosts: Vec<String> = Vec::new(), ALL, Some(Flag::value("REGEX"));
+
+        /// Decrypt, but do not read as HTTP, connections to hosts that a regular expression matches. Unlike
+        /// `ignore_hosts` it is matched against the host without a port. May be given several times.
+        tcp_hosts: Vec<String> = Vec::new(), ALL, Some(Flag::value("REGEX"));
+
+        /// Show connections that are passed through as flows of raw bytes.
+        show_ignored_hosts: bool = false, ALL, SWITCH;
+    }
+
+    "Servers and TLS" {
+        /// When to connect to the server: `eager` at once, so that servers which speak first work and the server's
+        /// certificate and protocols can be mirrored; `lazy` when there is something to send.
+        connection_strategy: ConnectionStrategy = ConnectionStrategy::Eager, ALL, NO_FLAG;
+
+        /// Accept any certificate from servers. Whoever sits between flowgate and the server can then read along.
+        ssl_insecure: bool = false, ALL, Some(Flag::switch().short('k'));
+
+        /// A PEM file of the authorities that are trusted to vouch for servers, instead of the system's.
+        ssl_verify_upstream_trusted_ca: Option<String> = None, ALL, NO_FLAG;
+
+        /// Look at the server's certificate before making ours, and take over the names in it.
+        upstream_cert: bool = true, ALL, NO_FLAG;
+
+        /// Send the server's certificates along with ours, for clients that want to see them. Needs `upstream_cert`.
+        add_upstream_certs_to_client_chain: bool = false, ALL, NO_FLAG;
+    }
+
+    "Protocols" {
+        /// Speak HTTP/2 with clients and servers that do.
+        http2: bool = true, ALL, SWITCH;
+
+        /// Seconds without traffic after which an HTTP/2 connection to a server is checked with a PING. 0 never does.
+        http2_ping_keepalive(0..=86_400): u32 = 58, ALL, NO_FLAG;
+
+        /// Read WebSocket messages. Off relays the bytes after the upgrade as raw TCP.
+        websocket: bool = true, ALL, NO_FLAG;
+
+        /// Relay what is not a known protocol as raw TCP. Off reads everything as HTTP.
+        rawtcp: bool = true, ALL, SWITCH;
+
+        /// Seconds without traffic after which a TCP connection is closed.
+        tcp_timeout(1..=31_536_000): u32 = 600, ALL, NO_FLAG;
+
+        /// Refuse heads that different programs read differently, which is how requests are smuggled.
+        validate_inbound_headers: bool = true, ALL, NO_FLAG;
+    }
+
+    "Bodies" {
+        /// Hand bodies of at least this size on as they come instead of keeping them in the flow: `512k`, `3m`.
+        stream_large_bodies: Option<Size> = None, ALL, NO_FLAG;
+
+        /// Keep a copy of bodies that are handed on as they come.
+        store_streamed_bodies: bool = false, ALL, SWITCH;
+
+        /// Refuse bodies of more than this size: `512k`, `3m`.
+        body_size_limit: Option<Size> = None, ALL, NO_FLAG;
+    }
+
+    "Reading and saving flows" {
+        /// Read flows from this file at the start; `-` reads standard input.
+        rfile: Option<String> = None, ALL, Some(Flag::value("PATH").short('r'));
+
+        /// Save each flow to this file when it is complete. The file is emptied first unless the path starts with
+        /// `+`; `%Y`, `%m`, `%d`, `%H` and the like are filled in with the time.
+        save_stream_file: Option<String> = None, ALL, Some(Flag::value("PATH").short('w'));
+
+        /// Go on after the file given with `rfile` was read.
+        keepserving: bool = false, DUMP, NO_FLAG;
+    }
+
+    "What is shown" {
+        /// How much to print of each flow: 0 nothing, 1 a line, 2 with headers, 3 with bodies cut short, 4 everything.
+        flow_detail(0..=4): u8 = 1, DUMP, Some(Flag::value("LEVEL"));
+
+        /// The least important messages that are still printed.
+        termlog_verbosity: Verbosity = Verbosity::Info, DUMP_AND_WEB, NO_FLAG;
+
+        /// How bodies are shown from `flow_detail` 3 on.
+        dumper_default_contentview: ContentView = ContentView::Auto, DUMP, NO_FLAG;
+
+        /// Lines of a body that are shown before it is cut short.
+        content_view_lines_cutoff: u64 = 512, ALL, NO_FLAG;
+
+        /// Take the host in shown addresses from the `Host` header. Off by default: a client can write anything there.
+        showhost: bool = false, ALL, SWITCH;
+    }
+
+    "Program" {
+        /// The directory of `config.yaml` and of flowgate's own certificates. The config file is looked for before it
+        /// is read, so there the option only moves the certificates.
+        confdir: Directory = Directory::new("~/.flowgate"), ALL, NO_FLAG;
+    }
+}
