@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
@@ -15,8 +15,9 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::KeyLogWriter;
+use crate::alpn_cache::AlpnCache;
 use crate::authority_files as files;
-use crate::limits::{ALPN_LIST_BYTES_MAX, ALPN_LISTS_MAX, SERVER_SESSIONS_MAX};
+use crate::limits::{ALPN_LISTS_MAX, SERVER_SESSIONS_MAX};
 use crate::server_verifier::{AcceptAny, ServerVerifier, SystemRoots};
 
 /// Lists that browsers and tools send, kept from the start and found without a lock.
@@ -85,8 +86,7 @@ pub struct ServerVerification {
 pub struct ClientConfigs {
     base: ClientConfig,
     usual: Vec<Arc<ClientConfig>>,
-    /// Other lists, the one asked for last in front.
-    other: Mutex<Vec<Arc<ClientConfig>>>,
+    other: AlpnCache<ClientConfig, ALPN_LISTS_MAX>,
     verifier: Option<Arc<ServerVerifier>>,
 }
 
@@ -129,29 +129,21 @@ impl ClientConfigs {
         if let Some(key_log) = verification.key_log {
             base.key_log = key_log;
         }
-        let usual = USUAL_LISTS.into_iter().map(|alpn| with_alpn(&base, alpn)).collect();
-        Ok(Self { base, usual, other: Mutex::default(), verifier })
+        let usual = |list: &[&[u8]]| {
+            let list = list.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(with_alpn(&base, list))
+        };
+        let usual = USUAL_LISTS.into_iter().map(usual).collect();
+        Ok(Self { base, usual, other: AlpnCache::new(), verifier })
     }
 
     /// The configuration that offers these protocols to the server, best first. None: no ALPN extension.
     pub fn config(&self, alpn: &[impl AsRef<[u8]>]) -> Arc<ClientConfig> {
-        let same = |config: &Arc<ClientConfig>| {
+        let same = |config: &&Arc<ClientConfig>| {
             config.alpn_protocols.iter().map(Vec::as_slice).eq(alpn.iter().map(AsRef::as_ref))
         };
-        if let Some(config) = self.usual.iter().find(|config| same(config)) {
-            return config.clone();
-        }
-        if alpn.iter().map(|protocol| protocol.as_ref().len()).sum::<usize>() > ALPN_LIST_BYTES_MAX {
-            return with_alpn(&self.base, alpn);
-        }
-        let mut other = self.other.lock().unwrap_or_else(PoisonError::into_inner);
-        let config = match other.iter().position(same) {
-            Some(at) => other.remove(at),
-            None => with_alpn(&self.base, alpn),
-        };
-        other.insert(0, config.clone());
-        other.truncate(ALPN_LISTS_MAX);
-        config
+        let usual = self.usual.iter().find(same).cloned();
+        usual.unwrap_or_else(|| self.other.get(alpn, |list| with_alpn(&self.base, list)))
     }
 
     /// Reads the system's roots now, which takes some milliseconds, and says how many certificates are trusted. To be
@@ -161,10 +153,10 @@ impl ClientConfigs {
     }
 }
 
-fn with_alpn(base: &ClientConfig, alpn: &[impl AsRef<[u8]>]) -> Arc<ClientConfig> {
+fn with_alpn(base: &ClientConfig, alpn_protocols: Vec<Vec<u8>>) -> ClientConfig {
     let mut config = base.clone();
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_ref().to_vec()).collect();
-    Arc::new(config)
+    config.alpn_protocols = alpn_protocols;
+    config
 }
 
 fn certificates_of_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use rustls::{CipherSuite, ProtocolVersion};
 
 /// OpenSSL's name of a cipher suite, as mitmproxy shows it: `ECDHE-RSA-AES128-GCM-SHA256`, and for TLS 1.3
-/// `TLS_AES_128_GCM_SHA256`. Suites we never negotiate keep the IANA name.
+/// `TLS_AES_128_GCM_SHA256`. Suites we never negotiate keep the IANA name,
+/// unknown ones their number.
 pub fn openssl_cipher_name(suite: CipherSuite) -> Cow<'static, str> {
     Cow::Borrowed(match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
@@ -17,7 +18,10 @@ pub fn openssl_cipher_name(suite: CipherSuite) -> Cow<'static, str> {
         CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
         CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
         CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
-        other => return Cow::Owned(other.as_str().map_or_else(|| format!("{other:?}"), Into::into)),
+        other => {
+            let number = || format!("{:#06x}", u16::from(other));
+            return Cow::Owned(other.as_str().map_or_else(number, Into::into));
+        }
     })
 }
 
@@ -33,7 +37,7 @@ pub fn version_name(version: ProtocolVersion) -> Cow<'static, str> {
         ProtocolVersion::DTLSv1_0 => "DTLSv1",
         ProtocolVersion::DTLSv1_2 => "DTLSv1.2",
         ProtocolVersion::DTLSv1_3 => "DTLSv1.3",
-        other => return Cow::Owned(format!("{other:?}")),
+        other => return Cow::Owned(format!("{:#06x}", u16::from(other))),
     })
 }
 
@@ -56,8 +60,8 @@ mod tests {
 
     #[test]
     fn unknown_numbers_are_shown_as_numbers() {
-        assert_eq!(openssl_cipher_name(CipherSuite::Unknown(0xfafa)), "CipherSuite(0xfafa)");
-        assert_eq!(version_name(ProtocolVersion::Unknown(0x0505)), "ProtocolVersion(0x0505)");
+        assert_eq!(openssl_cipher_name(CipherSuite::Unknown(0xfafa)), "0xfafa");
+        assert_eq!(version_name(ProtocolVersion::Unknown(0x0505)), "0x0505");
         assert_eq!(version_name(ProtocolVersion::TLSv1_3), "TLSv1.3");
     }
 }

@@ -227,7 +227,7 @@ fn explain_certificate(error: &CertificateError, host: &str) -> Explanation {
         CertificateError::UnknownIssuer => trust_issuer("its issuer is unknown"),
         CertificateError::Revoked => rejected("it was revoked".into()),
         CertificateError::BadEncoding => rejected("it is not well-formed".into()),
-        CertificateError::BadSignature => rejected("its signature is wrong".into()),
+        CertificateError::BadSignature => rejected("its signature was not made with its issuer's key".into()),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             rejected("it is not meant for servers".into())
         }

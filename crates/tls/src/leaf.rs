@@ -4,13 +4,14 @@
 //! resume whichever leaf it met.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 
+use crate::alpn_cache::AlpnCache;
 use crate::limits::ALPN_CHOICES_PER_LEAF_MAX;
 use crate::x509::Validity;
 
@@ -20,8 +21,7 @@ pub struct Leaf {
     base: Arc<ServerConfig>,
     /// Seconds since 1970: outside of this span a new leaf is minted. See [`Leaf::is_fresh`].
     fresh: Validity,
-    /// One per ALPN choice, seldom more than two. Held for a comparison or a push only.
-    configs: Mutex<Vec<Arc<ServerConfig>>>,
+    configs: AlpnCache<ServerConfig, ALPN_CHOICES_PER_LEAF_MAX>,
     certified_key: Arc<CertifiedKey>,
 }
 
@@ -36,7 +36,7 @@ impl Leaf {
         // Half of its life, but at least an hour, so that an expired CA does not make us mint at each connection.
         let half_life = (validity.not_after.saturating_sub(now) / 2).max(3600);
         let fresh = Validity { not_before: validity.not_before, not_after: now.saturating_add(half_life) };
-        Self { certificate, base, fresh, configs: Mutex::default(), certified_key: Arc::new(certified_key) }
+        Self { certificate, base, fresh, configs: AlpnCache::new(), certified_key: Arc::new(certified_key) }
     }
 
     /// The certificate.
@@ -54,21 +54,12 @@ impl Leaf {
     /// `alpn`: the protocols we are ready to speak, best first, usually the one the server chose. With an empty list
     /// ALPN is not answered; with a list that shares nothing with the client's, the handshake fails (RFC 7301 §3.2).
     pub fn server_config(&self, alpn: &[impl AsRef<[u8]>]) -> Arc<ServerConfig> {
-        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |config: &&Arc<ServerConfig>| {
-            config.alpn_protocols.iter().map(Vec::as_slice).eq(alpn.iter().map(AsRef::as_ref))
-        };
-        if let Some(config) = configs.iter().find(same) {
-            return config.clone();
-        }
-        let mut config = ServerConfig::clone(&self.base);
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_ref().to_vec()).collect();
-        config.cert_resolver = Arc::new(Always(self.certified_key.clone()));
-        let config = Arc::new(config);
-        if configs.len() < ALPN_CHOICES_PER_LEAF_MAX {
-            configs.push(config.clone());
-        }
-        config
+        self.configs.get(alpn, |alpn_protocols| {
+            let mut config = ServerConfig::clone(&self.base);
+            config.alpn_protocols = alpn_protocols;
+            config.cert_resolver = Arc::new(Always(self.certified_key.clone()));
+            config
+        })
     }
 
     /// Whether to hand it out still: not in the later half of its life, and not from a time that the clock has been

@@ -10,10 +10,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ResolvesServerCertUsingSni, ServerSessionMemoryCache};
 use rustls::sign::{CertifiedKey, SigningKey};
-use rustls::ServerConfig;
 
 use crate::authority::new_key;
 use crate::date::now;
@@ -243,4 +243,69 @@ fn base_config(key_log: Option<Arc<KeyLogWriter>>) -> Result<ServerConfig, rustl
         config.key_log = key_log;
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 86_400;
+
+    #[test]
+    fn an_old_leaf_is_minted_anew_before_it_expires() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Arc::new(Authority::load_or_create(dir.path()).unwrap());
+        let leaves = Leaves::new(authority, LeavesOptions::default()).unwrap();
+        let spec = LeafSpec { server_name: Some("shop.test"), ..LeafSpec::default() };
+        let start = now();
+        let minted_by = |at: u64| {
+            leaves.leaf_at(&spec, at).unwrap();
+            leaves.stats().minted
+        };
+        for (at, expected) in [
+            (start, 1),
+            (start + 98 * DAY, 1),
+            (start + 99 * DAY, 2), // half of 197 days is over
+            (start + 150 * DAY, 2),
+            (start + 90 * DAY, 3), // the clock was set back: the leaf is not valid yet
+        ] {
+            assert_eq!(minted_by(at), expected, "day {}", (at - start) / DAY);
+        }
+        assert_eq!(leaves.stats().kept, 1);
+    }
+
+    #[test]
+    fn a_failure_leaves_no_trace_in_a_shard() {
+        let mut shard = Shard::default();
+        let names =
+            |name| LeafNames::of(&LeafSpec { server_name: Some(name), ..LeafSpec::default() }).unwrap();
+        let (failed, _) = shard.slot(names("a.test"), 0, 2);
+        shard.remove(&failed);
+        assert!(shard.slots.is_empty() && shard.order.is_empty());
+        let (fresh, _) = shard.slot(names("a.test"), 0, 2);
+        shard.remove(&failed);
+        assert!(Arc::ptr_eq(&fresh, &shard.slot(names("a.test"), 0, 2).0), "another's place is left alone");
+    }
+
+    #[test]
+    fn the_oldest_goes_unless_it_was_used() {
+        let mut shard = Shard::default();
+        let mut ask = |name| {
+            let names = LeafNames::of(&LeafSpec { server_name: Some(name), ..LeafSpec::default() }).unwrap();
+            let evicted = shard.slot(names, 0, 2).1;
+            let mut kept: Vec<_> =
+                shard.slots.keys().map(|names| names.sans().next().unwrap().to_string()).collect();
+            kept.sort();
+            (kept.join(" "), evicted)
+        };
+        for (name, kept, evicted) in [
+            ("a", "a", false),
+            ("b", "a b", false),
+            ("a", "a b", false),
+            ("c", "a c", true),
+            ("d", "c d", true), // the mark of `a` was used up; `c` is younger
+        ] {
+            assert_eq!(ask(name), (kept.into(), evicted), "{name}");
+        }
+    }
 }

@@ -25,6 +25,9 @@ mod pkcs12;
 mod upstream_names;
 mod x509;
 
+// Configurations.
+mod alpn_cache;
+
 // The client side: we are the server there.
 mod leaf;
 mod leaves;

@@ -24,7 +24,7 @@ pub const UPSTREAM_NAME_BYTES_MAX: usize = 4096;
 /// Characters of a name in a subject (RFC 5280 appendix A, `ub-common-name`); the CN stays below, as in mitmproxy.
 pub const SUBJECT_CHARS_MAX: usize = 64;
 
-/// ALPN choices for which a leaf keeps its configuration. More are served, but made anew each time.
+/// ALPN choices for which a leaf keeps its configuration, those used last. More are served, but made anew.
 pub const ALPN_CHOICES_PER_LEAF_MAX: usize = 4;
 
 /// ALPN lists for which a client configuration is kept: the list is the client's, hence hostile.

@@ -238,3 +238,26 @@ fn shown(name: &X509Name<'_>) -> Option<String> {
     let attribute = name.iter_common_name().chain(name.iter_organization()).find_map(|a| a.as_str().ok())?;
     Some(attribute.chars().filter(|c| !c.is_control()).take(SUBJECT_CHARS_MAX).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::aws_lc_rs;
+
+    use super::*;
+
+    #[test]
+    fn without_any_roots_nobody_is_trusted_and_the_reason_says_so() {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = ServerVerifier::new(provider, Vec::new(), SystemRoots::None);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(["shop.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let name = ServerName::try_from("shop.test").unwrap();
+        let outcome = verifier.verify_server_cert(certificate.der(), &[], &name, &[], UnixTime::now());
+        let Err(Error::InvalidCertificate(CertificateError::Other(OtherError(inner)))) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(inner.downcast_ref(), Some(&ServerCertError::NoRoots));
+        assert_eq!(verifier.roots_count(), 0);
+    }
+}
