@@ -18,7 +18,8 @@ pub(crate) async fn serve(proxy: Arc<Proxy>, stream: TcpStream, peer: SocketAddr
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let mut client = ClientConnection::new(clock::new_id(), "regular".into());
     client.connection.peername = Some(peer);
-    client.connection.sockname = stream.local_addr().ok().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+    client.connection.sockname =
+        stream.local_addr().ok().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
     client.connection.timestamp_start = Some(clock::now());
     let context = Context {
         settings: proxy.settings(),
@@ -30,7 +31,10 @@ pub(crate) async fn serve(proxy: Arc<Proxy>, stream: TcpStream, peer: SocketAddr
     context.log(Level::Info, format_args!("client connect"));
     match blocked(&context) {
         Some(option) => {
-            context.log(Level::Warn, format_args!("Client connection from {} killed by {option} option.", peer.ip()));
+            context.log(
+                Level::Warn,
+                format_args!("Client connection from {} killed by {option} option.", peer.ip()),
+            );
         }
         None => explicit::serve(&context, Box::new(stream)).await,
     }
@@ -89,8 +93,20 @@ mod tests {
             check(text, true);
         }
         for text in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1", "0.0.0.0", "255.255.255.255",
-            "198.18.0.1", "::1", "fe80::1", "fd00::1", "2001:db8::1", "::ffff:10.0.0.1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.1.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "198.18.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
         ] {
             check(text, false);
         }

@@ -37,7 +37,12 @@ impl fmt::Debug for Proxy {
 impl Proxy {
     /// A proxy that does not listen yet.
     #[must_use]
-    pub fn new(settings: Settings, leaves: Leaves, client_configs: ClientConfigs, events: Arc<dyn Events>) -> Arc<Self> {
+    pub fn new(
+        settings: Settings,
+        leaves: Leaves,
+        client_configs: ClientConfigs,
+        events: Arc<dyn Events>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             settings: RwLock::new(Arc::new(settings)),
             leaves,
@@ -77,7 +82,8 @@ impl Proxy {
         let same_machine = peer.ip() == local.ip() || peer.ip().to_canonical().is_loopback();
         let listening = self.listening.read().unwrap_or_else(PoisonError::into_inner);
         listening.iter().any(|own| {
-            own.port() == peer.port() && (own.ip() == peer.ip() || (own.ip().is_unspecified() && same_machine))
+            own.port() == peer.port()
+                && (own.ip() == peer.ip() || (own.ip().is_unspecified() && same_machine))
         })
     }
 }

@@ -43,7 +43,8 @@ pub(crate) async fn run(
     let (upstream, server_alpn) = match &server {
         ServerState::Open(open) => {
             let leaf = open.facts.connection.certificate_list.first();
-            let upstream = leaf.filter(|_| context.settings.upstream_cert).map(|der| UpstreamNames::from_der(der));
+            let upstream =
+                leaf.filter(|_| context.settings.upstream_cert).map(|der| UpstreamNames::from_der(der));
             (upstream, open.facts.connection.alpn.clone())
         }
         _ => (None, None),
@@ -60,13 +61,15 @@ pub(crate) async fn run(
     // Only what the server chose; where there is no server yet, what we like best of what the client offers.
     let alpn = match server_alpn {
         Some(chosen) => Some(chosen).filter(|chosen| !chosen.is_empty()),
-        None => offers.iter().find(|offer| matches!(offer.as_ref(), b"h2" | b"http/1.1" | b"http/1.0")).cloned(),
+        None => {
+            offers.iter().find(|offer| matches!(offer.as_ref(), b"h2" | b"http/1.1" | b"http/1.0")).cloned()
+        }
     };
     let config = leaf.server_config(alpn.as_slice());
     let Some((client, mut facts)) = accept(context, client, config, &name).await else { return };
     facts.connection.sni = hello.sni.clone();
     facts.connection.alpn_offers = hello.alpn.clone();
-    facts.leaf = Some(leaf.der().clone());
+    facts.leaf = Some(Bytes::copy_from_slice(leaf.certificate()));
     let alpn = facts.connection.alpn.clone().unwrap_or_default();
     let context = context.with_client(facts);
     let decrypted = Decrypted { name, offers, alpn };
@@ -90,32 +93,35 @@ pub(crate) async fn accept(
     config: Arc<ServerConfig>,
     name: &str,
 ) -> Option<(BoxIo, ClientConnection)> {
-    let stream: TlsStream<BoxIo> = match timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(client)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(err)) => {
-            let message = match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(tls) => explain_client_failure(tls, name).to_string(),
-                None => format!(
-                    "the client disconnected during the handshake ({err}). If this happens consistently for {name}, \
-                     the client may not trust the proxy's certificate."
-                ),
-            };
-            context.log(Level::Warn, format_args!("Client TLS handshake failed. {message}"));
-            return None;
-        }
-        Err(_) => {
-            context.log(Level::Warn, format_args!("Client TLS handshake failed. The client did not finish it in time."));
-            return None;
-        }
-    };
+    let stream: TlsStream<BoxIo> =
+        match timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(client)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(err)) => {
+                let explanation =
+                    explain_client_failure(&err, name, context.proxy.leaves.authority().certificate_file());
+                context.log(Level::Warn, format_args!("Client TLS handshake failed: {explanation}"));
+                if let Some(hint) = explanation.hint {
+                    context.log(Level::Warn, format_args!("hint: {hint}"));
+                }
+                return None;
+            }
+            Err(_) => {
+                context.log(
+                    Level::Warn,
+                    format_args!("Client TLS handshake failed: the client did not finish it in time"),
+                );
+                return None;
+            }
+        };
     let session = stream.get_ref().1;
     let mut facts = ClientConnection::clone(&context.client);
     let connection = &mut facts.connection;
     connection.tls = true;
     connection.timestamp_tls_setup = Some(clock::now());
     connection.alpn = Some(session.alpn_protocol().map(Bytes::copy_from_slice).unwrap_or_default());
-    connection.tls_version = session.protocol_version().map(|version| version_name(version).to_owned());
-    connection.cipher = session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into());
+    connection.tls_version = session.protocol_version().map(|version| version_name(version).into_owned());
+    connection.cipher =
+        session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into_owned());
     connection.sni = session.server_name().map(str::to_owned);
     Some((Box::new(TlsIo(stream)), facts))
 }

@@ -13,9 +13,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::decrypt;
 use crate::events::Level;
-use crate::http::{
-    self, Connect, Ended, Origin, Servers, Service, connect_established, connect_refusal,
-};
+use crate::http::{self, Connect, Ended, Origin, Servers, Service, connect_established, connect_refusal};
 use crate::limits::CLIENT_IDLE_TIMEOUT;
 use crate::peek::Peeked;
 use crate::server::{self, ServerError};
@@ -55,7 +53,7 @@ async fn serve_tls(context: &Context, client: BoxIo) {
     let config = leaf.server_config(alpn.as_slice());
     let name = hello.sni.as_deref().unwrap_or(&own_address);
     let Some((client, mut facts)) = decrypt::accept(context, client, config, name).await else { return };
-    facts.leaf = Some(leaf.der().clone());
+    facts.leaf = Some(Bytes::copy_from_slice(leaf.certificate()));
     let context = context.with_client(facts);
     serve_http(&context, client, true).await;
 }
@@ -65,8 +63,11 @@ async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
     if context.settings.http2 {
         offers.insert(0, Bytes::from_static(b"h2"));
     }
-    let service =
-        Service { context: context.clone(), servers: Servers::new(offers), origin: Origin::Explicit { over_tls } };
+    let service = Service {
+        context: context.clone(),
+        servers: Servers::new(offers),
+        origin: Origin::Explicit { over_tls },
+    };
     if let Ended::Connect(connect) = http::serve_h1(&service, client).await {
         // The idle connections of earlier requests are of no use any more.
         drop(service);
@@ -83,7 +84,8 @@ async fn serve_connect(context: &Context, connect: Connect) {
             Ok(open) => ServerState::Open(open),
             Err(error) => {
                 let answer = connect_refusal(error.status, &refusal_text(&error));
-                let told = client.send_own_response(&answer.head, answer.body).is_ok() && client.flush().await.is_ok();
+                let told = client.send_own_response(&answer.head, answer.body).is_ok()
+                    && client.flush().await.is_ok();
                 let http = HttpFlow { request, response: None, websocket: None };
                 let created = http.request.timestamp_start;
                 let kind = FlowKind::Http(Box::new(http));
@@ -98,7 +100,9 @@ async fn serve_connect(context: &Context, connect: Connect) {
             }
         },
     };
-    if client.send_own_response(&connect_established(), Bytes::new()).is_err() || client.flush().await.is_err() {
+    if client.send_own_response(&connect_established(), Bytes::new()).is_err()
+        || client.flush().await.is_err()
+    {
         return;
     }
     let (io, read) = client.into_parts();

@@ -1,22 +1,22 @@
 //! HTTP in every version on both sides: requests in, exchanges with servers, flows out.
 
-mod service;
 mod serve_h1;
 mod serve_h2;
+mod service;
 
-mod exchange;
-mod servers;
-mod forward;
-mod translate;
 mod error_page;
+mod exchange;
+mod forward;
+mod servers;
+mod translate;
 
 // The two sides of an exchange, per version.
-mod side;
 mod h1_client;
 mod h1_server;
 mod h1_stream;
 mod h2_client;
 mod h2_server;
+mod side;
 
 pub(crate) use error_page::{connect_established, connect_refusal};
 pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};

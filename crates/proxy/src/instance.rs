@@ -96,8 +96,14 @@ async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
 /// A panic ends its own connection and no other, and is told.
 async fn guarded(proxy: Arc<Proxy>, peer: SocketAddr, task: impl Future<Output = ()>) {
     if let Err(panic) = std::panic::AssertUnwindSafe(task).catch_unwind().await {
-        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let message = format_args!("flowgate itself failed on this connection (please report it): {}", text.unwrap_or("?"));
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let message = format_args!(
+            "flowgate itself failed on this connection (please report it): {}",
+            text.unwrap_or("?")
+        );
         proxy.events.log(Level::Error, Some(peer), message);
     }
 }

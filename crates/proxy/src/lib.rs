@@ -6,24 +6,24 @@
 //! is `flowgate-policy`'s, how certificates look is `flowgate-tls`'s.
 #![forbid(unsafe_code)]
 
-mod instance;
 mod client;
-mod explicit;
-mod tunnel;
 mod decrypt;
+mod explicit;
 mod http;
+mod instance;
 mod raw;
+mod tunnel;
 
-mod server;
+mod clock;
+mod idle;
 mod peek;
 mod record;
-mod idle;
-mod clock;
+mod server;
 
 mod context;
 mod events;
-mod settings;
 pub mod limits;
+mod settings;
 
 pub use context::Proxy;
 pub use events::{Events, Level};

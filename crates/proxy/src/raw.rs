@@ -17,7 +17,12 @@ use crate::idle::IdleTimer;
 use crate::limits::RAW_RECORD_BYTES_MAX;
 
 /// Relays to the end and reports a TCP flow.
-pub(crate) async fn relay_recorded(context: &Context, client: BoxIo, server: BoxIo, facts: Arc<ServerConnection>) {
+pub(crate) async fn relay_recorded(
+    context: &Context,
+    client: BoxIo,
+    server: BoxIo,
+    facts: Arc<ServerConnection>,
+) {
     let created = clock::now();
     let mut tap = Recording::new(context, &facts);
     let activity = Arc::clone(&tap.activity);
@@ -33,7 +38,11 @@ pub(crate) async fn relay_recorded(context: &Context, client: BoxIo, server: Box
 }
 
 /// Runs a relay until it ends, or nothing crossed for as long as the settings allow.
-async fn until_idle(context: &Context, relay: impl Future<Output = RelayEnd>, activity: &AtomicU64) -> Option<RelayEnd> {
+async fn until_idle(
+    context: &Context,
+    relay: impl Future<Output = RelayEnd>,
+    activity: &AtomicU64,
+) -> Option<RelayEnd> {
     let mut relay = std::pin::pin!(relay);
     let mut idle = IdleTimer::new(context.settings.idle_timeout);
     let mut seen = 0;
@@ -84,7 +93,8 @@ impl<'a> Recording<'a> {
 impl Tap for Recording<'_> {
     fn chunk(&mut self, from_client: bool, data: &[u8]) {
         self.activity.fetch_add(1, Ordering::Relaxed);
-        let message = RawMessage { from_client, content: Bytes::copy_from_slice(data), timestamp: clock::now() };
+        let message =
+            RawMessage { from_client, content: Bytes::copy_from_slice(data), timestamp: clock::now() };
         self.context.proxy.events.raw_message(&self.context.client, self.facts, &message);
         if self.keep && !self.truncated {
             self.kept += data.len();
@@ -92,4 +102,11 @@ impl Tap for Recording<'_> {
             self.messages.push(message);
         }
     }
+}
+
+/// Relays a WebSocket and reports its flow when it ends.
+pub(crate) async fn relay_websocket(context: &Context, flow: Flow, client: BoxIo, server: BoxIo) {
+    let activity = AtomicU64::new(0);
+    until_idle(context, relay(client, server, &mut flowgate_net::NoTap), &activity).await;
+    context.report(flow).await;
 }

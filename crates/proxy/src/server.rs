@@ -105,7 +105,7 @@ pub(crate) async fn open_tls(
     let stream = match timeout(TLS_HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(err)) => {
-            let message = explain_handshake(&err, name);
+            let message = explain_server_failure(&err, name).to_string();
             return Err(failed(context, facts, Phase::Tls, 502, message));
         }
         Err(_) => {
@@ -117,8 +117,9 @@ pub(crate) async fn open_tls(
     let connection = &mut facts.connection;
     connection.timestamp_tls_setup = Some(clock::now());
     connection.alpn = Some(session.alpn_protocol().map(Bytes::copy_from_slice).unwrap_or_default());
-    connection.tls_version = session.protocol_version().map(|version| version_name(version).to_owned());
-    connection.cipher = session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into());
+    connection.tls_version = session.protocol_version().map(|version| version_name(version).into_owned());
+    connection.cipher =
+        session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into_owned());
     let certificates = session.peer_certificates().unwrap_or_default();
     connection.certificate_list = certificates.iter().map(|cert| Bytes::copy_from_slice(cert)).collect();
     Ok(OpenServer { io: Box::new(TlsIo(stream)), facts, guard })
@@ -135,7 +136,11 @@ mod tls_io {
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
     impl<T: AsyncRead + Unpin> AsyncRead for TlsIo<T> {
-        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
             Pin::new(&mut self.0).poll_read(cx, buf)
         }
     }
@@ -169,14 +174,12 @@ mod tls_io {
     impl<T: AsyncRead + AsyncWrite + Send + Unpin> flowgate_net::Io for TlsIo<T> {}
 }
 
-fn explain_handshake(err: &std::io::Error, host: &str) -> String {
-    match err.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(tls) => explain_server_failure(tls, host).to_string(),
-        None => format!("{host} ended the connection during the TLS handshake: {err}"),
-    }
-}
-
-fn connect_failed(context: &Context, address: &Address, facts: ServerConnection, err: &ConnectError) -> ServerError {
+fn connect_failed(
+    context: &Context,
+    address: &Address,
+    facts: ServerConnection,
+    err: &ConnectError,
+) -> ServerError {
     let (phase, status) = match err {
         ConnectError::Resolve { .. } | ConnectError::NoAddress { .. } => (Phase::Resolve, 502),
         ConnectError::TimedOut { .. } => (Phase::Connect, 504),
@@ -188,7 +191,13 @@ fn connect_failed(context: &Context, address: &Address, facts: ServerConnection,
     failed_quietly(facts, phase, status, message)
 }
 
-fn failed(context: &Context, facts: ServerConnection, phase: Phase, status: u16, message: String) -> ServerError {
+fn failed(
+    context: &Context,
+    facts: ServerConnection,
+    phase: Phase,
+    status: u16,
+    message: String,
+) -> ServerError {
     let address = facts.address.clone();
     let error = failed_quietly(facts, phase, status, message);
     if let Some(address) = address {

@@ -61,7 +61,10 @@ pub(crate) async fn run(
         Action::Decrypt => tunnel.decrypt(false).await,
         Action::RecordRaw { decrypt: true } => tunnel.decrypt(true).await,
         Action::Refuse => {
-            context.log(Level::Warn, format_args!("Cannot parse ClientHello for {}; closed", tunnel.destination));
+            context.log(
+                Level::Warn,
+                format_args!("Cannot parse ClientHello for {}; closed", tunnel.destination),
+            );
         }
     }
 }
@@ -139,8 +142,8 @@ impl<'a> Tunnel<'a> {
             }
             // Somebody must speak: a server that speaks first has to be connected to for that.
             let connect_at = client_spoke_at.unwrap_or(began) + SERVER_FIRST_DELAY;
-            let give_up_at =
-                client_spoke_at.map_or(began + CLIENT_IDLE_TIMEOUT, |spoke_at| spoke_at + CLIENT_HEADER_TIMEOUT);
+            let give_up_at = client_spoke_at
+                .map_or(began + CLIENT_IDLE_TIMEOUT, |spoke_at| spoke_at + CLIENT_HEADER_TIMEOUT);
             let server = match &mut self.server {
                 Server::Open { peeked, .. } => Some(peeked),
                 _ => None,
@@ -218,8 +221,10 @@ impl<'a> Tunnel<'a> {
 
     async fn http(self) {
         let http2 = self.learned.first == FirstBytes::Http2;
-        let route =
-            Route { address: self.destination, tls_name: self.decrypted.as_ref().map(|tls| tls.name.clone()) };
+        let route = Route {
+            address: self.destination,
+            tls_name: self.decrypted.as_ref().map(|tls| tls.name.clone()),
+        };
         let mut servers = Servers::new(self.decrypted.map(|tls| tls.offers).unwrap_or_default());
         if http2 && route.tls_name.is_none() {
             servers.speak_http2_in_the_clear();
@@ -366,4 +371,3 @@ fn borrowed(fact: &Fact<String>) -> Fact<&str> {
         Fact::Is(text) => Fact::Is(text),
     }
 }
-

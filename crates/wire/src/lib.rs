@@ -4,5 +4,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
+pub mod client_hello;
 pub mod http1;
+pub mod sniff;
+
 pub mod limits;

@@ -31,10 +31,7 @@ pub(crate) fn connect_refusal(status: u16, message: &str) -> OwnResponse {
 
 /// The answer to a CONNECT that worked; as mitmproxy words it.
 pub(crate) fn connect_established() -> Response {
-    Response {
-        reason: Bytes::from_static(b"Connection established"),
-        ..response(200, Headers::new())
-    }
+    Response { reason: Bytes::from_static(b"Connection established"), ..response(200, Headers::new()) }
 }
 
 fn own(status: u16, content_type: &str, body: Bytes) -> OwnResponse {
@@ -87,7 +84,10 @@ mod tests {
     fn hostile_text_stays_text() {
         let page = error_page(502, "<script>alert('x')</script> & \"more\"");
         let body = String::from_utf8(page.body.to_vec()).unwrap();
-        assert!(body.contains("<p>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;more&quot;</p>"), "{body}");
+        assert!(
+            body.contains("<p>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;more&quot;</p>"),
+            "{body}"
+        );
         assert_eq!(page.head.headers.get("content-length").unwrap(), body.len().to_string().as_bytes());
     }
 }

@@ -93,7 +93,9 @@ impl Exchange {
         idle: &mut IdleTimer,
         idle_limit: Duration,
     ) -> Result<(), Failure> {
-        server.send_request(&mut self.request, self.request_framing).map_err(|err| on_server(Phase::Head, err))?;
+        server
+            .send_request(&mut self.request, self.request_framing)
+            .map_err(|err| on_server(Phase::Head, err))?;
         if self.up == Up::Done {
             self.request.timestamp_end = Some(clock::now());
             server.send_end(None).map_err(|err| on_server(Phase::Head, err))?;
@@ -107,7 +109,11 @@ impl Exchange {
             }
             if step.is_pending() && idle.poll_idle(cx).is_ready() {
                 let phase = if self.down == Down::Head { Phase::Head } else { Phase::Body };
-                return Poll::Ready(Err(Failure { side: Side::Server, phase, cause: Cause::Idle(idle_limit) }));
+                return Poll::Ready(Err(Failure {
+                    side: Side::Server,
+                    phase,
+                    cause: Cause::Idle(idle_limit),
+                }));
             }
             step
         })

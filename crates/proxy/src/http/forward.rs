@@ -7,7 +7,8 @@
 use flowgate_flow::{Headers, HttpVersion};
 
 /// Fields that never cross, nominated or not.
-const ALWAYS_REMOVED: [&str; 4] = ["proxy-connection", "proxy-authorization", "proxy-authenticate", "keep-alive"];
+const ALWAYS_REMOVED: [&str; 4] =
+    ["proxy-connection", "proxy-authorization", "proxy-authenticate", "keep-alive"];
 
 /// Fields that `Connection` may nominate and that cross all the same, since we carry out what they say.
 const KEPT_OPTIONS: [&str; 4] = ["close", "keep-alive", "upgrade", "te"];
@@ -41,7 +42,9 @@ pub(crate) fn remove_connection_fields(headers: &mut Headers) {
     }
     // A client that nominates what frames or addresses the message would have us cut it in two.
     let essential = |name: &[u8]| {
-        [&b"host"[..], b"content-length", b"transfer-encoding"].iter().any(|kept| name.eq_ignore_ascii_case(kept))
+        [&b"host"[..], b"content-length", b"transfer-encoding"]
+            .iter()
+            .any(|kept| name.eq_ignore_ascii_case(kept))
     };
     headers.retain(|field| essential(field.name) || !nominated.iter().any(|name| field.is(name)));
     if kept.is_empty() {
@@ -68,7 +71,9 @@ pub(crate) fn wants_to_persist(version: &HttpVersion, headers: &Headers) -> bool
 /// Whether a request asks to switch protocols (RFC 9110 section 7.8).
 pub(crate) fn asks_to_upgrade(headers: &Headers) -> bool {
     headers.contains("upgrade")
-        && headers.get_all("connection").any(|value| options(value).any(|o| o.eq_ignore_ascii_case(b"upgrade")))
+        && headers
+            .get_all("connection")
+            .any(|value| options(value).any(|o| o.eq_ignore_ascii_case(b"upgrade")))
 }
 
 /// The members of a comma-separated list.
@@ -90,7 +95,12 @@ mod tests {
     fn only_what_belongs_to_the_connection_goes() {
         let plain = [("Host", "a"), ("Connection", "keep-alive"), ("X", "1")];
         assert_eq!(after(&plain), ["Host: a", "Connection: keep-alive", "X: 1"]);
-        let proxy = [("Proxy-Connection", "keep-alive"), ("a", "b"), ("PROXY-AUTHORIZATION", "Basic x"), ("Keep-Alive", "5")];
+        let proxy = [
+            ("Proxy-Connection", "keep-alive"),
+            ("a", "b"),
+            ("PROXY-AUTHORIZATION", "Basic x"),
+            ("Keep-Alive", "5"),
+        ];
         assert_eq!(after(&proxy), ["a: b"]);
         let nominated = [("Connection", "close, X-Hop"), ("x-hop", "1"), ("X-Hop", "2"), ("x-hops", "3")];
         assert_eq!(after(&nominated), ["Connection: close", "x-hops: 3"]);
@@ -101,15 +111,18 @@ mod tests {
 
     #[test]
     fn framing_cannot_be_nominated_away() {
-        let fields = [("Connection", "Content-Length, Host, Transfer-Encoding"), ("Host", "a"), ("Content-Length", "5")];
+        let fields = [
+            ("Connection", "Content-Length, Host, Transfer-Encoding"),
+            ("Host", "a"),
+            ("Content-Length", "5"),
+        ];
         assert_eq!(after(&fields), ["Host: a", "Content-Length: 5"]);
     }
 
     #[test]
     fn persistence_is_read_from_version_and_options() {
-        let persists = |version, value: &str| {
-            wants_to_persist(&version, &[("Connection", value)].into_iter().collect())
-        };
+        let persists =
+            |version, value: &str| wants_to_persist(&version, &[("Connection", value)].into_iter().collect());
         assert!(persists(HttpVersion::Http11, "x"));
         assert!(!persists(HttpVersion::Http11, "keep-alive, Close"));
         assert!(!persists(HttpVersion::Http10, ""));

@@ -6,9 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use flowgate_flow::{Body, Headers, HttpVersion, Request, Response};
 use flowgate_net::BoxIo;
-use flowgate_wire::http1::{
-    BodyEvent, Framing, encode_request, parse_response, response_framing,
-};
+use flowgate_wire::http1::{BodyEvent, Framing, encode_request, parse_response, response_framing};
 use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
 
 use super::forward::{asks_to_upgrade, wants_to_persist};
@@ -118,7 +116,8 @@ impl ServerSide for H1Server {
                 return Poll::Ready(Err(SideError::UnexpectedUpgrade));
             }
             self.stream.expect_body(framing);
-            self.persistent &= framing != Framing::UntilClose && wants_to_persist(&head.version, &head.headers);
+            self.persistent &=
+                framing != Framing::UntilClose && wants_to_persist(&head.version, &head.headers);
         }
         let response = Response {
             version: head.version,

@@ -6,11 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use flowgate_net::BoxIo;
 use flowgate_flow::Headers;
-use flowgate_wire::http1::{
-    BodyDecoder, BodyEvent, Framing, HeadScanner, Scan, push_chunk, push_last_chunk,
-};
+use flowgate_net::BoxIo;
+use flowgate_wire::http1::{BodyDecoder, BodyEvent, Framing, HeadScanner, Scan, push_chunk, push_last_chunk};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 

@@ -26,7 +26,14 @@ pub(crate) struct H2ServerStream {
 impl H2ServerStream {
     /// `send_request` must be ready.
     pub(crate) fn new(send_request: SendRequest<Bytes>) -> Self {
-        Self { send_request, response: None, interim_seen: 0, sender: H2Sender::default(), body: None, bodiless: false }
+        Self {
+            send_request,
+            response: None,
+            interim_seen: 0,
+            sender: H2Sender::default(),
+            body: None,
+            bodiless: false,
+        }
     }
 }
 

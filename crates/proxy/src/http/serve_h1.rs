@@ -9,8 +9,8 @@ use flowgate_wire::http1::{
 
 use super::error_page::error_page;
 use super::h1_client::{H1Client, NextRequest, Unreadable};
-use super::service::{Next, Origin, Service, Upgrade};
 use super::servers::Route;
+use super::service::{Next, Origin, Service, Upgrade};
 use super::side::SideError;
 use crate::events::Level;
 use crate::idle::IdleTimer;
@@ -118,7 +118,9 @@ fn resolve(
             (request.host, request.port) = (destination.host.clone(), destination.port);
             return match origin {
                 Origin::Explicit { .. } => Ok(Resolved::Connect(request, destination)),
-                Origin::Fixed(_) => Err((request, 400, "CONNECT inside a connection that has its destination.")),
+                Origin::Fixed(_) => {
+                    Err((request, 400, "CONNECT inside a connection that has its destination."))
+                }
             };
         }
         Target::Absolute { scheme, authority, address, path } => {
@@ -130,10 +132,13 @@ fn resolve(
     };
     let route = match (origin, asked) {
         (Origin::Fixed(route), _) => route.clone(),
-        (Origin::Explicit { .. }, Some(address)) => Route { tls_name: tls.then(|| address.host.clone()), address },
+        (Origin::Explicit { .. }, Some(address)) => {
+            Route { tls_name: tls.then(|| address.host.clone()), address }
+        }
         (Origin::Explicit { .. }, None) => {
             let default_port = if tls { 443 } else { 80 };
-            let host = request.headers.get("host").and_then(|host| parse_authority(host, Some(default_port)).ok());
+            let host =
+                request.headers.get("host").and_then(|host| parse_authority(host, Some(default_port)).ok());
             match host {
                 Some(address) => Route { tls_name: tls.then(|| address.host.clone()), address },
                 None => return Err((request, 400, "The request does not say which host it is for.")),
@@ -157,7 +162,8 @@ const fn explain_target(err: TargetError) -> &'static str {
 
 async fn refuse_unreadable(service: &Service, client: &mut H1Client, unreadable: &Unreadable) {
     let error = &unreadable.error;
-    let start = String::from_utf8_lossy(unreadable.received.get(..80).unwrap_or(&unreadable.received)).into_owned();
+    let start =
+        String::from_utf8_lossy(unreadable.received.get(..80).unwrap_or(&unreadable.received)).into_owned();
     service.context.log(Level::Warn, format_args!("refused a request: {error}; it begins {start:?}"));
     respond(service, client, status_of(error), &format!("The request was refused: {error}.")).await;
 }
@@ -198,4 +204,3 @@ async fn switch_protocols(service: &Service, mut client: H1Client, upgrade: Upgr
         raw::relay_recorded(&service.context, client_io, server_io, server).await;
     }
 }
-

@@ -65,7 +65,11 @@ pub(crate) async fn serve(service: Service, io: BoxIo) {
     }
 }
 
-async fn serve_stream(service: Arc<Service>, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
+async fn serve_stream(
+    service: Arc<Service>,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
     let (parts, body) = request.into_parts();
     let framing = if body.is_end_stream() {
         Framing::None

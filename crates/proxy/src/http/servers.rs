@@ -1,7 +1,7 @@
 //! The server connections of one client connection: opened when needed, used again, never shared with another client.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use flowgate_flow::{Address, ServerConnection};
@@ -79,7 +79,12 @@ impl Servers {
     }
 
     /// Takes in a connection that was opened before the first request.
-    pub(crate) async fn add(&self, context: &Context, route: Route, open: OpenServer) -> Result<(), ServerError> {
+    pub(crate) async fn add(
+        &self,
+        context: &Context,
+        route: Route,
+        open: OpenServer,
+    ) -> Result<(), ServerError> {
         match self.link(context, route.clone(), open).await? {
             Link::H1(link) => self.give_back(link),
             Link::H2 { .. } => {}
@@ -88,14 +93,20 @@ impl Servers {
     }
 
     /// A connection on this route: an idle one unless `fresh`, or a new one.
-    pub(crate) async fn get(&self, context: &Context, route: &Route, fresh: bool) -> Result<Link, ServerError> {
+    pub(crate) async fn get(
+        &self,
+        context: &Context,
+        route: &Route,
+        fresh: bool,
+    ) -> Result<Link, ServerError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         if !fresh && let Some(link) = self.existing(route).await {
             return Ok(link);
         }
-        let may_multiplex = if route.tls_name.is_some() { !self.single.load(Ordering::Relaxed) } else { self.clear_http2 };
+        let may_multiplex =
+            if route.tls_name.is_some() { !self.single.load(Ordering::Relaxed) } else { self.clear_http2 };
         if !may_multiplex {
             return self.open(context, route).await;
         }
@@ -128,7 +139,10 @@ impl Servers {
         match send_request.ready().await {
             Ok(send_request) => Some(Link::H2 { send_request, facts }),
             Err(_) => {
-                self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, ..)| known != route);
+                self.multiplexed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .retain(|(known, ..)| known != route);
                 None
             }
         }

@@ -1,9 +1,7 @@
 //! From a request to a flow: find the server, run the exchange, answer in our own name where there is no answer, report.
 
 use bytes::Bytes;
-use flowgate_flow::{
-    Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side,
-};
+use flowgate_flow::{Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side};
 use flowgate_wire::http1::Framing;
 use std::sync::Arc;
 
@@ -131,8 +129,12 @@ impl Service {
         failure: Failure,
     ) {
         let (message, status) = describe(&failure, exchange.has_answered());
-        let error =
-            FlowError { message, timestamp: clock::now(), side: Some(failure.side), phase: Some(failure.phase) };
+        let error = FlowError {
+            message,
+            timestamp: clock::now(),
+            side: Some(failure.side),
+            phase: Some(failure.phase),
+        };
         if exchange.has_answered() || failure.side == Side::Client {
             client.abort();
             self.context.report(self.flow(exchange, facts, Some(error))).await;
@@ -168,7 +170,13 @@ impl Service {
     }
 
     /// Refuses a request before it has a server: tells the client and reports the flow.
-    pub(crate) async fn refuse(&self, client: &mut impl ClientSide, request: Request, status: u16, message: &str) {
+    pub(crate) async fn refuse(
+        &self,
+        client: &mut impl ClientSide,
+        request: Request,
+        status: u16,
+        message: &str,
+    ) {
         let address = flowgate_flow::Address { host: request.host.clone(), port: request.port };
         let address = (!address.host.is_empty()).then_some(address);
         let facts = Arc::new(ServerConnection::new(clock::new_id(), address));
@@ -187,7 +195,11 @@ impl Service {
 fn may_try_again(exchange: &Exchange, failure: &Failure) -> bool {
     let idempotent = matches!(exchange.request.method.as_ref(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
     let lost = matches!(&failure.cause, Cause::Side(SideError::Closed | SideError::Io(_)));
-    failure.side == Side::Server && failure.phase == Phase::Head && lost && idempotent && exchange.is_untouched()
+    failure.side == Side::Server
+        && failure.phase == Phase::Head
+        && lost
+        && idempotent
+        && exchange.is_untouched()
 }
 
 /// What a person reads of a failure, and the status that tells a client (502, 504 after silence).
@@ -195,9 +207,12 @@ fn describe(failure: &Failure, answered: bool) -> (String, u16) {
     match (&failure.cause, failure.side) {
         (Cause::Idle(limit), _) => (format!("nothing was sent or received for {} s", limit.as_secs()), 504),
         (Cause::Side(_), Side::Client) => ("Client disconnected.".to_owned(), 502),
-        (Cause::Side(SideError::Closed), _) if answered => ("server closed the connection inside the response".into(), 502),
-        (Cause::Side(SideError::Closed), _) => ("server closed the connection before it answered".into(), 502),
+        (Cause::Side(SideError::Closed), _) if answered => {
+            ("server closed the connection inside the response".into(), 502)
+        }
+        (Cause::Side(SideError::Closed), _) => {
+            ("server closed the connection before it answered".into(), 502)
+        }
         (Cause::Side(err), _) => (format!("server: {err}"), 502),
     }
 }
-

@@ -66,7 +66,8 @@ pub(crate) fn request_to_http2(head: &Request) -> Result<http::Request<()>, Side
     if parse_authority(authority, Some(0)).is_err() {
         return Err(SideError::Translate("authority is malformed"));
     }
-    let uri = Uri::builder().scheme(head.scheme.as_ref()).authority(authority).path_and_query(head.path.as_ref());
+    let uri =
+        Uri::builder().scheme(head.scheme.as_ref()).authority(authority).path_and_query(head.path.as_ref());
     let uri = uri.build().map_err(|_| SideError::Translate("target is malformed"))?;
     let mut request = http::Request::new(());
     *request.method_mut() =
@@ -92,8 +93,10 @@ pub(crate) fn response_to_http2(head: &Response) -> Result<http::Response<()>, S
 /// A request that the `h2` crate received.
 pub(crate) fn request_from_http2(request: http::request::Parts) -> Request {
     let uri = request.uri;
-    let authority = uri.authority().map(|a| Bytes::copy_from_slice(a.as_str().as_bytes())).unwrap_or_default();
-    let path = uri.path_and_query().map(|p| Bytes::copy_from_slice(p.as_str().as_bytes())).unwrap_or_default();
+    let authority =
+        uri.authority().map(|a| Bytes::copy_from_slice(a.as_str().as_bytes())).unwrap_or_default();
+    let path =
+        uri.path_and_query().map(|p| Bytes::copy_from_slice(p.as_str().as_bytes())).unwrap_or_default();
     Request {
         version: HttpVersion::Http2,
         method: Bytes::copy_from_slice(request.method.as_str().as_bytes()),
