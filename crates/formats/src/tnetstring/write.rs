@@ -85,7 +85,7 @@ impl Encoder {
     /// How many bytes the item has so far.
     #[must_use]
     pub fn len(&self) -> u64 {
-        (self.buf.len() - self.start) as u64 + self.outside_bytes
+        self.outside_bytes.saturating_add((self.buf.len() - self.start) as u64)
     }
 
     /// Whether there is nothing yet.
