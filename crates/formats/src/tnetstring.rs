@@ -2,15 +2,18 @@
 //!
 //! Types: `,` bytes, `;` UTF-8 text (mitmproxy's addition), `#` whole number, `^` float, `!` boolean, `~` nothing, `]` list,
 //! `}` map (key, value, key, value). A file is a row of such items with nothing between. This module knows nothing of
-//! flows. Values borrow from the item's bytes, so that a body is never copied to be looked at.
+//! flows but how bodies lie. Values borrow from the item's bytes, so that a body is never copied to be looked at.
 
 mod read;
 mod write;
+// How contents that are not copied get to the output.
+mod content;
 
 use std::borrow::Cow;
 
+pub use content::WriteError;
 pub use read::{Frame, FrameError, parse, read_frame};
-pub use write::{Encoder, WriteError};
+pub use write::Encoder;
 
 /// One value.
 ///

@@ -1,4 +1,9 @@
 //! Flow files: nothing is lost on the way out and back, large bodies are not copied, broken files give what can be had.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking; helpers are not seen as tests"
+)]
 
 mod samples;
 
@@ -173,7 +178,7 @@ fn stored_bodies_go_straight_to_the_output() {
         }
     }
     let len = 40_000_000;
-    let body = Body::Stored(Arc::new(Pattern { len, claimed: len }));
+    let body = Body::Stored(Arc::new(Pattern { len, says: len }));
     let mut check = Check::default();
     let mut writer = FlowWriter::new();
     writer.write_flow(&mut check, &http_with(body)).unwrap();
@@ -181,11 +186,11 @@ fn stored_bodies_go_straight_to_the_output() {
     assert!(check.write_max <= 64 * 1024, "{}", check.write_max);
 
     let len = 200_000;
-    let stored = Body::Stored(Arc::new(Pattern { len, claimed: len }));
+    let stored = Body::Stored(Arc::new(Pattern { len, says: len }));
     let whole = (0..len).map(|n| n as u8).collect();
     assert_eq!(written(&[http_with(stored)]), written(&[http_with(Body::Bytes(whole))]));
     // One that has grown since gives what it first said.
-    let grown = Body::Stored(Arc::new(Pattern { len: 5, claimed: 2 }));
+    let grown = Body::Stored(Arc::new(Pattern { len: 5, says: 2 }));
     assert_eq!(written(&[http_with(grown)]), written(&[http_with(Body::Bytes(vec![0, 1].into()))]));
 }
 
@@ -216,13 +221,13 @@ fn large_bodies_in_memory_are_not_copied() {
 #[test]
 fn a_failed_flow_does_not_harm_the_next() {
     let mut writer = FlowWriter::new();
-    let short = Body::Stored(Arc::new(Pattern { len: 100, claimed: 101 }));
+    let short = Body::Stored(Arc::new(Pattern { len: 100, says: 101 }));
     let outcome = writer.write_flow(&mut Vec::new(), &http_with(short));
     assert!(matches!(outcome, Err(WriteError::StoredBodyShort { missing: 1 })));
 
     // Nothing is written of what no reader would read.
     let mut out = Vec::new();
-    let endless = Body::Stored(Arc::new(Pattern { len: u64::MAX, claimed: u64::MAX }));
+    let endless = Body::Stored(Arc::new(Pattern { len: u64::MAX, says: u64::MAX }));
     let outcome = writer.write_flow(&mut out, &http_with(endless));
     assert!(matches!(outcome, Err(WriteError::TooLong { .. })));
     let mut deep = http_with(Body::Missing);
@@ -463,16 +468,17 @@ fn our_keys_are_taken_back_out_of_the_metadata() {
     assert_eq!(back[0].metadata, []);
 }
 
-/// A body that lies elsewhere: `len` bytes, each the low byte of its place; says it has `claimed`.
+/// A body that lies elsewhere: `len` bytes, each the low byte of its place; says it has `says`.
 #[derive(Debug)]
 struct Pattern {
     len: u64,
-    claimed: u64,
+    says: u64,
 }
 
 impl StoredBody for Pattern {
+    #[expect(clippy::misnamed_getters, reason = "it lies on purpose")]
     fn len(&self) -> u64 {
-        self.claimed
+        self.says
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {

@@ -1,7 +1,12 @@
 //! Both ways with the real mitmproxy 12.
 //!
-//! `FLOWGATE_MITMPROXY_PYTHON` is the path of a Python that can import it; without that these tests say that they were
-//! skipped, and fail if `CI` is set. What mitmproxy does is in `interop/mitmproxy_flows.py`.
+//! `FLOWGATE_MITMPROXY_PYTHON` is the path of a Python that can import it; without that the test says that it was skipped,
+//! and fails if `CI` is set. What mitmproxy does is in `interop/mitmproxy_flows.py`.
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking; helpers are not seen as tests"
+)]
 
 mod samples;
 
@@ -16,8 +21,14 @@ use samples::{assert_same, flows};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
-fn ours_is_the_same_to_mitmproxy() {
+fn both_ways() {
     let Some(python) = Python::find() else { return };
+    ours_is_the_same_to_mitmproxy(&python);
+    ours_comes_back_from_mitmproxy(&python);
+    modes_load_in_mitmproxy(&python);
+}
+
+fn ours_is_the_same_to_mitmproxy(python: &Python) {
     let (theirs, ours) = (python.file("theirs.flows"), python.file("ours.flows"));
     let certificate = Path::new(ROOT).join("tests/data/cert.pem");
     python.run(&["write", path(&theirs), path(&certificate)]);
@@ -32,21 +43,17 @@ fn ours_is_the_same_to_mitmproxy() {
     assert_eq!(ours.lines().count(), flows.len());
 }
 
-#[test]
-fn ours_comes_back_from_mitmproxy() {
-    let Some(python) = Python::find() else { return };
-    let (ours, theirs) = (python.file("sent.flows"), python.file("returned.flows"));
+fn ours_comes_back_from_mitmproxy(python: &Python) {
+    let [ours, once, twice] = ["sent.flows", "once.flows", "twice.flows"].map(|name| python.file(name));
     write(&ours, &flows());
     // Twice, because mitmproxy turns the order of metadata round each time.
-    python.run(&["rewrite", path(&ours), path(&theirs)]);
-    python.run(&["rewrite", path(&theirs), path(&ours)]);
-    assert_same(&read(&ours), &flows());
+    python.run(&["rewrite", path(&ours), path(&once)]);
+    python.run(&["rewrite", path(&once), path(&twice)]);
+    assert_same(&read(&twice), &flows());
 }
 
 /// A mode is written as it is if and only if mitmproxy loads it; else one flow would make the whole file unreadable.
-#[test]
-fn modes_load_in_mitmproxy() {
-    let Some(python) = Python::find() else { return };
+fn modes_load_in_mitmproxy(python: &Python) {
     let modes = [
         "regular",
         "REGULAR",
@@ -119,8 +126,7 @@ impl Python {
             eprintln!("skipped: FLOWGATE_MITMPROXY_PYTHON is not set (a Python with mitmproxy 12)");
             return None;
         };
-        let directory =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("interop-{}", std::process::id()));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
         fs::create_dir_all(&directory).unwrap();
         Some(Self { program: program.into(), directory })
     }

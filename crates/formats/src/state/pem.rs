@@ -1,7 +1,7 @@
 //! Certificates: PEM in files (RFC 7468), DER in flows.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::fields::StateError;
@@ -44,9 +44,15 @@ const LINE_CHARACTERS: usize = 64;
 fn decode(pem: &[u8]) -> Option<Vec<u8>> {
     let from = find(pem, BEGIN)? + BEGIN.len();
     let rest = pem.get(from..)?;
-    let inside = rest.get(..find(rest, END)?)?;
-    let characters: Vec<u8> = inside.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    GeneralPurpose::new(&base64::alphabet::STANDARD, PAD).decode(characters).ok()
+    let (inside, end) = rest.split_at(rest.iter().position(|byte| *byte == b'-')?);
+    if !end.starts_with(END) {
+        return None;
+    }
+    let mut characters = Vec::with_capacity(inside.len());
+    for line in inside.split(|byte| *byte == b'\n') {
+        characters.extend_from_slice(line.trim_ascii());
+    }
+    STANDARD.decode(characters).ok()
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -6,12 +6,13 @@
 //! to the output.
 
 use std::fmt::{Display, Write as _};
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flowgate_flow::{Body, StoredBody};
+use flowgate_flow::Body;
 
+use super::content::{Content, WriteError};
 use super::{LENGTH_DIGITS_MAX, Value};
 
 /// Builds one item at a time, from its end to its front; keep it to keep its buffer.
@@ -29,50 +30,11 @@ pub struct Encoder {
     chunk: Vec<u8>,
 }
 
-/// Why an item was not written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The output failed. A part of the item may have been written.
-    #[error("cannot write the flow")]
-    Output(#[source] io::Error),
-    /// A stored body could not be read. A part of the item has been written: cut the file back to where the item began.
-    #[error("cannot read a stored body")]
-    StoredBody(#[source] io::Error),
-    /// A stored body had fewer bytes than it said. A part of the item has been written, as above.
-    #[error("a stored body ends {missing} bytes early")]
-    StoredBodyShort {
-        /// How many bytes did not come.
-        missing: u64,
-    },
-    /// More bytes than a length can say (12 digits). Nothing has been written.
-    #[error("{length} bytes are more than a flow file can hold in one flow")]
-    TooLong {
-        /// The item's payload in bytes.
-        length: u64,
-    },
-    /// Lists and maps nested deeper than readers follow. Nothing has been written.
-    #[error("more than {limit} lists and maps within each other")]
-    Nesting {
-        /// [`Limits::NESTING_MAX`](super::Limits::NESTING_MAX).
-        limit: usize,
-    },
-    /// A kind of flow this format has no place for. Nothing has been written.
-    #[error("the format has no place for this kind of flow")]
-    FlowKind,
-}
-
 #[derive(Debug)]
 struct Outside {
     /// How much of the buffer comes after it.
     buf_after: usize,
     content: Content,
-}
-
-#[derive(Debug)]
-enum Content {
-    Bytes(Bytes),
-    Stored { body: Arc<dyn StoredBody>, length: u64 },
 }
 
 impl Encoder {
@@ -269,16 +231,25 @@ impl Encoder {
             let until = self.buf.len() - buf_after;
             out.write_all(self.buf.get(from..until).unwrap_or_default()).map_err(WriteError::Output)?;
             from = until;
-            match content {
-                Content::Bytes(bytes) => out.write_all(bytes).map_err(WriteError::Output)?,
-                Content::Stored { body, length } => copy(body.as_ref(), *length, &mut self.chunk, out)?,
-            }
+            content.write_to(out, &mut self.chunk)?;
         }
         out.write_all(self.buf.get(from..).unwrap_or_default()).map_err(WriteError::Output)
     }
 
+    /// The hot path: one step for the whole item.
     fn item(&mut self, payload: &[u8], kind: u8) -> &mut Self {
-        self.put(&[kind]).put(payload).put_length(payload.len() as u64)
+        let mut digits = [0; DIGITS_MAX];
+        let length = decimal(payload.len() as u64, &mut digits);
+        let room = self.room(length.len() + 1 + payload.len() + 1);
+        if let Some((length_room, [colon, payload_room @ .., kind_room])) =
+            room.split_at_mut_checked(length.len())
+        {
+            length_room.copy_from_slice(length);
+            *colon = b':';
+            payload_room.copy_from_slice(payload);
+            *kind_room = kind;
+        }
+        self
     }
 
     fn container(&mut self, kind: u8, content: impl FnOnce(&mut Self)) -> &mut Self {
@@ -298,18 +269,8 @@ impl Encoder {
         self.put(b":").put_digits(length)
     }
 
-    fn put_digits(&mut self, mut number: u64) -> &mut Self {
-        let mut digits = [0; 20];
-        let mut first = digits.len();
-        for (at, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            first = at;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        self.put(digits.get(first..).unwrap_or_default())
+    fn put_digits(&mut self, number: u64) -> &mut Self {
+        self.put(decimal(number, &mut [0; DIGITS_MAX]))
     }
 
     fn put(&mut self, bytes: &[u8]) -> &mut Self {
@@ -344,31 +305,19 @@ const CONTENT_COPIED_BYTES_MAX: usize = 4096;
 const BUF_FIRST_BYTES: usize = 16 * 1024;
 /// A larger buffer is given back after its item.
 const BUF_KEPT_BYTES_MAX: usize = 1024 * 1024;
-/// How much of a stored body is in memory at once.
-const STORED_CHUNK_BYTES: usize = 64 * 1024;
+/// Of a 64-bit number.
+const DIGITS_MAX: usize = 20;
 
-/// Copies exactly `length` bytes, because that many were announced, even if the body has grown since.
-fn copy(
-    body: &dyn StoredBody,
-    length: u64,
-    chunk: &mut Vec<u8>,
-    out: &mut impl Write,
-) -> Result<(), WriteError> {
-    chunk.resize(STORED_CHUNK_BYTES, 0);
-    let mut offset = 0;
-    while offset < length {
-        let wanted = usize::try_from(length - offset).unwrap_or(usize::MAX).min(chunk.len());
-        let buf = chunk.get_mut(..wanted).unwrap_or_default();
-        let n = match body.read_at(offset, buf) {
-            Ok(n) => n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(WriteError::StoredBody(error)),
-        };
-        let Some(piece) = buf.get(..n).filter(|piece| !piece.is_empty()) else {
-            return Err(WriteError::StoredBodyShort { missing: length - offset });
-        };
-        out.write_all(piece).map_err(WriteError::Output)?;
-        offset += n as u64;
+/// The number in digits, at the end of `digits`.
+fn decimal(mut number: u64, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut first = DIGITS_MAX;
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        first = at;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
     }
-    Ok(())
+    digits.get(first..).unwrap_or_default()
 }
