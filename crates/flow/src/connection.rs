@@ -32,8 +32,13 @@ pub struct Connection {
     pub id: FlowId,
     /// The other end's address.
     pub peername: Option<SocketAddr>,
+    /// The other end as a file named it, where that is no IP address (a scope by name, a placeholder); `peername` is
+    /// `None` then. Never set by us.
+    pub peername_text: Option<Address>,
     /// Our end's address.
     pub sockname: Option<SocketAddr>,
+    /// Our end as a file named it, likewise.
+    pub sockname_text: Option<Address>,
     /// The transport.
     pub transport: Transport,
     /// Why it failed.
@@ -102,7 +107,9 @@ impl Connection {
         Self {
             id,
             peername: None,
+            peername_text: None,
             sockname: None,
+            sockname_text: None,
             transport: Transport::Tcp,
             error: None,
             tls: false,
