@@ -155,34 +155,21 @@ impl Display for Reason<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{}: ", self.action)?;
         let candidates = Candidates::of(self.facts);
-        let next = match self.why.next {
-            Next::Plain => "",
-            Next::RawHost(hit) => {
-                self.write_hit(f, hit, candidates.raw_hosts())?;
-                "; "
+        match self.why.next {
+            Next::Plain => {}
+            Next::RawHost(hit) => self.write_hit(f, hit, candidates.raw_hosts())?,
+            Next::UnknownProtocol => f.write_str("neither TLS nor HTTP")?,
+            Next::ServerFirst => f.write_str("the server spoke first")?,
+            Next::BrokenHello => f.write_str("malformed ClientHello")?,
+            Next::Mode => f.write_str("the mode says so")?,
+        }
+        match (self.why.next, self.why.exemption) {
+            (Next::Plain, _) => self.write_exemption(f, &candidates)?,
+            (_, Exemption::NoRules) => {}
+            _ => {
+                f.write_str("; ")?;
+                self.write_exemption(f, &candidates)?;
             }
-            Next::UnknownProtocol => "neither TLS nor HTTP; ",
-            Next::ServerFirst => "the server spoke first; ",
-            Next::BrokenHello => "malformed ClientHello; ",
-            Next::Mode => "the mode says so; ",
-        };
-        f.write_str(next)?;
-        match self.why.exemption {
-            Exemption::Ignored(hit) => self.write_hit(f, hit, candidates.with_port())?,
-            Exemption::NotAllowed => self.write_no_hit(f, HostOption::AllowHosts, &candidates)?,
-            Exemption::HiddenName => f.write_str("ECH hides its name")?,
-            Exemption::Allowed(hit) => {
-                self.write_hit(f, hit, candidates.with_port())?;
-                if !self.rules.patterns(HostOption::IgnoreHosts).is_empty() {
-                    f.write_str("; ")?;
-                    self.write_no_hit(f, HostOption::IgnoreHosts, &candidates)?;
-                }
-            }
-            Exemption::NotIgnored => self.write_no_hit(f, HostOption::IgnoreHosts, &candidates)?,
-            Exemption::NoRules => f.write_str("neither ignore_hosts nor allow_hosts is set")?,
-            Exemption::ExplicitRequest => f.write_str("an explicit request is never passed through")?,
-            Exemption::NoDestination => f.write_str("no destination to pass it through to")?,
-            Exemption::AlreadyDecrypted => f.write_str("already decrypted, so recorded")?,
         }
         if self.facts.ech && self.facts.sni != Fact::Unknown && self.why.exemption != Exemption::HiddenName {
             f.write_str("; ECH may hide another name")?;
@@ -197,6 +184,27 @@ impl Display for Reason<'_> {
 }
 
 impl Reason<'_> {
+    fn write_exemption(&self, f: &mut Formatter<'_>, candidates: &Candidates) -> Result {
+        match self.why.exemption {
+            Exemption::Ignored(hit) => self.write_hit(f, hit, candidates.with_port()),
+            Exemption::NotAllowed => self.write_no_hit(f, HostOption::AllowHosts, candidates),
+            Exemption::HiddenName => f.write_str("ECH hides its name"),
+            Exemption::Allowed(hit) => {
+                self.write_hit(f, hit, candidates.with_port())?;
+                if self.rules.patterns(HostOption::IgnoreHosts).is_empty() {
+                    return Ok(());
+                }
+                f.write_str("; ")?;
+                self.write_no_hit(f, HostOption::IgnoreHosts, candidates)
+            }
+            Exemption::NotIgnored => self.write_no_hit(f, HostOption::IgnoreHosts, candidates),
+            Exemption::NoRules => f.write_str("neither ignore_hosts nor allow_hosts is set"),
+            Exemption::ExplicitRequest => f.write_str("an explicit request is never passed through"),
+            Exemption::NoDestination => f.write_str("no destination to pass it through to"),
+            Exemption::AlreadyDecrypted => f.write_str("already decrypted, so recorded"),
+        }
+    }
+
     /// `ignore_hosts[2] /^api\./ matched api.bank.test:443 (sni)`.
     fn write_hit<'b>(
         &self,

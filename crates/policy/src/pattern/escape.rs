@@ -38,7 +38,7 @@ impl Parser {
         let first = digit(self, 0).unwrap_or_default();
         let Some(second) = digit(self, 1) else {
             self.at += 1;
-            return self.reference(first, start + 1);
+            return self.number(first, start);
         };
         if let (0..=3, 0..=7, Some(third @ 0..=7)) = (first, second, digit(self, 2)) {
             self.at += 3;
@@ -51,7 +51,15 @@ impl Parser {
             return Err((start, Fault::OctalTooLarge { escape: self.since(start) }));
         }
         self.at += 2;
-        self.reference(first * 10 + second, start + 1)
+        self.number(first * 10 + second, start)
+    }
+
+    /// A reference by number. Python points at the number if there is no such group, else at the backslash.
+    fn number(&mut self, group: u32, start: usize) -> Result<Node, (usize, Fault)> {
+        self.reference(group, start + 1).map_err(|(at, fault)| match fault {
+            Fault::OpenGroup => (start, fault),
+            _ => (at, fault),
+        })
     }
 
     /// Reads a class that begins with the bracket at `start`, and spells it.

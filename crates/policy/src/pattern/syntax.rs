@@ -78,19 +78,13 @@ fn spell_branches(branches: &Branches, out: &mut String) {
 
 pub(super) fn spell_item(item: &Item, out: &mut String) {
     let Some(repeat) = &item.repeat else { return spell_node(&item.node, out) };
-    let possessive = repeat.greed == Greed::Possessive;
-    if possessive {
+    if matches!(item.node, Node::Look { .. }) {
+        return spell_repeated_look(&item.node, repeat, out);
+    }
+    if repeat.greed == Greed::Possessive {
         out.push_str("(?>");
     }
-    // A look-around may be repeated in Python; the engines want it in a group for that.
-    let wrap = matches!(item.node, Node::Look { .. });
-    if wrap {
-        out.push_str("(?:");
-    }
     spell_node(&item.node, out);
-    if wrap {
-        out.push(')');
-    }
     let _ = match (repeat.min, repeat.max) {
         (0, None) => write!(out, "*"),
         (1, None) => write!(out, "+"),
@@ -103,6 +97,19 @@ pub(super) fn spell_item(item: &Item, out: &mut String) {
         Greed::Lazy => out.push('?'),
         Greed::Possessive => out.push(')'),
     }
+}
+
+/// A look-around may be repeated in Python, though not here: once is as good as often, and never is an alternative.
+fn spell_repeated_look(look: &Node, repeat: &Repeat, out: &mut String) {
+    let (before, after) = match (repeat.min, repeat.greed) {
+        (1.., _) => ("", ""),
+        (0, Greed::Greedy) => ("(?:", "|)"),
+        (0, Greed::Lazy) => ("(?:|", ")"),
+        (0, Greed::Possessive) => ("(?>", "|)"),
+    };
+    out.push_str(before);
+    spell_node(look, out);
+    out.push_str(after);
 }
 
 fn spell_node(node: &Node, out: &mut String) {
