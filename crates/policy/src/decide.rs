@@ -1,0 +1,181 @@
+//! The one place where it is decided who is decrypted, passed through, recorded raw or refused.
+//!
+//! Pure: the same rules and facts give the same decision. Invariant: a verdict holds for all facts that may follow.
+//! It rests on two things: facts only ever become known, and each list answers [`Outcome::Open`] as long as a
+//! name still to come may change what it says.
+
+use flowgate_flow::Transport;
+
+use crate::candidates::{Candidate, Candidates};
+use crate::facts::{Entry, Expect, Fact, Facts, FirstBytes, Needs};
+use crate::pattern::Outcome;
+use crate::rules::{BrokenHello, Ech, HostOption, Rules};
+use crate::verdict::{Action, Decision, Exemption, Hit, Next, PatternId, Reason, Verdict, Why};
+
+/// Decides as early as the facts allow.
+///
+/// A hit of `ignore_hosts` on what is known is final at once, before any byte. What is not passed through needs its
+/// first bytes, and a ClientHello is waited for only while a pattern could still hit its name.
+#[must_use]
+pub fn decide<'a>(rules: &'a Rules, facts: &'a Facts<'a>) -> Decision<'a> {
+    let mut question = Question { rules, facts, pending: facts.pending(), gave_up: None };
+    let answer = match question.exemption() {
+        Ok(exemption) if exemption.passes_through() => Ok((Action::PassThrough, Next::Plain, exemption)),
+        Ok(exemption) => question.next(exemption).map(|(action, next)| (action, next, exemption)),
+        Err(needs) => Err(needs),
+    };
+    match answer {
+        Ok((action, next, exemption)) => {
+            let why = Why { exemption, next, gave_up: question.gave_up };
+            Decision::Verdict(Verdict { action, reason: Reason { why, action, rules, facts } })
+        }
+        Err(needs) => Decision::Undecided { needs },
+    }
+}
+
+struct Question<'a> {
+    rules: &'a Rules,
+    facts: &'a Facts<'a>,
+    pending: Needs,
+    gave_up: Option<PatternId>,
+}
+
+impl Question<'_> {
+    /// Passed through, or not?
+    fn exemption(&mut self) -> Result<Exemption, Needs> {
+        let Self { rules, facts, pending, .. } = *self;
+        if facts.entry == Entry::ExplicitRequest {
+            return Ok(Exemption::ExplicitRequest);
+        }
+        if facts.decrypted {
+            return Ok(Exemption::AlreadyDecrypted);
+        }
+        if facts.destination.is_none() {
+            return Ok(Exemption::NoDestination);
+        }
+        let ignore_empty = rules.list(HostOption::IgnoreHosts).is_empty();
+        let allow_empty = rules.list(HostOption::AllowHosts).is_empty();
+        let hidden_passes = rules.ech == Ech::PassThrough;
+        if ignore_empty && allow_empty && !hidden_passes {
+            return Ok(Exemption::NoRules);
+        }
+        let candidates = Candidates::of(facts);
+        let more = pending.peer || pending.sni || pending.host;
+        let ignored = self.ask(HostOption::IgnoreHosts, candidates.with_port(), more);
+        if let Answer::Hit(hit) = ignored {
+            return Ok(Exemption::Ignored(hit));
+        }
+        let allowed = self.ask(HostOption::AllowHosts, candidates.with_port(), more);
+        if !allow_empty && allowed == Answer::Miss {
+            return Ok(Exemption::NotAllowed);
+        }
+        if hidden_passes && facts.ech && facts.sni != Fact::Unknown {
+            return Ok(Exemption::HiddenName);
+        }
+        let by_name = ignored == Answer::Open || allowed == Answer::Open;
+        let by_hiding = hidden_passes && pending.sni;
+        if by_name {
+            return Err(pending);
+        }
+        if by_hiding {
+            return Err(Needs { first: pending.first, sni: true, ..Needs::default() });
+        }
+        Ok(match allowed {
+            Answer::Hit(hit) => Exemption::Allowed(hit),
+            _ if ignore_empty => Exemption::NoRules,
+            _ => Exemption::NotIgnored,
+        })
+    }
+
+    /// What follows for a connection that is not passed through.
+    fn next(&mut self, exemption: Exemption) -> Result<(Action, Next), Needs> {
+        let facts = self.facts;
+        if exemption == Exemption::ExplicitRequest {
+            return Ok((Action::Http, Next::Plain));
+        }
+        if facts.first.is_open() {
+            return Err(Needs { first: true, ..Needs::default() });
+        }
+        if facts.first == FirstBytes::BrokenTls {
+            let action = match self.rules.broken_hello {
+                BrokenHello::Refuse => Action::Refuse,
+                BrokenHello::RecordRaw => Action::RecordRaw { decrypt: false },
+            };
+            return Ok((action, Next::BrokenHello));
+        }
+        if self.pending.sni && self.rules.broken_hello == BrokenHello::RecordRaw {
+            // The hello may yet turn out malformed, and then its TLS must not have been ended.
+            return Err(Needs { sni: true, ..Needs::default() });
+        }
+        let raw = Action::RecordRaw { decrypt: facts.first == FirstBytes::Tls };
+        match facts.expect {
+            Expect::Raw => return Ok((raw, Next::Mode)),
+            Expect::Http if facts.first == FirstBytes::Tls => return Ok((Action::Decrypt, Next::Plain)),
+            Expect::Http => return Ok((Action::Http, Next::Mode)),
+            Expect::Anything => {}
+        }
+        if let Some(hit) = self.raw_host()? {
+            return Ok((raw, Next::RawHost(hit)));
+        }
+        Ok(match facts.first {
+            FirstBytes::Tls => (Action::Decrypt, Next::Plain),
+            FirstBytes::Http1 | FirstBytes::Http2 => (Action::Http, Next::Plain),
+            FirstBytes::ServerFirst => (raw, Next::ServerFirst),
+            _ => (raw, Next::UnknownProtocol),
+        })
+    }
+
+    /// Whether `tcp_hosts` or `udp_hosts` names the host.
+    fn raw_host(&mut self) -> Result<Option<Hit>, Needs> {
+        let option = match self.facts.transport {
+            Transport::Tcp => HostOption::TcpHosts,
+            Transport::Udp => HostOption::UdpHosts,
+        };
+        if self.rules.list(option).is_empty() {
+            return Ok(None);
+        }
+        let candidates = Candidates::of(self.facts);
+        match self.ask(option, candidates.raw_hosts(), self.pending.sni) {
+            Answer::Hit(hit) => Ok(Some(hit)),
+            Answer::Miss => Ok(None),
+            Answer::Open => Err(Needs { sni: true, ..Needs::default() }),
+        }
+    }
+
+    fn ask<'c>(
+        &mut self,
+        option: HostOption,
+        mut candidates: impl Iterator<Item = Candidate<'c>> + Clone,
+        more: bool,
+    ) -> Answer {
+        let mut gave_up = None;
+        let outcome = self.rules.list(option).ask(candidates.clone(), more, &mut gave_up);
+        if let Some(index) = gave_up {
+            self.gave_up.get_or_insert(PatternId { option, index });
+        }
+        match outcome {
+            Outcome::Hit { index, candidate } => {
+                let fact = candidates.nth(candidate).map(|candidate| candidate.fact).unwrap_or_default();
+                Answer::Hit(Hit { pattern: PatternId { option, index }, fact, candidate })
+            }
+            Outcome::Miss => Answer::Miss,
+            Outcome::Open => Answer::Open,
+        }
+    }
+}
+
+/// An [`Outcome`] with names.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Answer {
+    Hit(Hit),
+    Miss,
+    Open,
+}
+
+impl Exemption {
+    /// The connection is passed through.
+    #[must_use]
+    pub const fn passes_through(self) -> bool {
+        matches!(self, Self::Ignored(_) | Self::NotAllowed | Self::HiddenName)
+    }
+}

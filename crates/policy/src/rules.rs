@@ -1,0 +1,112 @@
+//! The rules in force: the host options, compiled once and immutable.
+//!
+//! Not where options are parsed or kept. A caller compiles a new value, and only if that succeeds puts it in the place
+//! of the old one, so that a bad pattern changes nothing; connections keep the value they were decided with.
+
+use crate::pattern::{Pattern, PatternError, PatternList};
+
+/// The options that a [`Rules`] is made of, as the user gave them.
+#[derive(Clone, Debug, Default)]
+pub struct RulesSource {
+    /// `ignore_hosts`: pass through what matches.
+    pub ignore_hosts: Vec<String>,
+    /// `allow_hosts`: pass through what does not match, unless empty.
+    pub allow_hosts: Vec<String>,
+    /// `tcp_hosts`: record raw what matches, TLS ended here.
+    pub tcp_hosts: Vec<String>,
+    /// `udp_hosts`: the same for UDP.
+    pub udp_hosts: Vec<String>,
+    /// What becomes of a malformed ClientHello that is not passed through.
+    pub broken_hello: BrokenHello,
+    /// What becomes of a ClientHello that hides another.
+    pub ech: Ech,
+}
+
+/// What becomes of a malformed ClientHello that is not passed through.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BrokenHello {
+    /// The connection is refused, as mitmproxy does.
+    #[default]
+    Refuse,
+    /// It is relayed and recorded as it is.
+    RecordRaw,
+}
+
+/// What becomes of a ClientHello with an `encrypted_client_hello` extension.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Ech {
+    /// The outer name is matched as any other, and the reason says that there is another.
+    #[default]
+    MatchOuterName,
+    /// It is passed through. Browsers send the extension with every hello (GREASE), real or not.
+    PassThrough,
+}
+
+/// The options that hold patterns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostOption {
+    /// `ignore_hosts`.
+    IgnoreHosts,
+    /// `allow_hosts`.
+    AllowHosts,
+    /// `tcp_hosts`.
+    TcpHosts,
+    /// `udp_hosts`.
+    UdpHosts,
+}
+
+impl std::fmt::Display for HostOption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::IgnoreHosts => "ignore_hosts",
+            Self::AllowHosts => "allow_hosts",
+            Self::TcpHosts => "tcp_hosts",
+            Self::UdpHosts => "udp_hosts",
+        })
+    }
+}
+
+/// Compiled rules; the default is none at all.
+#[derive(Debug, Default)]
+pub struct Rules {
+    // An ordered list of rules (names, domains, globs, networks, ports, each with an action) goes here, asked by
+    // `decide` where it asks these lists: they are such a list with the actions in a fixed order.
+    ignore_hosts: PatternList,
+    allow_hosts: PatternList,
+    tcp_hosts: PatternList,
+    udp_hosts: PatternList,
+    pub(crate) broken_hello: BrokenHello,
+    pub(crate) ech: Ech,
+}
+
+impl Rules {
+    /// Compiles the options.
+    ///
+    /// # Errors
+    /// The first pattern that cannot be used.
+    pub fn compile(source: &RulesSource) -> Result<Self, PatternError> {
+        Ok(Self {
+            ignore_hosts: PatternList::compile(HostOption::IgnoreHosts, &source.ignore_hosts)?,
+            allow_hosts: PatternList::compile(HostOption::AllowHosts, &source.allow_hosts)?,
+            tcp_hosts: PatternList::compile(HostOption::TcpHosts, &source.tcp_hosts)?,
+            udp_hosts: PatternList::compile(HostOption::UdpHosts, &source.udp_hosts)?,
+            broken_hello: source.broken_hello,
+            ech: source.ech,
+        })
+    }
+
+    /// The patterns of an option, in order.
+    #[must_use]
+    pub fn patterns(&self, option: HostOption) -> &[Pattern] {
+        self.list(option).patterns()
+    }
+
+    pub(crate) const fn list(&self, option: HostOption) -> &PatternList {
+        match option {
+            HostOption::IgnoreHosts => &self.ignore_hosts,
+            HostOption::AllowHosts => &self.allow_hosts,
+            HostOption::TcpHosts => &self.tcp_hosts,
+            HostOption::UdpHosts => &self.udp_hosts,
+        }
+    }
+}
