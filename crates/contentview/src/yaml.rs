@@ -118,6 +118,9 @@ fn is_other_type(text: &str) -> bool {
 }
 
 fn is_integer(text: &str) -> bool {
+    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')) {
+        return false;
+    }
     let digits = unsigned(text);
     let all = |digits: &str, allowed: fn(u8) -> bool| {
         !digits.is_empty() && digits.bytes().all(|byte| byte == b'_' || allowed(byte))
@@ -259,6 +262,8 @@ mod tests {
             ("<<", "'<<'"),
             ("1", "'1'"),
             ("-1_0", "'-1_0'"),
+            ("_", "_"),
+            ("+_", "'+_'"),
             ("0x1F", "'0x1F'"),
             ("0o17", "'0o17'"),
             ("0o8", "0o8"),

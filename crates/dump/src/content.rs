@@ -103,7 +103,8 @@ impl Dumper {
         if !rendered.text.is_empty() {
             self.lines(&rendered.text, out);
         }
-        if let Some(view) = rendered.failed_view.filter(|_| self.default_contentview != View::Auto) {
+        let was_chosen = self.default_contentview != View::Auto && !bytes.is_empty();
+        if let Some(view) = rendered.failed_view.filter(|_| was_chosen) {
             self.remark(&format!("(not {view}, so shown {})", rendered.view_name), out);
         }
         if note.is_some() {

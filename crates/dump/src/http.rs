@@ -97,7 +97,7 @@ impl Dumper {
             _ => None,
         };
         let look = Look { colour, ..Look::BOLD };
-        self.style.paint(out, Look { blink: response.status == 418, ..look }, |out| {
+        self.style.paint(out, Look { blink: Some(response.status == 418), ..look }, |out| {
             // Writing to a `String` cannot fail.
             let _ = write!(out, "{}", response.status);
         });

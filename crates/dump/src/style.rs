@@ -44,8 +44,8 @@ impl Style {
         if look.dim {
             out.push_str("\x1b[2m");
         }
-        if look.blink {
-            out.push_str("\x1b[5m");
+        if let Some(blink) = look.blink {
+            out.push_str(if blink { "\x1b[5m" } else { "\x1b[25m" });
         }
         write(out);
         out.push_str("\x1b[0m");
@@ -58,7 +58,8 @@ pub(crate) struct Look {
     pub(crate) colour: Option<Colour>,
     pub(crate) bold: bool,
     pub(crate) dim: bool,
-    pub(crate) blink: bool,
+    /// On, or said to be off.
+    pub(crate) blink: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,13 +74,13 @@ pub(crate) enum Colour {
 }
 
 impl Look {
-    pub(crate) const BOLD: Self = Self { colour: None, bold: true, dim: false, blink: false };
-    pub(crate) const DIM: Self = Self { colour: None, bold: false, dim: true, blink: false };
+    pub(crate) const BOLD: Self = Self { colour: None, bold: true, dim: false, blink: None };
+    pub(crate) const DIM: Self = Self { colour: None, bold: false, dim: true, blink: None };
     pub(crate) const ERROR: Self = Self::RED.bold();
     pub(crate) const RED: Self = Self::of(Colour::Red);
 
     pub(crate) const fn of(colour: Colour) -> Self {
-        Self { colour: Some(colour), bold: false, dim: false, blink: false }
+        Self { colour: Some(colour), bold: false, dim: false, blink: None }
     }
 
     pub(crate) const fn bold(self) -> Self {
