@@ -1,0 +1,102 @@
+//! The views `query` and `url-encoded`: names and values, those under one name together, as YAML.
+//!
+//! `a=1&b=2&a=3` is a form of two names. Percent signs and plus signs are decoded (WHATWG URL section 5.1); what is then not
+//! printable is escaped again, in a form byte by byte.
+
+use std::collections::HashMap;
+
+use crate::escape;
+use crate::page::{Full, Page};
+use crate::yaml;
+
+/// Which of the two views.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Source {
+    /// The query of a URL: UTF-8 stays as it is.
+    Query,
+    /// A body: all but printable ASCII is escaped.
+    Body,
+}
+
+/// Shows a query or form of at most `fields_max` fields; [`Full`] if there were more.
+pub(crate) fn render(encoded: &[u8], source: Source, fields_max: usize, page: &mut Page) -> Result<(), Full> {
+    let mut names: HashMap<String, usize> = HashMap::new();
+    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+    let mut pieces = encoded.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty());
+    for piece in pieces.by_ref().take(fields_max) {
+        let mut parts = piece.splitn(2, |byte| *byte == b'=');
+        let name = decoded(parts.next().unwrap_or_default(), source);
+        let value = decoded(parts.next().unwrap_or_default(), source);
+        // Differs from mitmproxy: an empty value is not overwritten by the next one under its name.
+        let at = *names.entry(name).or_insert_with_key(|name| {
+            fields.push((name.clone(), Vec::new()));
+            fields.len() - 1
+        });
+        if let Some((_, values)) = fields.get_mut(at) {
+            values.push(value);
+        }
+    }
+    for (name, values) in &fields {
+        yaml::key(name, page)?;
+        match values.as_slice() {
+            [value] => {
+                page.push(" ")?;
+                yaml::value(value, page)?;
+                page.push("\n")?;
+            }
+            several => {
+                page.push("\n")?;
+                for value in several {
+                    page.push("- ")?;
+                    yaml::value(value, page)?;
+                    page.push("\n")?;
+                }
+            }
+        }
+    }
+    if pieces.next().is_some() { Err(Full) } else { Ok(()) }
+}
+
+/// Whether there is at least one field.
+pub(crate) fn has_fields(encoded: &[u8]) -> bool {
+    encoded.iter().any(|byte| *byte != b'&')
+}
+
+fn decoded(encoded: &[u8], source: Source) -> String {
+    let bytes = percent_decoded(encoded);
+    let mut text = String::with_capacity(bytes.len());
+    match source {
+        Source::Body => escape::push_bytes(&mut text, &bytes),
+        Source::Query => {
+            for chunk in bytes.utf8_chunks() {
+                text.push_str(chunk.valid());
+                escape::push_hex(&mut text, chunk.invalid());
+            }
+        }
+    }
+    text
+}
+
+fn percent_decoded(encoded: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(encoded.len());
+    let mut rest = encoded;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match (byte, tail) {
+            (b'+', _) => out.push(b' '),
+            (b'%', [high, low, after @ ..]) => match (hex_digit(*high), hex_digit(*low)) {
+                (Some(high), Some(low)) => {
+                    out.push(high << 4 | low);
+                    rest = after;
+                }
+                _ => out.push(b'%'),
+            },
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}

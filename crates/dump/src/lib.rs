@@ -1,0 +1,31 @@
+//! What `flowgate dump` prints: flows and event log lines as text, and the writer that prints them.
+//!
+//! Rendering is pure ([`Dumper`], [`TermLog`]): a flow or an event in, text added to a `String`. Only [`Output`] touches
+//! the world. The plain text is mitmdump's (12.2.3), byte for byte where mitmdump has no bug; each difference stands at its
+//! place as `Differs from mitmproxy` and `tests/oracle.rs` holds the two against each other.
+//!
+//! Invariant: whatever a flow or an event holds, no control character is printed but line feed, tab inside bodies and, when
+//! styled, the SGR sequences written here. So nothing that was intercepted can drive the terminal or forge the line of
+//! another flow or event ([`flowgate_contentview::escape`] says how it is shown).
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)]
+
+mod content;
+mod dns;
+mod dumper;
+mod http;
+mod raw;
+mod url;
+mod websocket;
+
+pub mod human;
+mod reason;
+mod style;
+
+mod output;
+mod termlog;
+
+pub use dumper::Dumper;
+pub use output::{Output, OutputError};
+pub use style::Style;
+pub use termlog::{Event, Level, LocalTime, TermLog, TimeZoneError, UnknownLevel};
