@@ -63,11 +63,13 @@ fn write_new(path: &Path, contents: &[u8], readers: Readers) -> io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(if readers == Readers::Owner { 0o600 } else { 0o644 });
     }
-    #[cfg(not(unix))]
-    let _ = readers; // the directory's access list is inherited
+    // Elsewhere the directory's access list is inherited.
     let mut file = options.open(path)?;
     file.write_all(contents)?;
-    file.sync_all()
+    match readers {
+        Readers::Owner => file.sync_all(),
+        Readers::Everyone => Ok(()), // lost in a crash, it is made again
+    }
 }
 
 /// A complete file under a name nobody else uses. Goes with its owner.
