@@ -7,7 +7,8 @@ mod flows;
 use std::hint::black_box;
 use std::time::Instant;
 
-use flowgate_dump::{Dumper, Event, Level, LocalTime, Style, TermLog};
+use flowgate_dump::{Dumper, Event, LocalTime, Style, TermLog};
+use flowgate_options::Level;
 
 fn measure(what: &str, mut each: impl FnMut(&mut String)) {
     let mut out = String::new();

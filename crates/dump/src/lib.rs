@@ -28,4 +28,4 @@ mod termlog;
 pub use dumper::Dumper;
 pub use output::{Output, OutputError};
 pub use style::Style;
-pub use termlog::{Event, Level, LocalTime, TermLog, TimeZoneError, UnknownLevel};
+pub use termlog::{Event, LocalTime, TermLog, TimeZoneError};

@@ -5,13 +5,14 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::str::FromStr;
 
 use flowgate_contentview::escape;
 use flowgate_flow::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::human;
+use flowgate_options::Level;
+
 use crate::style::{Colour, Look, Style};
 
 /// Renders events as mitmdump does.
@@ -37,26 +38,6 @@ pub struct Event<'a> {
     /// What happened.
     pub message: &'a str,
 }
-
-/// How urgent an event is; the less urgent the greater.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Level {
-    /// Something failed.
-    Error,
-    /// Someone should act.
-    Warn,
-    /// As urgent as `Info`, but to be noticed.
-    Alert,
-    /// The program's life.
-    Info,
-    /// Decisions and their reasons.
-    Debug,
-}
-
-/// No level has this name.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no such log level; there are error, warn, info, alert, debug")]
-pub struct UnknownLevel;
 
 /// A time zone, for broken-down times.
 #[derive(Clone, Debug)]
@@ -100,29 +81,6 @@ impl TermLog {
             }
         });
         out.push('\n');
-    }
-}
-
-impl Level {
-    /// Its name as an option's value.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Alert => "alert",
-            Self::Info => "info",
-            Self::Debug => "debug",
-        }
-    }
-}
-
-impl FromStr for Level {
-    type Err = UnknownLevel;
-
-    fn from_str(name: &str) -> Result<Self, UnknownLevel> {
-        let levels = [Self::Error, Self::Warn, Self::Alert, Self::Info, Self::Debug];
-        levels.into_iter().find(|level| level.name() == name).ok_or(UnknownLevel)
     }
 }
 

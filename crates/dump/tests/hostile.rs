@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use flowgate_contentview::View;
-use flowgate_dump::{Dumper, Event, Level, LocalTime, Style, TermLog};
+use flowgate_dump::{Dumper, Event, LocalTime, Style, TermLog};
+use flowgate_options::Level;
 use flowgate_flow::{Body, Flow, FlowKind, HttpVersion, MetadataValue, Replay, StoredBody, Timestamp};
 use proptest::prelude::*;
 

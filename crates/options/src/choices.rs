@@ -45,11 +45,12 @@ choices! {
 }
 
 choices! {
-    /// The least important message that is still logged (`termlog_verbosity`).
+    /// How much a line of the event log matters; as an option, the least important that is still shown
+    /// (`termlog_verbosity`).
     ///
     /// The order is that of importance: `Error` is smallest.
     #[derive(Ord, PartialOrd)]
-    Verbosity {
+    Level {
         /// Only what lost data or stopped a mode.
         Error = "error",
         /// What someone should act on.

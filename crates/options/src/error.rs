@@ -49,9 +49,6 @@ pub enum OptionError {
         /// The other mode, as given.
         second: String,
     },
-    /// `add_upstream_certs_to_client_chain` has nothing to add without `upstream_cert`.
-    #[error("option `add_upstream_certs_to_client_chain` needs option `upstream_cert`, which is off")]
-    NeedsUpstreamCert,
 }
 
 impl OptionError {
@@ -62,7 +59,6 @@ impl OptionError {
             Self::Unknown { .. } => Some("`--options` lists every option".into()),
             Self::Value { problem, .. } => problem.hint(),
             Self::SameAddress { .. } => Some("give one of them another port: `--mode regular@9090`".into()),
-            Self::NeedsUpstreamCert => Some("set `upstream_cert=true`".into()),
             Self::NotYet { .. } | Self::Repeated { .. } => None,
         }
     }

@@ -30,7 +30,7 @@ mod defaults;
 mod reference;
 
 pub use assignment::{Assignment, parse_assignments};
-pub use choices::{ConnectionStrategy, ContentView, Verbosity};
+pub use choices::{ConnectionStrategy, ContentView, Level};
 pub use config::{ConfigError, ConfigProblem, parse_config};
 pub use defaults::defaults_yaml;
 pub use error::{OptionError, ValueError};

@@ -157,9 +157,6 @@ impl Options {
 
 /// What no single option can know.
 fn check_together(values: &Values) -> Result<(), OptionError> {
-    if values.add_upstream_certs_to_client_chain && !values.upstream_cert {
-        return Err(OptionError::NeedsUpstreamCert);
-    }
     let mut seen = BTreeMap::new();
     for mode in &values.mode {
         match mode.listen_address(&values.listen_host, values.listen_port) {
@@ -178,7 +175,7 @@ fn check_together(values: &Values) -> Result<(), OptionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choices::{ConnectionStrategy, Verbosity};
+    use crate::choices::{ConnectionStrategy, Level};
     use proptest::prelude::*;
 
     /// The value of `name` after one `set`, or the error.
@@ -269,13 +266,13 @@ mod tests {
             ),
             ("dumper_default_contentview", &["hex dump"], r#"Text("hex dump")"#),
             // sizes
-            ("body_size_limit", &["3m"], r#"Text("3m")"#),
-            ("body_size_limit", &["2048"], r#"Text("2k")"#),
-            ("body_size_limit", &[], "Null"),
+            ("stream_large_bodies", &["3m"], r#"Text("3m")"#),
+            ("stream_large_bodies", &["2048"], r#"Text("2k")"#),
+            ("stream_large_bodies", &[], "Null"),
             (
-                "body_size_limit",
+                "stream_large_bodies",
                 &["3.5m"],
-                "error: option `body_size_limit`: expected a size such as 4096, 512k, 3m or 1g, found `3.5m`",
+                "error: option `stream_large_bodies`: expected a size such as 4096, 512k, 3m or 1g, found `3.5m`",
             ),
             // lists
             ("ignore_hosts", &["a", "b"], r#"List(["a", "b"])"#),
@@ -312,10 +309,10 @@ mod tests {
         let mut options = Options::default();
         let before = Arc::clone(options.values());
         options.set(Source::Set, "connection_strategy", &["lazy"]).unwrap();
-        options.set(Source::Set, "body_size_limit", &["1k"]).unwrap();
+        options.set(Source::Set, "stream_large_bodies", &["1k"]).unwrap();
         assert_eq!(options.values().connection_strategy, ConnectionStrategy::Lazy);
-        assert_eq!(options.values().body_size_limit.map(|size| size.bytes()), Some(1024));
-        assert_eq!(options.values().termlog_verbosity, Verbosity::Info);
+        assert_eq!(options.values().stream_large_bodies.map(|size| size.bytes()), Some(1024));
+        assert_eq!(options.values().termlog_verbosity, Level::Info);
         assert_eq!(before.connection_strategy, ConnectionStrategy::Eager, "a snapshot stays");
     }
 
@@ -331,19 +328,6 @@ mod tests {
             options.update(vec![change("http2", Value::Bool(false)), change("server", Value::Bool(true))]);
         let names: Vec<_> = changed.unwrap().iter().map(|spec| spec.name).collect();
         assert_eq!(names, ["http2"], "`server` was on already");
-    }
-
-    #[test]
-    fn values_that_need_each_other_may_come_together() {
-        let change = |name, on| Change::value(Source::Command, find(name).unwrap(), Value::Bool(on));
-        let mut options = Options::default();
-        let off = change("upstream_cert", false);
-        let add = change("add_upstream_certs_to_client_chain", true);
-        assert_eq!(
-            options.update(vec![off.clone(), add.clone()]).unwrap_err(),
-            OptionError::NeedsUpstreamCert
-        );
-        assert!(options.update(vec![off, add, change("upstream_cert", true)]).is_ok());
     }
 
     #[test]

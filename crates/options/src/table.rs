@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::choices::{ConnectionStrategy, ContentView, Verbosity};
+use crate::choices::{ConnectionStrategy, ContentView, Level};
 use crate::kind::OptionType;
 use crate::mode_spec::ModeSpec;
 use crate::path::Directory;
@@ -89,8 +89,8 @@ options! {
         /// May be given several times.
         allow_hosts: Vec<String> = Vec::new(), ALL, Some(Flag::value("REGEX"));
 
-        /// Decrypt, but do not read as HTTP, connections to hosts that a regular expression matches. Unlike
-        /// `ignore_hosts` it is matched against the host without a port. May be given several times.
+        /// Decrypt, but do not read as HTTP, connections to hosts that a regular expression matches: the host alone,
+        /// or `host:port`. May be given several times.
         tcp_hosts: Vec<String> = Vec::new(), ALL, Some(Flag::value("REGEX"));
 
         /// Show connections that are passed through as flows of raw bytes.
@@ -105,22 +105,16 @@ options! {
         /// Accept any certificate from servers. Whoever sits between flowgate and the server can then read along.
         ssl_insecure: bool = false, ALL, Some(Flag::switch().short('k'));
 
-        /// A PEM file of the authorities that are trusted to vouch for servers, instead of the system's.
+        /// A PEM file of authorities that are trusted to vouch for servers, beside the system's.
         ssl_verify_upstream_trusted_ca: Option<String> = None, ALL, NO_FLAG;
 
         /// Look at the server's certificate before making ours, and take over the names in it.
         upstream_cert: bool = true, ALL, NO_FLAG;
-
-        /// Send the server's certificates along with ours, for clients that want to see them. Needs `upstream_cert`.
-        add_upstream_certs_to_client_chain: bool = false, ALL, NO_FLAG;
     }
 
     "Protocols" {
         /// Speak HTTP/2 with clients and servers that do.
         http2: bool = true, ALL, SWITCH;
-
-        /// Seconds without traffic after which an HTTP/2 connection to a server is checked with a PING. 0 never does.
-        http2_ping_keepalive(0..=86_400): u32 = 58, ALL, NO_FLAG;
 
         /// Read WebSocket messages. Off relays the bytes after the upgrade as raw TCP.
         websocket: bool = true, ALL, NO_FLAG;
@@ -130,20 +124,15 @@ options! {
 
         /// Seconds without traffic after which a TCP connection is closed.
         tcp_timeout(1..=31_536_000): u32 = 600, ALL, NO_FLAG;
-
-        /// Refuse heads that different programs read differently, which is how requests are smuggled.
-        validate_inbound_headers: bool = true, ALL, NO_FLAG;
     }
 
     "Bodies" {
-        /// Hand bodies of at least this size on as they come instead of keeping them in the flow: `512k`, `3m`.
+        /// Do not keep bodies of at least this size in flows that are saved: `512k`, `3m`. Every body is handed on as it
+        /// comes, with or without this option.
         stream_large_bodies: Option<Size> = None, ALL, NO_FLAG;
 
-        /// Keep a copy of bodies that are handed on as they come.
+        /// Keep bodies that `stream_large_bodies` would leave out.
         store_streamed_bodies: bool = false, ALL, SWITCH;
-
-        /// Refuse bodies of more than this size: `512k`, `3m`.
-        body_size_limit: Option<Size> = None, ALL, NO_FLAG;
     }
 
     "Reading and saving flows" {
@@ -151,7 +140,7 @@ options! {
         rfile: Option<String> = None, ALL, Some(Flag::value("PATH").short('r'));
 
         /// Save each flow to this file when it is complete. The file is emptied first unless the path starts with
-        /// `+`; `%Y`, `%m`, `%d`, `%H` and the like are filled in with the time.
+        /// `+`.
         save_stream_file: Option<String> = None, ALL, Some(Flag::value("PATH").short('w'));
 
         /// Go on after the file given with `rfile` was read.
@@ -163,7 +152,7 @@ options! {
         flow_detail(0..=4): u8 = 1, DUMP, Some(Flag::value("LEVEL"));
 
         /// The least important messages that are still printed.
-        termlog_verbosity: Verbosity = Verbosity::Info, DUMP_AND_WEB, NO_FLAG;
+        termlog_verbosity: Level = Level::Info, DUMP_AND_WEB, NO_FLAG;
 
         /// How bodies are shown from `flow_detail` 3 on.
         dumper_default_contentview: ContentView = ContentView::Auto, DUMP, NO_FLAG;

@@ -54,10 +54,9 @@ fn good_files() {
         "#]],
     );
     check(
-        "body_size_limit: 3m\nstream_large_bodies: 1000\nrfile: null\nconnect_addr: ~\n",
+        "stream_large_bodies: 3m\nrfile: null\nconnect_addr: ~\n",
         expect![[r#"
-        stream_large_bodies = Text("1000")
-        body_size_limit = Text("3m")
+        stream_large_bodies = Text("3m")
     "#]],
     );
     check(

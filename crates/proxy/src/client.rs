@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::clock;
 use crate::context::{Context, Proxy};
-use crate::events::Level;
+use flowgate_options::Level;
 use crate::explicit;
 
 /// Serves a client that an instance of mode `regular` accepted.

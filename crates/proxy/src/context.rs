@@ -9,7 +9,8 @@ use flowgate_tls::{ClientConfigs, Leaves};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::events::{self, Events, Level};
+use crate::events::{self, Events};
+use flowgate_options::Level;
 use crate::settings::Settings;
 
 /// What all connections share.

@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::clock;
 use crate::context::Context;
-use crate::events::Level;
+use flowgate_options::Level;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::raw;
 use crate::server::{self, TlsIo};

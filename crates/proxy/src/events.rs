@@ -7,7 +7,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use flowgate_flow::{ClientConnection, Flow, RawMessage, ServerConnection};
+use flowgate_flow::{Flow, RawMessage};
+use flowgate_options::Level;
 
 /// Who receives what the proxy tells.
 pub trait Events: Send + Sync {
@@ -21,7 +22,7 @@ pub trait Events: Send + Sync {
     fn keeps_bodies(&self) -> bool;
 
     /// A piece of a TCP flow that is in progress; the flow itself comes when it ends.
-    fn raw_message(&self, client: &ClientConnection, server: &ServerConnection, message: &RawMessage);
+    fn raw_message(&self, flow: &Flow, message: &RawMessage);
 
     /// Takes a flow that has ended, or gives it back if there is no room at the moment.
     ///
@@ -32,21 +33,6 @@ pub trait Events: Send + Sync {
 
     /// Takes a flow as soon as there is room.
     fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-}
-
-/// How much a log line matters (mitmproxy: `termlog_verbosity`).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Level {
-    /// Each decision with its reason.
-    Debug,
-    /// What is worth a user's attention now.
-    Alert,
-    /// The life of connections.
-    Info,
-    /// Someone should act.
-    Warn,
-    /// Something was lost or did not start.
-    Error,
 }
 
 /// Hands over a flow; waits only if there is no room.

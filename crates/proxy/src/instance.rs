@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::client;
 use crate::context::Proxy;
-use crate::events::Level;
+use flowgate_options::Level;
 
 /// How long accepting rests when the system has no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

@@ -26,6 +26,6 @@ pub mod limits;
 mod settings;
 
 pub use context::Proxy;
-pub use events::{Events, Level};
+pub use events::Events;
 pub use instance::Instance;
-pub use settings::{ConnectionStrategy, Settings};
+pub use settings::Settings;

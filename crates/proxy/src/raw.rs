@@ -17,19 +17,14 @@ use crate::idle::IdleTimer;
 use crate::limits::RAW_RECORD_BYTES_MAX;
 
 /// Relays to the end and reports a TCP flow.
-pub(crate) async fn relay_recorded(
-    context: &Context,
-    client: BoxIo,
-    server: BoxIo,
-    facts: Arc<ServerConnection>,
-) {
-    let created = clock::now();
-    let mut tap = Recording::new(context, &facts);
+pub(crate) async fn relay_recorded(context: &Context, client: BoxIo, server: BoxIo, facts: Arc<ServerConnection>) {
+    let kind = FlowKind::Tcp(RawFlow::default());
+    let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, clock::now());
+    let mut tap = Recording::new(context, flow);
     let activity = Arc::clone(&tap.activity);
     let end = until_idle(context, relay(client, server, &mut tap), &activity).await;
-    let (messages, truncated) = (std::mem::take(&mut tap.messages), tap.truncated);
-    let kind = FlowKind::Tcp(RawFlow { messages });
-    let mut flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, created);
+    let Recording { mut flow, messages, truncated, .. } = tap;
+    flow.kind = FlowKind::Tcp(RawFlow { messages });
     flow.error = end_error(end, clock::now());
     if truncated {
         flow.metadata.push(("flowgate.truncated".into(), MetadataValue::Bool(true)));
@@ -74,7 +69,8 @@ fn end_error(end: Option<RelayEnd>, timestamp: Timestamp) -> Option<FlowError> {
 /// Records what crosses, up to a limit.
 struct Recording<'a> {
     context: &'a Context,
-    facts: &'a ServerConnection,
+    /// The flow as live readers see it: without its messages.
+    flow: Flow,
     keep: bool,
     kept: usize,
     truncated: bool,
@@ -83,10 +79,10 @@ struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
-    fn new(context: &'a Context, facts: &'a ServerConnection) -> Self {
+    fn new(context: &'a Context, flow: Flow) -> Self {
         let keep = context.proxy.events.keeps_bodies();
         let (messages, activity) = (Vec::new(), Arc::default());
-        Self { context, facts, keep, kept: 0, truncated: false, messages, activity }
+        Self { context, flow, keep, kept: 0, truncated: false, messages, activity }
     }
 }
 
@@ -95,7 +91,7 @@ impl Tap for Recording<'_> {
         self.activity.fetch_add(1, Ordering::Relaxed);
         let message =
             RawMessage { from_client, content: Bytes::copy_from_slice(data), timestamp: clock::now() };
-        self.context.proxy.events.raw_message(&self.context.client, self.facts, &message);
+        self.context.proxy.events.raw_message(&self.flow, &message);
         if self.keep && !self.truncated {
             self.kept += data.len();
             self.truncated = self.kept > RAW_RECORD_BYTES_MAX;

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::clock;
 use crate::context::Context;
-use crate::events::Level;
+use flowgate_options::Level;
 use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 
 /// An open connection to a server.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use flowgate_options::ConnectionStrategy;
 use flowgate_policy::Rules;
 
 use crate::limits::EXCHANGE_IDLE_TIMEOUT;
@@ -30,16 +31,6 @@ pub struct Settings {
     pub block_global: bool,
     /// Whether clients with private addresses are refused (mitmproxy: `block_private`).
     pub block_private: bool,
-}
-
-/// When a server is connected to.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum ConnectionStrategy {
-    /// As soon as the destination is known: failures are told early, and certificates and ALPN can mirror the server's.
-    #[default]
-    Eager,
-    /// When there is something to send.
-    Lazy,
 }
 
 impl Default for Settings {

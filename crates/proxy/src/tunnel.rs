@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::context::Context;
 use crate::decrypt;
-use crate::events::Level;
+use flowgate_options::Level;
 use crate::http::{self, Origin, Route, Servers, Service};
 use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, SERVER_FIRST_DELAY};
 use crate::peek::{Peeked, Spoke, either};

@@ -12,7 +12,7 @@ use super::h1_client::{H1Client, NextRequest, Unreadable};
 use super::servers::Route;
 use super::service::{Next, Origin, Service, Upgrade};
 use super::side::SideError;
-use crate::events::Level;
+use flowgate_options::Level;
 use crate::idle::IdleTimer;
 use crate::raw;
 

@@ -12,7 +12,7 @@ use h2::server::SendResponse;
 use super::h2_client::H2ClientStream;
 use super::service::{Next, Origin, Service};
 use super::translate;
-use crate::events::Level;
+use flowgate_options::Level;
 use crate::idle::IdleTimer;
 use crate::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
