@@ -1,7 +1,7 @@
 //! What `flowgate dump` prints: flows and event log lines as text, and the writer that prints them.
 //!
-//! Rendering is pure ([`Dumper`], [`TermLog`]): a flow or an event in, text added to a `String`. Only [`Output`] touches
-//! the world. The plain text is mitmdump's (12.2.3), byte for byte where mitmdump has no bug; each difference stands at its
+//! Rendering is pure ([`Dumper`], [`TermLog`]): a flow or an event in, text added to a `String`. Only [`Output`] writes, and
+//! [`run`] is the tool itself. The plain text is mitmdump's (12.2.3), byte for byte where mitmdump has no bug; each difference stands at its
 //! place as `Differs from mitmproxy` and `tests/oracle.rs` holds the two against each other.
 //!
 //! Invariant: whatever a flow or an event holds, no control character is printed but line feed, tab inside bodies and, when
@@ -25,7 +25,11 @@ mod style;
 mod output;
 mod termlog;
 
+mod printer;
+mod tool;
+
 pub use dumper::Dumper;
 pub use output::{Output, OutputError};
 pub use style::Style;
+pub use tool::{DumpError, SHUTDOWN_GRACE, run};
 pub use termlog::{Event, LocalTime, TermLog, TimeZoneError};

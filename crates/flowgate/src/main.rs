@@ -9,6 +9,7 @@ mod run;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use cli::{Action, Invocation};
@@ -23,14 +24,14 @@ fn main() -> ExitCode {
         Action::Help(text) => print(text),
         Action::Version => print(&cli::version()),
         Action::Options => print(&flowgate_options::defaults_yaml(invocation.tool.option_set())),
-        Action::Run => start(invocation),
+        Action::Run => start(&invocation, home.as_deref()),
     }
 }
 
-fn start(invocation: Invocation) -> ExitCode {
-    match run::run(invocation) {
+fn start(invocation: &Invocation, home: Option<&Path>) -> ExitCode {
+    match run::run(invocation, home) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report::failure(&error, None),
+        Err(error) => report::failure(&error, error.hint()),
     }
 }
 

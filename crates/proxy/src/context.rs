@@ -73,6 +73,11 @@ impl Proxy {
         self.listening.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Reads the system's trusted CAs, if they are going to be needed and were not read yet. Takes some milliseconds.
+    pub fn load_roots(&self) {
+        self.client_configs.load_roots();
+    }
+
     pub(crate) fn now_listening(&self, addr: SocketAddr) {
         self.listening.write().unwrap_or_else(PoisonError::into_inner).push(addr);
     }
@@ -111,6 +116,11 @@ impl Context {
 
     pub(crate) async fn report(&self, flow: Flow) {
         events::report(&*self.proxy.events, flow).await;
+    }
+
+    /// Up to which size a body is kept in its flow.
+    pub(crate) fn kept_body_bytes_max(&self) -> u64 {
+        if self.proxy.events.keeps_bodies() { self.settings.kept_body_bytes_max } else { 0 }
     }
 
     /// The same connection after something became known of the client.

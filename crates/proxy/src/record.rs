@@ -13,35 +13,43 @@ use crate::limits::BODY_MEMORY_BYTES;
 /// Sees the pieces of one body go by.
 #[derive(Debug)]
 pub(crate) struct BodyRecorder {
-    keep: bool,
+    bytes_max: u64,
     len: u64,
     pieces: Vec<Bytes>,
     file: Option<File>,
+    /// Nothing is kept any more: it is too large, or the disk is full.
     failed: bool,
 }
 
 impl BodyRecorder {
-    /// Records if `keep` says so, otherwise only counts.
-    pub(crate) const fn new(keep: bool) -> Self {
-        Self { keep, len: 0, pieces: Vec::new(), file: None, failed: false }
+    /// Records a body of up to `bytes_max` bytes; one that turns out larger is only counted.
+    pub(crate) const fn new(bytes_max: u64) -> Self {
+        Self { bytes_max, len: 0, pieces: Vec::new(), file: None, failed: false }
     }
 
     /// A piece that crosses.
     pub(crate) fn push(&mut self, data: &Bytes) {
         self.len += data.len() as u64;
-        if !self.keep || self.failed {
+        if self.failed {
             return;
+        }
+        if self.len > self.bytes_max {
+            return self.forget();
         }
         if self.len > BODY_MEMORY_BYTES as u64 {
             // Traffic goes on when the disk is full; only the record ends.
             if self.spill(data).is_err() {
-                self.failed = true;
-                self.pieces = Vec::new();
-                self.file = None;
+                self.forget();
             }
             return;
         }
         self.pieces.push(data.clone());
+    }
+
+    fn forget(&mut self) {
+        self.failed = true;
+        self.pieces = Vec::new();
+        self.file = None;
     }
 
     /// What was recorded.
@@ -50,7 +58,7 @@ impl BodyRecorder {
         if self.len == 0 {
             return Body::EMPTY;
         }
-        if !self.keep || self.failed {
+        if self.failed {
             return Body::Counted(self.len);
         }
         if let Some(file) = self.file.take() {
@@ -99,8 +107,8 @@ impl StoredBody for SpilledBody {
 mod tests {
     use super::*;
 
-    fn recorded(keep: bool, pieces: &[&[u8]]) -> Body {
-        let mut recorder = BodyRecorder::new(keep);
+    fn recorded(bytes_max: u64, pieces: &[&[u8]]) -> Body {
+        let mut recorder = BodyRecorder::new(bytes_max);
         pieces.iter().for_each(|piece| recorder.push(&Bytes::copy_from_slice(piece)));
         recorder.finish()
     }
@@ -113,15 +121,15 @@ mod tests {
 
     #[test]
     fn small_bodies_stay_in_memory() {
-        assert!(matches!(recorded(true, &[]), Body::Bytes(b) if b.is_empty()));
-        assert!(matches!(recorded(true, &[b"a"]), Body::Bytes(b) if b == "a"));
-        assert!(matches!(recorded(true, &[b"a", b"bc", b"d"]), Body::Bytes(b) if b == "abcd"));
+        assert!(matches!(recorded(u64::MAX, &[]), Body::Bytes(b) if b.is_empty()));
+        assert!(matches!(recorded(u64::MAX, &[b"a"]), Body::Bytes(b) if b == "a"));
+        assert!(matches!(recorded(u64::MAX, &[b"a", b"bc", b"d"]), Body::Bytes(b) if b == "abcd"));
     }
 
     #[test]
     fn large_bodies_go_to_a_file_and_come_back() {
         let piece: Vec<u8> = (0..=255).cycle().take(BODY_MEMORY_BYTES / 3).collect();
-        let body = recorded(true, &[&piece; 7]);
+        let body = recorded(u64::MAX, &[&piece; 7]);
         assert!(matches!(body, Body::Stored(_)));
         assert_eq!(content(&body), piece.repeat(7));
         assert_eq!(body.prefix(3).unwrap().unwrap(), &piece[..3]);
@@ -129,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_not_kept_is_counted() {
-        assert!(matches!(recorded(false, &[b"abc", b"d"]), Body::Counted(4)));
-        assert!(matches!(recorded(false, &[]), Body::Bytes(b) if b.is_empty()));
+        assert!(matches!(recorded(3, &[b"abc", b"d"]), Body::Counted(4)));
+        assert!(matches!(recorded(0, &[]), Body::Bytes(b) if b.is_empty()));
     }
 }

@@ -19,12 +19,16 @@ pub struct Settings {
     pub http2: bool,
     /// Whether what is not HTTP may cross as a TCP flow (mitmproxy: `rawtcp`).
     pub rawtcp: bool,
+    /// Whether the messages of WebSockets are read; otherwise what follows the upgrade is a TCP flow (mitmproxy: `websocket`).
+    pub websocket: bool,
     /// Whether leaf certificates carry the names of the server's (mitmproxy: `upstream_cert`).
     pub upstream_cert: bool,
     /// Whether connections that are passed through are recorded as TCP flows (mitmproxy: `show_ignored_hosts`).
     pub show_ignored_hosts: bool,
     /// How long a connection that is recorded may be silent (mitmproxy: `tcp_timeout`).
     pub idle_timeout: Duration,
+    /// Larger bodies are not kept in flows (mitmproxy: `stream_large_bodies`).
+    pub kept_body_bytes_max: u64,
     /// The address from which servers are connected to (mitmproxy: `connect_addr`).
     pub connect_addr: Option<IpAddr>,
     /// Whether clients with globally routable addresses are refused (mitmproxy: `block_global`).
@@ -40,9 +44,11 @@ impl Default for Settings {
             connection_strategy: ConnectionStrategy::Eager,
             http2: true,
             rawtcp: true,
+            websocket: true,
             upstream_cert: true,
             show_ignored_hosts: false,
             idle_timeout: EXCHANGE_IDLE_TIMEOUT,
+            kept_body_bytes_max: u64::MAX,
             connect_addr: None,
             block_global: true,
             block_private: false,

@@ -57,14 +57,14 @@ pub(crate) enum Cause {
 }
 
 impl Exchange {
-    /// An exchange that has not begun. `keep` says whether bodies are recorded.
-    pub(crate) fn new(request: Request, framing: Framing, keep: bool) -> Self {
+    /// An exchange that has not begun. Bodies up to `kept_max` bytes are recorded.
+    pub(crate) fn new(request: Request, framing: Framing, kept_max: u64) -> Self {
         Self {
             request,
             request_framing: framing,
-            request_body: BodyRecorder::new(keep),
+            request_body: BodyRecorder::new(kept_max),
             response: None,
-            response_body: BodyRecorder::new(keep),
+            response_body: BodyRecorder::new(kept_max),
             up: if framing == Framing::None { Up::Done } else { Up::Body },
             down: Down::Head,
         }

@@ -194,7 +194,7 @@ async fn switch_protocols(service: &Service, mut client: H1Client, upgrade: Upgr
     let (server_io, from_server, _guard) = upgrade.link.into_parts();
     let client_io: BoxIo = Box::new(Rewound::new(from_client, client_io));
     let server_io: BoxIo = Box::new(Rewound::new(from_server, server_io));
-    let websocket = matches!(&upgrade.flow.kind, FlowKind::Http(http)
+    let websocket = service.context.settings.websocket && matches!(&upgrade.flow.kind, FlowKind::Http(http)
         if http.request.headers.get("upgrade").is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")));
     let server = std::sync::Arc::clone(&upgrade.flow.server);
     if websocket {

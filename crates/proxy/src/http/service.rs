@@ -61,8 +61,7 @@ impl Service {
         idle: &mut IdleTimer,
     ) -> Next {
         remove_connection_fields(&mut request.headers);
-        let keep = self.context.proxy.events.keeps_bodies();
-        let mut exchange = Exchange::new(request, framing, keep);
+        let mut exchange = Exchange::new(request, framing, self.context.kept_body_bytes_max());
         let mut fresh = false;
         loop {
             let link = match self.servers.get(&self.context, route, fresh).await {
@@ -186,7 +185,7 @@ impl Service {
             side: Some(Side::Client),
             phase: Some(Phase::Head),
         };
-        self.answer(client, Exchange::new(request, Framing::None, false), facts, error, status).await;
+        self.answer(client, Exchange::new(request, Framing::None, 0), facts, error, status).await;
     }
 }
 

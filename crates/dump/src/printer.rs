@@ -1,0 +1,193 @@
+//! Where a session's events become lines: renders them and hands them to the output and to the flow file.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use flowgate_flow::{Flow, RawMessage, Timestamp};
+use flowgate_options::Level;
+use flowgate_proxy::Events;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{Permit, Sender, error::TrySendError};
+
+use crate::{Dumper, Event, Output, OutputError, TermLog};
+
+/// From this `flow_detail` on bodies are printed.
+const BODY_DETAIL: u8 = 3;
+
+/// Prints and saves. Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Printer {
+    dumper: Dumper,
+    term_log: TermLog,
+    output: Output,
+    save: Option<Sender<Flow>>,
+    gone: Arc<Gone>,
+}
+
+/// Whether the output is gone, and who waits for that.
+#[derive(Debug, Default)]
+struct Gone {
+    error: OnceLock<OutputError>,
+    told: Notify,
+}
+
+impl Printer {
+    pub(crate) fn new(dumper: Dumper, term_log: TermLog, output: Output) -> Self {
+        Self { dumper, term_log, output, save: None, gone: Arc::default() }
+    }
+
+    /// Saves every flow from now on.
+    pub(crate) fn save_to(&mut self, flows: Sender<Flow>) {
+        self.save = Some(flows);
+    }
+
+    /// Prints a line of the event log.
+    pub(crate) fn event(&self, level: Level, client: Option<SocketAddr>, message: &str) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let timestamp = Timestamp(now.as_secs_f64());
+        self.print(|out| self.term_log.event(&Event { timestamp, level, client, message }, out));
+    }
+
+    /// Prints where we listen: without a time, as mitmproxy's how-to pages show it.
+    pub(crate) fn banner(&self, line: &str) {
+        if self.logs(Level::Info) {
+            self.print(|out| out.push_str(line));
+        }
+    }
+
+    /// Prints, and saves, a flow that was read from a file. Blocks.
+    ///
+    /// # Errors
+    /// If the output is gone.
+    pub(crate) fn saved_flow(&self, flow: Flow) -> Result<(), OutputError> {
+        let mut text = String::new();
+        self.dumper.saved_flow(&flow, &mut text);
+        self.output.push(&text)?;
+        if let Some(save) = &self.save {
+            // It fails only when the writer has ended, which tells the reason itself.
+            let _ = save.blocking_send(flow);
+        }
+        Ok(())
+    }
+
+    /// Waits until the output is gone.
+    pub(crate) async fn gone(&self) -> OutputError {
+        loop {
+            let told = self.gone.told.notified();
+            if let Some(error) = self.gone.error.get() {
+                return *error;
+            }
+            told.await;
+        }
+    }
+
+    /// Renders and prints without waiting. Lines of the log are left out when the output cannot keep up.
+    fn print(&self, render: impl FnOnce(&mut String)) {
+        with_text(|text| {
+            render(text);
+            if !text.is_empty() {
+                self.note(self.output.try_push(text));
+            }
+        });
+    }
+
+    fn note(&self, printed: Result<(), OutputError>) {
+        if let Err(error @ (OutputError::BrokenPipe | OutputError::Write(_))) = printed
+            && self.gone.error.set(error).is_ok()
+        {
+            self.gone.told.notify_waiters();
+        }
+    }
+
+    fn render(&self, flow: &Flow, text: &mut String) {
+        self.dumper.flow(flow, text);
+    }
+
+    fn prints_flows(&self) -> bool {
+        self.dumper.flow_detail > 0
+    }
+}
+
+impl Events for Printer {
+    fn logs(&self, level: Level) -> bool {
+        level <= self.term_log.verbosity
+    }
+
+    fn log(&self, level: Level, peer: Option<SocketAddr>, message: fmt::Arguments<'_>) {
+        self.event(level, peer, &message.to_string());
+    }
+
+    fn keeps_bodies(&self) -> bool {
+        self.save.is_some() || self.dumper.flow_detail >= BODY_DETAIL
+    }
+
+    fn raw_message(&self, flow: &Flow, message: &RawMessage) {
+        if self.prints_flows() {
+            self.print(|out| self.dumper.raw_message(flow, message, out));
+        }
+    }
+
+    fn flow(&self, flow: Flow) -> Result<(), Flow> {
+        let permit = match self.save.as_ref().map(Sender::try_reserve) {
+            None | Some(Err(TrySendError::Closed(()))) => None,
+            Some(Ok(permit)) => Some(permit),
+            Some(Err(TrySendError::Full(()))) => return Err(flow),
+        };
+        if self.prints_flows() {
+            let printed = with_text(|text| {
+                self.render(&flow, text);
+                self.output.try_push(text)
+            });
+            if printed == Err(OutputError::Full) {
+                return Err(flow);
+            }
+            self.note(printed);
+        }
+        send(permit, flow);
+        Ok(())
+    }
+
+    fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let permit = match &self.save {
+                None => None,
+                Some(save) => save.reserve().await.ok(),
+            };
+            if self.prints_flows() {
+                let mut text = String::new();
+                self.render(&flow, &mut text);
+                let output = self.output.clone();
+                let printed = tokio::task::spawn_blocking(move || output.push(&text)).await;
+                self.note(printed.unwrap_or(Ok(())));
+            }
+            send(permit, flow);
+        })
+    }
+}
+
+fn send(permit: Option<Permit<'_, Flow>>, flow: Flow) {
+    if let Some(permit) = permit {
+        permit.send(flow);
+    }
+}
+
+/// Lends a buffer of the thread, empty.
+fn with_text<T>(use_it: impl FnOnce(&mut String) -> T) -> T {
+    thread_local! {
+        static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    let mut text = TEXT.take();
+    text.clear();
+    let result = use_it(&mut text);
+    if text.capacity() <= KEPT_TEXT_BYTES_MAX {
+        TEXT.set(text);
+    }
+    result
+}
+
+/// A thread's buffer is given back beyond this.
+const KEPT_TEXT_BYTES_MAX: usize = 256 * 1024;

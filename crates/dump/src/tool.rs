@@ -1,0 +1,217 @@
+//! `flowgate dump`: runs a session and prints what it tells, or prints the flows of a file.
+//!
+//! Not here: how a flow looks (`dumper`), how a session starts (`flowgate-session`).
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowgate_contentview::View;
+use flowgate_flow::Flow;
+use flowgate_options::{ContentView, Level, Values, expand_home};
+use flowgate_session::{FlowFile, FlowFileError, ReadFlowsError, Saver, Session, SessionError, read_flows};
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::printer::Printer;
+use crate::{Dumper, LocalTime, Output, OutputError, Style, TermLog};
+
+/// How long a shutdown waits for what is in flight.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Why `flowgate dump` ended badly.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DumpError {
+    /// The session did not start.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// Flows cannot be saved.
+    #[error(transparent)]
+    FlowFile(#[from] FlowFileError),
+    /// Flows cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadFlowsError),
+    /// Nobody reads what is printed any more, or it cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The system refused a thread, a signal handler or the like.
+    #[error("cannot start")]
+    System(#[from] io::Error),
+}
+
+impl DumpError {
+    /// What a user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Session(err) => err.hint(),
+            Self::FlowFile(err) => err.hint(),
+            Self::Read(ReadFlowsError::Open { .. }) => Some("option `rfile` (`-r`) names a file of flows".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Runs until a signal ends it, or the file given with `rfile` is read.
+///
+/// # Errors
+/// If it cannot start, or its output is gone.
+pub fn run(values: &Values, home: Option<&Path>) -> Result<(), DumpError> {
+    flowgate_session::raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flowgate").build()?;
+    let output = Output::start(io::stdout())?;
+    let result = runtime.block_on(run_on(values, home, &output));
+    // What still runs had its grace; its threads must not keep us.
+    runtime.shutdown_timeout(Duration::ZERO);
+    let closed = output.close();
+    result.and(closed.map_err(DumpError::Output))
+}
+
+async fn run_on(values: &Values, home: Option<&Path>, output: &Output) -> Result<(), DumpError> {
+    let reads_only = values.rfile.is_some() && !values.keepserving;
+    let mut signals = Signals::new()?;
+    let mut printer = Printer::new(dumper(values), term_log(values), output.clone());
+    let file = values.save_stream_file.as_deref().map(|spec| open_flow_file(spec, home)).transpose()?;
+    let saver = match file {
+        None => None,
+        Some(file) => {
+            let warnings = printer.clone();
+            let saver = Saver::start(file, move |line| warnings.event(Level::Error, None, line))?;
+            printer.save_to(saver.sender());
+            Some(saver)
+        }
+    };
+    let printer = Arc::new(printer);
+    let served = if reads_only { Ok(()) } else { serve(values, home, &printer, &mut signals).await };
+    let result = match served {
+        Ok(()) if reads_only => read(values, home, &printer, &mut signals).await,
+        other => other,
+    };
+    drop(printer);
+    if let Some(saver) = saver {
+        // Every connection is gone, so its senders are; what is queued gets written.
+        let finished = tokio::task::spawn_blocking(move || saver.finish());
+        tokio::select! {
+            _ = finished => {}
+            () = signals.next() => {}
+        }
+    }
+    result
+}
+
+/// Reads the file and prints its flows; a signal ends it early.
+async fn read(
+    values: &Values,
+    home: Option<&Path>,
+    printer: &Arc<Printer>,
+    signals: &mut Signals,
+) -> Result<(), DumpError> {
+    let Some(path) = values.rfile.as_deref() else { return Ok(()) };
+    let path = expanded(path, home);
+    let printer = Arc::clone(printer);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut gone = None;
+        read_flows(&path, |flow: Flow| {
+            if gone.is_none() {
+                gone = printer.saved_flow(flow).err();
+            }
+        })?;
+        gone.map_or(Ok(()), |err| Err(DumpError::Output(err)))
+    });
+    tokio::select! {
+        read = reading => read.unwrap_or(Ok(())),
+        () = signals.next() => Ok(()),
+    }
+}
+
+async fn serve(
+    values: &Values,
+    home: Option<&Path>,
+    printer: &Arc<Printer>,
+    signals: &mut Signals,
+) -> Result<(), DumpError> {
+    let mut session = Session::prepare(values, home, printer.clone()).await?;
+    for warning in session.warnings() {
+        printer.event(Level::Warn, None, &warning.to_string());
+    }
+    for line in session.start() {
+        printer.banner(&line);
+    }
+    if values.rfile.is_some() {
+        read(values, home, printer, signals).await?;
+    }
+    let gone = tokio::select! {
+        () = signals.next() => None,
+        error = printer.gone() => Some(error),
+    };
+    tokio::select! {
+        _ = session.shut_down(SHUTDOWN_GRACE) => {}
+        () = signals.next() => {}
+    }
+    gone.map_or(Ok(()), |err| Err(DumpError::Output(err)))
+}
+
+fn dumper(values: &Values) -> Dumper {
+    Dumper {
+        flow_detail: values.flow_detail,
+        showhost: values.showhost,
+        content_view_lines_cutoff: usize::try_from(values.content_view_lines_cutoff).unwrap_or(usize::MAX),
+        default_contentview: match values.dumper_default_contentview {
+            ContentView::Auto => View::Auto,
+            ContentView::Raw => View::Raw,
+            ContentView::HexDump => View::HexDump,
+            ContentView::Json => View::Json,
+        },
+        style: style(),
+        columns: columns(),
+    }
+}
+
+fn term_log(values: &Values) -> TermLog {
+    TermLog { verbosity: values.termlog_verbosity, style: style(), local_time: LocalTime::system() }
+}
+
+fn style() -> Style {
+    let variable = |name| std::env::var_os(name);
+    Style::detect(io::stdout().is_terminal(), variable("NO_COLOR").as_deref(), variable("TERM").as_deref())
+}
+
+/// How wide the terminal is: what `COLUMNS` says, or the terminal itself.
+///
+/// Differs from mitmproxy: what goes to a pipe or a file is not cut at 80 columns, since programs read it.
+fn columns() -> Option<u16> {
+    let said = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    said.or_else(|| rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|cols| *cols > 0))
+}
+
+/// `-w FILE` empties the file, `-w +FILE` appends.
+fn open_flow_file(spec: &str, home: Option<&Path>) -> Result<FlowFile, FlowFileError> {
+    let (path, append) = spec.strip_prefix('+').map_or((spec, false), |path| (path, true));
+    FlowFile::open(&expanded(path, home), append)
+}
+
+/// A path whose `~` means the home directory, where there is one.
+fn expanded(path: &str, home: Option<&Path>) -> PathBuf {
+    expand_home(path, home).unwrap_or_else(|| PathBuf::from(path))
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Starting and stopping a proxy as the options say.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowgate_net::BindError;
+use flowgate_options::mode_spec::ModeSpec;
+use flowgate_options::{Values, expand_home};
+use flowgate_policy::PatternError;
+use flowgate_proxy::{Events, Instance, Proxy};
+use flowgate_tls::{
+    Authority, CaError, CaWarning, ClientConfigs, KeyLogError, KeyLogWriter, Leaves, LeavesError, LeavesOptions,
+    ServerVerification, TlsConfigError,
+};
+use thiserror::Error;
+
+use crate::settings::settings;
+
+/// A proxy that runs, or is about to.
+#[derive(Debug)]
+pub struct Session {
+    proxy: Arc<Proxy>,
+    authority: Arc<Authority>,
+    instances: Vec<(ModeSpec, Instance)>,
+}
+
+/// Why a session did not start. Nothing of it runs.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// A pattern of a host option cannot be compiled.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// `~` in a path, and no home directory.
+    #[error("option `{option}`: there is no home directory for `{path}`")]
+    NoHome {
+        /// The option.
+        option: &'static str,
+        /// What it said.
+        path: String,
+    },
+    /// There is no usable CA.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// Nothing could be minted with the CA.
+    #[error(transparent)]
+    Leaves(#[from] LeavesError),
+    /// The trusted CAs cannot be read.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+    /// The key log cannot be written.
+    #[error(transparent)]
+    KeyLog(#[from] KeyLogError),
+    /// An address cannot be listened at.
+    #[error("{description} failed to listen: {source}")]
+    Bind {
+        /// The mode, as users read it.
+        description: &'static str,
+        /// The port that was asked for.
+        port: u16,
+        /// Whether the mode's own spec named the port.
+        own_port: bool,
+        /// Why.
+        source: BindError,
+    },
+}
+
+impl SessionError {
+    /// What a user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ca(err) => err.hint(),
+            Self::Tls(err) => err.hint(),
+            Self::NoHome { option, .. } => Some(format!("give `{option}` as an absolute path")),
+            Self::Pattern(_) => Some("patterns are regular expressions as in Python's `re`".to_owned()),
+            Self::Bind { port, own_port, source: BindError::Bind { source, .. }, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => Some(another_port(*port, *own_port)),
+                io::ErrorKind::PermissionDenied => Some("ports below 1024 need more rights; take a higher one".into()),
+                io::ErrorKind::AddrNotAvailable => Some("this machine does not have that address".into()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+fn another_port(port: u16, own_port: bool) -> String {
+    let other = port.checked_add(2).unwrap_or(8080);
+    let flag = if own_port { format!("--mode regular@{other}") } else { format!("-p {other}") };
+    format!("another program listens there already; choose another port, such as `{flag}`")
+}
+
+impl Session {
+    /// Brings up everything short of accepting connections. With option `server` off nothing listens.
+    ///
+    /// # Errors
+    /// If any of it fails.
+    pub async fn prepare(values: &Values, home: Option<&Path>, events: Arc<dyn Events>) -> Result<Self, SessionError> {
+        let settings = settings(values)?;
+        let confdir = path("confdir", values.confdir.as_str(), home)?;
+        let extra_ca = values.ssl_verify_upstream_trusted_ca.as_deref();
+        let extra_ca_file = extra_ca.map(|file| path("ssl_verify_upstream_trusted_ca", file, home)).transpose()?;
+        let key_log = KeyLogWriter::from_env()?.map(Arc::new);
+        let verification = ServerVerification {
+            insecure: values.ssl_insecure,
+            extra_ca_file,
+            extra_ca_dir: None,
+            key_log: key_log.clone(),
+        };
+        let client_configs = ClientConfigs::new(verification)?;
+        let authority = Arc::new(Authority::load_or_create(&confdir)?);
+        let leaves = Leaves::new(Arc::clone(&authority), LeavesOptions { key_log, ..LeavesOptions::default() })?;
+        let proxy = Proxy::new(settings, leaves, client_configs, events);
+        let mut instances = Vec::new();
+        for mode in values.mode.iter().filter(|_| values.server) {
+            // Every mode that runs today has an address.
+            let Some((host, port)) = mode.listen_address(&values.listen_host, values.listen_port) else { continue };
+            let instance = Instance::bind(&proxy, host, port).await.map_err(|source| SessionError::Bind {
+                description: DESCRIPTION,
+                port,
+                own_port: mode.listen_port.is_some(),
+                source,
+            })?;
+            instances.push((mode.clone(), instance));
+        }
+        Ok(Self { proxy, authority, instances })
+    }
+
+    /// What should be told at the start besides where we listen.
+    #[must_use]
+    pub fn warnings(&self) -> &[CaWarning] {
+        self.authority.warnings()
+    }
+
+    /// Begins to accept; gives for each mode what a user reads about it.
+    pub fn start(&mut self) -> Vec<String> {
+        let proxy = Arc::clone(&self.proxy);
+        // The first server would wait for it otherwise.
+        tokio::task::spawn_blocking(move || proxy.load_roots());
+        let listening = |instance: &Instance| {
+            let addresses: Vec<_> = instance.addresses().into_iter().map(shown).collect();
+            let mut addresses = addresses;
+            addresses.dedup();
+            format!("{DESCRIPTION} listening at {}.", addresses.join(" and "))
+        };
+        self.instances
+            .drain(..)
+            .map(|(_, instance)| {
+                let line = listening(&instance);
+                instance.start();
+                line
+            })
+            .collect()
+    }
+
+    /// Stops accepting, lets what is in flight end within `grace`, and says whether all of it did.
+    pub async fn shut_down(&self, grace: Duration) -> bool {
+        self.proxy.shut_down(grace).await
+    }
+}
+
+/// How mode `regular` is called where users read it (as in mitmproxy).
+const DESCRIPTION: &str = "HTTP(S) proxy";
+
+/// An address as users read it: `*:8080` for all of them.
+fn shown(addr: SocketAddr) -> String {
+    if addr.ip().is_unspecified() { format!("*:{}", addr.port()) } else { addr.to_string() }
+}
+
+/// A path that an option gave.
+fn path(option: &'static str, text: &str, home: Option<&Path>) -> Result<PathBuf, SessionError> {
+    expand_home(text, home).ok_or_else(|| SessionError::NoHome { option, path: text.to_owned() })
+}

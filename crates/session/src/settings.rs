@@ -1,0 +1,35 @@
+//! From options to what the proxy works with.
+
+use std::time::Duration;
+
+use flowgate_options::Values;
+use flowgate_policy::{PatternError, Rules, RulesSource};
+use flowgate_proxy::Settings;
+
+/// The proxy's settings for these options.
+///
+/// # Errors
+/// If a pattern cannot be compiled; the caller keeps what it had.
+pub(crate) fn settings(values: &Values) -> Result<Settings, PatternError> {
+    let rules = Rules::compile(&RulesSource {
+        ignore_hosts: values.ignore_hosts.clone(),
+        allow_hosts: values.allow_hosts.clone(),
+        tcp_hosts: values.tcp_hosts.clone(),
+        ..RulesSource::default()
+    })?;
+    let kept_max = if values.store_streamed_bodies { None } else { values.stream_large_bodies };
+    Ok(Settings {
+        rules,
+        connection_strategy: values.connection_strategy,
+        http2: values.http2,
+        rawtcp: values.rawtcp,
+        websocket: values.websocket,
+        upstream_cert: values.upstream_cert,
+        show_ignored_hosts: values.show_ignored_hosts,
+        idle_timeout: Duration::from_secs(values.tcp_timeout.into()),
+        kept_body_bytes_max: kept_max.map_or(u64::MAX, |size| size.bytes()),
+        connect_addr: values.connect_addr,
+        block_global: values.block_global,
+        block_private: values.block_private,
+    })
+}
