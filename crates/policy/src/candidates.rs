@@ -116,14 +116,15 @@ impl Candidates {
     /// Adds all spellings of a host as it was sent.
     fn add(&mut self, fact: FactKind, host: &str, port: Port<'_>) {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if let Ok(address) = host.parse() {
+        let may_be_address = host.contains(':') || host.ends_with(|last: char| last.is_ascii_digit());
+        if let (true, Ok(address)) = (may_be_address, host.parse()) {
             return self.add_address(fact, address, port);
         }
         let name = host.strip_suffix('.').unwrap_or(host);
         if name.is_empty() || name.len() > HOST_BYTES_MAX {
             return;
         }
-        self.add_spelling(fact, port, |text| text.extend(name.chars().flat_map(char::to_lowercase)));
+        self.add_spelling(fact, port, |text| push_lowercase(name, text));
         if name.is_ascii() && !name.as_bytes().windows(4).any(|bytes| bytes.eq_ignore_ascii_case(b"xn--")) {
             return;
         }
@@ -167,6 +168,19 @@ impl Candidates {
             }
             _ => self.text.truncate(start),
         }
+    }
+}
+
+/// Writes a name in lower case; nearly every name is ASCII, which takes one pass.
+fn push_lowercase(name: &str, text: &mut String) {
+    if name.is_ascii() {
+        let start = text.len();
+        text.push_str(name);
+        if let Some(added) = text.get_mut(start..) {
+            added.make_ascii_lowercase();
+        }
+    } else {
+        text.extend(name.chars().flat_map(char::to_lowercase));
     }
 }
 

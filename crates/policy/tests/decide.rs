@@ -6,6 +6,7 @@ mod common;
 
 use common::{check, connect, explicit_request, no_destination};
 use expect_test::expect;
+use flowgate_policy::FirstBytes;
 
 #[test]
 #[rustfmt::skip]
@@ -231,6 +232,18 @@ fn what_was_decrypted_is_recorded() {
     // Rules that have changed since do not matter either.
     check(bank, connect("bank.test:443").hello("bank.test").decrypted().http("bank.test"),
         expect!["http: already decrypted, so recorded"]);
+}
+
+#[test]
+fn alpn_says_what_is_inside_before_any_byte() {
+    for (protocol, first) in [
+        (&b"h2"[..], Some(FirstBytes::Http2)),
+        (b"http/1.1", Some(FirstBytes::Http1)),
+        (b"imap", None),
+        (b"", None),
+    ] {
+        assert_eq!(FirstBytes::of_alpn(protocol), first);
+    }
 }
 
 #[test]

@@ -201,9 +201,9 @@ fn only_what_must_backtrack_does() {
 
 #[test]
 fn many_patterns_are_all_asked() {
-    let many: Vec<String> = (0..3000).map(|number| format!(r"^(.+\.)?host{number}\.test:\d+$")).collect();
+    let many: Vec<String> = (0..1000).map(|number| format!(r"^(.+\.)?host{number}\.test:\d+$")).collect();
     let rules = Rules::compile(&RulesSource { ignore_hosts: many, ..RulesSource::default() }).unwrap();
-    for index in [0, 1499, 2999] {
+    for index in [0, 499, 999] {
         let destination = Address { host: format!("www.host{index}.test"), port: 443 };
         let facts = Facts { destination: Some(&destination), ..Facts::default() };
         let Decision::Verdict(verdict) = decide(&rules, &facts) else { unreachable!("it matches") };

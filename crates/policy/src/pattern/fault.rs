@@ -27,7 +27,7 @@ pub enum Fault {
     /// `a)`.
     #[error("unbalanced parenthesis")]
     UnbalancedParenthesis,
-    /// More groups in one another than [`super::parse::GROUP_DEPTH_MAX`].
+    /// More than 40 groups in one another.
     #[error("groups nested too deeply")]
     TooDeep,
     /// `[a`.
