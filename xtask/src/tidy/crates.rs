@@ -66,7 +66,7 @@ pub(super) fn check(packages: &Packages<'_>) -> Vec<Finding> {
             findings.push(architecture.finding(
                 line,
                 what,
-                format!("add a line for `{}` to the list of crates", package.short_name()),
+                format!("add `{}`, in back-ticks, to the list of crates", package.short_name()),
             ));
         }
     }
