@@ -2,7 +2,7 @@
 //! finds nothing at once. Needs a nightly toolchain with cargo-fuzz.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::ci::Outcome;
@@ -35,9 +35,15 @@ pub(crate) fn smoke(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let mut passed = true;
     for (folder, target) in targets {
         report::step(&format!("fuzz {target} of {} for {seconds} s", folder.display()));
-        let limit = format!("-max_total_time={seconds}");
-        let quiet = ["--", &limit, "-print_final_stats=0", "-verbosity=0"];
-        let run = shown(fuzz(&folder, "run").args(["--fuzz-dir", "fuzz", &target]).args(quiet))?;
+        // What is found goes into the first folder; the committed corpus is only read.
+        let found = workspace.target.join("fuzz-smoke").join(&target);
+        fs::create_dir_all(&found)?;
+        let mut command = fuzz(&folder, "run");
+        command.args(["--fuzz-dir", "fuzz", &target]).arg(found);
+        command
+            .args(Some(Path::new("fuzz/corpus").join(&target)).filter(|corpus| folder.join(corpus).is_dir()));
+        command.args(["--", &format!("-max_total_time={seconds}"), "-verbosity=0"]);
+        let run = shown(&mut command)?;
         report::line(&format!("    {}", if run { "passed" } else { "FAILED" }));
         passed &= run;
     }
@@ -54,7 +60,7 @@ fn folders(workspace: &Workspace) -> Vec<PathBuf> {
     folders
 }
 
-fn fuzz(folder: &PathBuf, command: &str) -> Command {
+fn fuzz(folder: &Path, command: &str) -> Command {
     let mut cargo = cargo_of("nightly");
     cargo.args(["fuzz", command]).current_dir(folder);
     cargo

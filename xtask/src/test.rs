@@ -48,6 +48,12 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<bool> 
         report::line(&format!("    {} in {}", if run { "passed" } else { "FAILED" }, report::since(start)));
         passed &= run;
     }
+    if !complete && in_ci() {
+        report::line(
+            "FAILED: CI is set, and not all that the tests need is here (see the lines that begin with `skip:`)",
+        );
+        passed = false;
+    }
     Ok(passed)
 }
 
@@ -57,7 +63,8 @@ fn runners(arguments: &[String]) -> Vec<(&'static str, &'static [&'static str])>
         .iter()
         .any(|argument| argument == "-p" || argument == "--package" || argument == "--workspace");
     if !succeeds(cargo().args(["nextest", "--version"])) {
-        let all: &[&str] = if scope { &["test"] } else { &["test", "--workspace"] };
+        let all: &[&str] =
+            if scope { &["test", "--no-fail-fast"] } else { &["test", "--no-fail-fast", "--workspace"] };
         return vec![("cargo test", all)];
     }
     if scope {
@@ -65,6 +72,6 @@ fn runners(arguments: &[String]) -> Vec<(&'static str, &'static [&'static str])>
     }
     vec![
         ("cargo nextest", &["nextest", "run", "--workspace"]),
-        ("examples in the documentation", &["test", "--workspace", "--doc"]),
+        ("examples in the documentation", &["test", "--no-fail-fast", "--workspace", "--doc"]),
     ]
 }
