@@ -31,5 +31,5 @@ mod tool;
 pub use dumper::Dumper;
 pub use output::{Output, OutputError};
 pub use style::Style;
-pub use tool::{DumpError, SHUTDOWN_GRACE, run};
 pub use termlog::{Event, LocalTime, TermLog, TimeZoneError};
+pub use tool::{DumpError, SHUTDOWN_GRACE, run};

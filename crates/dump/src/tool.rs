@@ -48,7 +48,9 @@ impl DumpError {
         match self {
             Self::Session(err) => err.hint(),
             Self::FlowFile(err) => err.hint(),
-            Self::Read(ReadFlowsError::Open { .. }) => Some("option `rfile` (`-r`) names a file of flows".to_owned()),
+            Self::Read(ReadFlowsError::Open { .. }) => {
+                Some("option `rfile` (`-r`) names a file of flows".to_owned())
+            }
             _ => None,
         }
     }
@@ -183,7 +185,9 @@ fn style() -> Style {
 /// Differs from mitmproxy: what goes to a pipe or a file is not cut at 80 columns, since programs read it.
 fn columns() -> Option<u16> {
     let said = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    said.or_else(|| rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|cols| *cols > 0))
+    said.or_else(|| {
+        rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|cols| *cols > 0)
+    })
 }
 
 /// `-w FILE` empties the file, `-w +FILE` appends.

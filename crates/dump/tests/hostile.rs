@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use flowgate_contentview::View;
 use flowgate_dump::{Dumper, Event, LocalTime, Style, TermLog};
-use flowgate_options::Level;
 use flowgate_flow::{Body, Flow, FlowKind, HttpVersion, MetadataValue, Replay, StoredBody, Timestamp};
+use flowgate_options::Level;
 use proptest::prelude::*;
 
 /// Whether text holds no control character but LF, tab in the lines of bodies, and SGR sequences if styled.

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use crate::clock;
 use crate::context::{Context, Proxy};
-use flowgate_options::Level;
 use crate::explicit;
+use flowgate_options::Level;
 
 /// Serves a client that an instance of mode `regular` accepted.
 pub(crate) async fn serve(proxy: Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {

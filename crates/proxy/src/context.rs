@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::events::{self, Events};
-use flowgate_options::Level;
 use crate::settings::Settings;
+use flowgate_options::Level;
 
 /// What all connections share.
 pub struct Proxy {

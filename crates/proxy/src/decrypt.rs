@@ -14,11 +14,11 @@ use tokio_rustls::server::TlsStream;
 
 use crate::clock;
 use crate::context::Context;
-use flowgate_options::Level;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::raw;
 use crate::server::{self, TlsIo};
 use crate::tunnel::{self, Decrypted, ServerState};
+use flowgate_options::Level;
 
 /// Ends a tunnel's TLS and serves what is inside. With `raw` that is recorded as it comes, whatever it is.
 pub(crate) async fn run(

@@ -12,13 +12,13 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::context::Context;
 use crate::decrypt;
-use flowgate_options::Level;
 use crate::http::{self, Connect, Ended, Origin, Servers, Service, connect_established, connect_refusal};
 use crate::limits::CLIENT_IDLE_TIMEOUT;
 use crate::peek::Peeked;
 use crate::server::{self, ServerError};
-use flowgate_options::ConnectionStrategy;
 use crate::tunnel::{self, ServerState};
+use flowgate_options::ConnectionStrategy;
+use flowgate_options::Level;
 
 /// The first byte of a TLS handshake record (RFC 8446 section 5.1); no method begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;

@@ -17,7 +17,12 @@ use crate::idle::IdleTimer;
 use crate::limits::RAW_RECORD_BYTES_MAX;
 
 /// Relays to the end and reports a TCP flow.
-pub(crate) async fn relay_recorded(context: &Context, client: BoxIo, server: BoxIo, facts: Arc<ServerConnection>) {
+pub(crate) async fn relay_recorded(
+    context: &Context,
+    client: BoxIo,
+    server: BoxIo,
+    facts: Arc<ServerConnection>,
+) {
     let kind = FlowKind::Tcp(RawFlow::default());
     let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, clock::now());
     let mut tap = Recording::new(context, flow);

@@ -12,8 +12,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::clock;
 use crate::context::Context;
-use flowgate_options::Level;
 use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use flowgate_options::Level;
 
 /// An open connection to a server.
 pub(crate) struct OpenServer {

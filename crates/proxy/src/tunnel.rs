@@ -16,12 +16,12 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::context::Context;
 use crate::decrypt;
-use flowgate_options::Level;
 use crate::http::{self, Origin, Route, Servers, Service};
 use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, SERVER_FIRST_DELAY};
 use crate::peek::{Peeked, Spoke, either};
 use crate::raw;
 use crate::server::{self, OpenServer, ServerError, ServerGuard};
+use flowgate_options::Level;
 
 /// The server of a tunnel, as far as it got.
 pub(crate) enum ServerState {
@@ -322,13 +322,13 @@ impl Learned {
         }
         match self.first {
             FirstBytes::Tls if self.sni == Fact::Unknown => match self.hello_reader.read(bytes) {
-                HelloState::NeedMore if no_more => self.give_up(),
-                HelloState::NeedMore => {}
+                HelloState::NeedMore if !no_more => {}
                 HelloState::Hello(hello) => {
                     self.sni = hello.sni.clone().map_or(Fact::Absent, Fact::Is);
                     self.hello = Some(hello);
                 }
-                HelloState::NotHello(_) => {
+                // Malformed, or the client left in the middle: nobody is there to be relayed.
+                HelloState::NeedMore | HelloState::NotHello(_) => {
                     self.first = FirstBytes::BrokenTls;
                     self.sni = Fact::Absent;
                 }

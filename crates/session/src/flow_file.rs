@@ -42,7 +42,9 @@ impl FlowFileError {
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("the folder has to exist".to_owned())
             }
-            Self::Open { .. } => Some("option `save_stream_file` (`-w`) names a file that can be written".to_owned()),
+            Self::Open { .. } => {
+                Some("option `save_stream_file` (`-w`) names a file that can be written".to_owned())
+            }
             Self::Thread(_) => None,
         }
     }
@@ -125,7 +127,10 @@ impl Saver {
             }
             lost
         };
-        let thread = std::thread::Builder::new().name("flow-file".into()).spawn(work).map_err(FlowFileError::Thread)?;
+        let thread = std::thread::Builder::new()
+            .name("flow-file".into())
+            .spawn(work)
+            .map_err(FlowFileError::Thread)?;
         Ok(Self { flows, thread })
     }
 

@@ -12,8 +12,8 @@ use flowgate_options::{Values, expand_home};
 use flowgate_policy::PatternError;
 use flowgate_proxy::{Events, Instance, Proxy};
 use flowgate_tls::{
-    Authority, CaError, CaWarning, ClientConfigs, KeyLogError, KeyLogWriter, Leaves, LeavesError, LeavesOptions,
-    ServerVerification, TlsConfigError,
+    Authority, CaError, CaWarning, ClientConfigs, KeyLogError, KeyLogWriter, Leaves, LeavesError,
+    LeavesOptions, ServerVerification, TlsConfigError,
 };
 use thiserror::Error;
 
@@ -77,12 +77,16 @@ impl SessionError {
             Self::Tls(err) => err.hint(),
             Self::NoHome { option, .. } => Some(format!("give `{option}` as an absolute path")),
             Self::Pattern(_) => Some("patterns are regular expressions as in Python's `re`".to_owned()),
-            Self::Bind { port, own_port, source: BindError::Bind { source, .. }, .. } => match source.kind() {
-                io::ErrorKind::AddrInUse => Some(another_port(*port, *own_port)),
-                io::ErrorKind::PermissionDenied => Some("ports below 1024 need more rights; take a higher one".into()),
-                io::ErrorKind::AddrNotAvailable => Some("this machine does not have that address".into()),
-                _ => None,
-            },
+            Self::Bind { port, own_port, source: BindError::Bind { source, .. }, .. } => {
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => Some(another_port(*port, *own_port)),
+                    io::ErrorKind::PermissionDenied => {
+                        Some("ports below 1024 need more rights; take a higher one".into())
+                    }
+                    io::ErrorKind::AddrNotAvailable => Some("this machine does not have that address".into()),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
@@ -99,11 +103,16 @@ impl Session {
     ///
     /// # Errors
     /// If any of it fails.
-    pub async fn prepare(values: &Values, home: Option<&Path>, events: Arc<dyn Events>) -> Result<Self, SessionError> {
+    pub async fn prepare(
+        values: &Values,
+        home: Option<&Path>,
+        events: Arc<dyn Events>,
+    ) -> Result<Self, SessionError> {
         let settings = settings(values)?;
         let confdir = path("confdir", values.confdir.as_str(), home)?;
         let extra_ca = values.ssl_verify_upstream_trusted_ca.as_deref();
-        let extra_ca_file = extra_ca.map(|file| path("ssl_verify_upstream_trusted_ca", file, home)).transpose()?;
+        let extra_ca_file =
+            extra_ca.map(|file| path("ssl_verify_upstream_trusted_ca", file, home)).transpose()?;
         let key_log = KeyLogWriter::from_env()?.map(Arc::new);
         let verification = ServerVerification {
             insecure: values.ssl_insecure,
@@ -113,12 +122,15 @@ impl Session {
         };
         let client_configs = ClientConfigs::new(verification)?;
         let authority = Arc::new(Authority::load_or_create(&confdir)?);
-        let leaves = Leaves::new(Arc::clone(&authority), LeavesOptions { key_log, ..LeavesOptions::default() })?;
+        let leaves =
+            Leaves::new(Arc::clone(&authority), LeavesOptions { key_log, ..LeavesOptions::default() })?;
         let proxy = Proxy::new(settings, leaves, client_configs, events);
         let mut instances = Vec::new();
         for mode in values.mode.iter().filter(|_| values.server) {
             // Every mode that runs today has an address.
-            let Some((host, port)) = mode.listen_address(&values.listen_host, values.listen_port) else { continue };
+            let Some((host, port)) = mode.listen_address(&values.listen_host, values.listen_port) else {
+                continue;
+            };
             let instance = Instance::bind(&proxy, host, port).await.map_err(|source| SessionError::Bind {
                 description: DESCRIPTION,
                 port,

@@ -12,9 +12,9 @@ use super::h1_client::{H1Client, NextRequest, Unreadable};
 use super::servers::Route;
 use super::service::{Next, Origin, Service, Upgrade};
 use super::side::SideError;
-use flowgate_options::Level;
 use crate::idle::IdleTimer;
 use crate::raw;
+use flowgate_options::Level;
 
 /// What the connection turned into, if it did not simply end.
 pub(crate) enum Ended {
@@ -194,7 +194,8 @@ async fn switch_protocols(service: &Service, mut client: H1Client, upgrade: Upgr
     let (server_io, from_server, _guard) = upgrade.link.into_parts();
     let client_io: BoxIo = Box::new(Rewound::new(from_client, client_io));
     let server_io: BoxIo = Box::new(Rewound::new(from_server, server_io));
-    let websocket = service.context.settings.websocket && matches!(&upgrade.flow.kind, FlowKind::Http(http)
+    let websocket = service.context.settings.websocket
+        && matches!(&upgrade.flow.kind, FlowKind::Http(http)
         if http.request.headers.get("upgrade").is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")));
     let server = std::sync::Arc::clone(&upgrade.flow.server);
     if websocket {

@@ -12,12 +12,12 @@ use h2::server::SendResponse;
 use super::h2_client::H2ClientStream;
 use super::service::{Next, Origin, Service};
 use super::translate;
-use flowgate_options::Level;
 use crate::idle::IdleTimer;
 use crate::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
     TLS_HANDSHAKE_TIMEOUT,
 };
+use flowgate_options::Level;
 
 /// Serves a client until it is done.
 pub(crate) async fn serve(service: Service, io: BoxIo) {
