@@ -68,7 +68,8 @@ pub fn run(values: &Values, home: Option<&Path>) -> Result<(), DumpError> {
     // What still runs had its grace; its threads must not keep us.
     runtime.shutdown_timeout(Duration::ZERO);
     let closed = output.close();
-    result.and(closed.map_err(DumpError::Output))
+    result?;
+    Ok(closed?)
 }
 
 async fn run_on(values: &Values, home: Option<&Path>, output: &Output) -> Result<(), DumpError> {

@@ -36,7 +36,7 @@ pub(crate) async fn serve(proxy: Arc<Proxy>, stream: TcpStream, peer: SocketAddr
                 format_args!("Client connection from {} killed by {option} option.", peer.ip()),
             );
         }
-        None => explicit::serve(&context, Box::new(stream)).await,
+        None => Box::pin(explicit::serve(&context, Box::new(stream))).await,
     }
     context.log(Level::Info, format_args!("client disconnect"));
 }

@@ -33,8 +33,8 @@ pub(crate) async fn run(
     let offers: Vec<Bytes> =
         hello.alpn.iter().filter(|offer| context.settings.http2 || *offer != "h2").cloned().collect();
     let mut server = match server {
-        ServerState::Open(open) => match server::open_tls(context, open, &name, &offers).await {
-            Ok(open) => ServerState::Open(open),
+        ServerState::Open(open) => match server::open_tls(context, *open, &name, &offers).await {
+            Ok(open) => ServerState::Open(Box::new(open)),
             // The client is served all the same: it gets the reason as an answer to its requests.
             Err(error) => ServerState::Failed(error),
         },
@@ -78,7 +78,7 @@ pub(crate) async fn run(
     }
     if matches!(server, ServerState::NotYet) {
         let opened = tunnel::open(&context, &destination, Some(&decrypted)).await;
-        server = opened.map_or_else(ServerState::Failed, ServerState::Open);
+        server = opened.map_or_else(ServerState::Failed, |open| ServerState::Open(Box::new(open)));
     }
     if let ServerState::Open(open) = server {
         let _guard = open.guard;

@@ -35,7 +35,8 @@ pub(crate) async fn serve(context: &Context, client: BoxIo) {
     }
     let is_tls = client.bytes().first() == Some(&TLS_HANDSHAKE);
     let client = client.rewind();
-    if is_tls { serve_tls(context, client).await } else { serve_http(context, client, false).await }
+    // Boxed apart, so that a connection's task is as large as what it does and not as what it might.
+    if is_tls { Box::pin(serve_tls(context, client)).await } else { serve_http(context, client, false).await }
 }
 
 /// TLS to the proxy itself ("secure web proxy"): HTTP/1.1 inside, as browsers speak it to proxies.
@@ -71,7 +72,7 @@ async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
     if let Ended::Connect(connect) = http::serve_h1(&service, client).await {
         // The idle connections of earlier requests are of no use any more.
         drop(service);
-        serve_connect(context, *connect).await;
+        Box::pin(serve_connect(context, *connect)).await;
     }
 }
 
@@ -81,7 +82,7 @@ async fn serve_connect(context: &Context, connect: Connect) {
     let server = match context.settings.connection_strategy {
         ConnectionStrategy::Lazy => ServerState::NotYet,
         ConnectionStrategy::Eager => match server::open(context, &destination).await {
-            Ok(open) => ServerState::Open(open),
+            Ok(open) => ServerState::Open(Box::new(open)),
             Err(error) => {
                 let answer = connect_refusal(error.status, &refusal_text(&error));
                 let told = client.send_own_response(&answer.head, answer.body).is_ok()

@@ -64,10 +64,11 @@ impl Peeked {
 pub(crate) async fn either(client: &mut Peeked, mut server: Option<&mut Peeked>) -> io::Result<Spoke> {
     poll_fn(|cx| {
         // The client first: what it says decides, where both speak.
-        if !client.ended && !client.is_full() {
-            if let Poll::Ready(read) = client.poll_more(cx) {
-                return Poll::Ready(read.map(|()| Spoke::Client));
-            }
+        if !client.ended
+            && !client.is_full()
+            && let Poll::Ready(read) = client.poll_more(cx)
+        {
+            return Poll::Ready(read.map(|()| Spoke::Client));
         }
         match &mut server {
             Some(server) if !server.ended && !server.is_full() => {

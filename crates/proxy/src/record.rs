@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn large_bodies_go_to_a_file_and_come_back() {
         let piece: Vec<u8> = (0..=255).cycle().take(BODY_MEMORY_BYTES / 3).collect();
-        let body = recorded(u64::MAX, &[&piece; 7]);
+        let body = recorded(u64::MAX, &[&piece[..]; 7]);
         assert!(matches!(body, Body::Stored(_)));
         assert_eq!(content(&body), piece.repeat(7));
         assert_eq!(body.prefix(3).unwrap().unwrap(), &piece[..3]);

@@ -68,11 +68,11 @@ pub(crate) async fn open(context: &Context, address: &Address) -> Result<OpenSer
     facts.timestamp_tcp_setup = Some(clock::now());
     facts.connection.peername = stream.peer_addr().ok();
     facts.connection.sockname = stream.local_addr().ok();
-    if let (Some(local), Some(peer)) = (facts.connection.sockname, facts.connection.peername) {
-        if context.proxy.is_own_listener(local, peer) {
-            let message = format!("{address} is this proxy itself: the request would come back for ever");
-            return Err(failed(context, facts, Phase::Connect, 502, message));
-        }
+    if let (Some(local), Some(peer)) = (facts.connection.sockname, facts.connection.peername)
+        && context.proxy.is_own_listener(local, peer)
+    {
+        let message = format!("{address} is this proxy itself: the request would come back for ever");
+        return Err(failed(context, facts, Phase::Connect, 502, message));
     }
     let name = match facts.connection.peername {
         Some(peer) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),

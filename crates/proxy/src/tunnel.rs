@@ -28,7 +28,7 @@ pub(crate) enum ServerState {
     /// Nobody needed it yet.
     NotYet,
     /// Connected; with TLS if the tunnel's was ended here.
-    Open(OpenServer),
+    Open(Box<OpenServer>),
     /// It cannot be had.
     Failed(ServerError),
 }
@@ -80,7 +80,7 @@ struct Tunnel<'a> {
 
 enum Server {
     NotYet,
-    Open { peeked: Peeked, facts: ServerConnection, guard: ServerGuard },
+    Open { peeked: Peeked, facts: Box<ServerConnection>, guard: ServerGuard },
     Failed(ServerError),
 }
 
@@ -110,7 +110,7 @@ impl<'a> Tunnel<'a> {
         }
         let server = match server {
             ServerState::NotYet => Server::NotYet,
-            ServerState::Open(open) => Server::open(open),
+            ServerState::Open(open) => Server::open(*open),
             ServerState::Failed(error) => Server::Failed(error),
         };
         Self { context, destination, client: Peeked::new(client), server, decrypted, learned }
@@ -194,7 +194,7 @@ impl<'a> Tunnel<'a> {
         self.connect().await;
         match self.server {
             Server::Open { peeked, facts, guard } => {
-                Some((self.client.rewind(), peeked.rewind(), Arc::new(facts), guard))
+                Some((self.client.rewind(), peeked.rewind(), Arc::from(facts), guard))
             }
             // Why was logged when it failed.
             Server::NotYet | Server::Failed(_) => None,
@@ -233,7 +233,7 @@ impl<'a> Tunnel<'a> {
             Server::NotYet => {}
             Server::Failed(error) => servers.fail(error),
             Server::Open { peeked, facts, guard } => {
-                let open = OpenServer { io: peeked.rewind(), facts, guard };
+                let open = OpenServer { io: peeked.rewind(), facts: *facts, guard };
                 if let Err(error) = servers.add(self.context, route.clone(), open).await {
                     servers.fail(error);
                 }
@@ -254,7 +254,7 @@ impl<'a> Tunnel<'a> {
             Server::NotYet => ServerState::NotYet,
             Server::Failed(error) => ServerState::Failed(error),
             Server::Open { peeked, facts, guard } => {
-                ServerState::Open(OpenServer { io: peeked.rewind(), facts, guard })
+                ServerState::Open(Box::new(OpenServer { io: peeked.rewind(), facts: *facts, guard }))
             }
         };
         let client = self.client.rewind();
@@ -300,7 +300,7 @@ pub(crate) async fn peek_hello(context: &Context, client: BoxIo) -> Option<(BoxI
 
 impl Server {
     fn open(open: OpenServer) -> Self {
-        Self::Open { peeked: Peeked::new(open.io), facts: open.facts, guard: open.guard }
+        Self::Open { peeked: Peeked::new(open.io), facts: Box::new(open.facts), guard: open.guard }
     }
 }
 

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 /// How many flows may wait to be written. Their larger bodies lie in files already, so it bounds memory.
-pub const FLOWS_WAITING_MAX: usize = 64;
+const FLOWS_WAITING_MAX: usize = 64;
 
 /// Why a flow file cannot be written.
 #[derive(Debug, Error)]

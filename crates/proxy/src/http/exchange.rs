@@ -138,10 +138,11 @@ impl Exchange {
         if self.down == Down::Done && flushed.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if self.up == Up::Done && self.down != Down::Done {
-            if let Poll::Ready(err) = client.poll_gone(cx) {
-                return Poll::Ready(Err(on_client(self.phase_down(), err)));
-            }
+        if self.up == Up::Done
+            && self.down != Down::Done
+            && let Poll::Ready(err) = client.poll_gone(cx)
+        {
+            return Poll::Ready(Err(on_client(self.phase_down(), err)));
         }
         Poll::Pending
     }
@@ -184,10 +185,10 @@ impl Exchange {
             }
         }
         // A server that closed its ears may still have spoken: what it says decides, not that it stopped listening.
-        if let Poll::Ready(Err(_)) = server.poll_flush(cx) {
-            if self.up == Up::Body {
-                self.up = Up::Refused;
-            }
+        if let Poll::Ready(Err(_)) = server.poll_flush(cx)
+            && self.up == Up::Body
+        {
+            self.up = Up::Refused;
         }
         Ok(())
     }

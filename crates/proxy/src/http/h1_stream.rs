@@ -54,13 +54,13 @@ impl H1Stream {
     /// The next head; `None` if the stream ended before its first byte.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, SideError>> {
         loop {
-            if !self.read.is_empty() {
-                if let Scan::Head(len) = self.scanner.scan(&mut self.read)? {
-                    // Copied, so that a recorded head does not keep the whole read buffer alive.
-                    let head = Bytes::copy_from_slice(self.read.get(..len).unwrap_or_default());
-                    self.read.advance(len);
-                    return Poll::Ready(Ok(Some(head)));
-                }
+            if !self.read.is_empty()
+                && let Scan::Head(len) = self.scanner.scan(&mut self.read)?
+            {
+                // Copied, so that a recorded head does not keep the whole read buffer alive.
+                let head = Bytes::copy_from_slice(self.read.get(..len).unwrap_or_default());
+                self.read.advance(len);
+                return Poll::Ready(Ok(Some(head)));
             }
             if self.eof {
                 let clean = self.read.is_empty();

@@ -58,7 +58,8 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             Ok(Resolved::Connect(request, destination)) => {
                 return Ended::Connect(Box::new(Connect { client, request, destination }));
             }
-            Err((request, status, message)) => {
+            Err(refused) => {
+                let Refused { request, status, message } = *refused;
                 service.context.log(Level::Warn, format_args!("refused a request: {message}"));
                 service.refuse(&mut client, request, status, message).await;
                 let _ = client.flush().await;
@@ -87,12 +88,21 @@ enum Resolved {
     Connect(Request, Address),
 }
 
+/// A request that goes nowhere, and why.
+struct Refused {
+    request: Request,
+    status: u16,
+    message: &'static str,
+}
+
+impl Refused {
+    fn new(request: Request, message: &'static str) -> Box<Self> {
+        Box::new(Self { request, status: 400, message })
+    }
+}
+
 /// Where a request goes, or the status and words with which it is refused.
-fn resolve(
-    origin: &Origin,
-    head: RequestHead,
-    started: Timestamp,
-) -> Result<Resolved, (Request, u16, &'static str)> {
+fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Resolved, Box<Refused>> {
     let mut request = Request {
         version: head.version,
         method: head.method,
@@ -109,7 +119,7 @@ fn resolve(
     };
     let target = match parse_target(&request.method, &head.target) {
         Ok(target) => target,
-        Err(err) => return Err((request, 400, explain_target(err))),
+        Err(err) => return Err(Refused::new(request, explain_target(err))),
     };
     let (tls, asked) = match target {
         Target::Authority(destination) => {
@@ -119,7 +129,7 @@ fn resolve(
             return match origin {
                 Origin::Explicit { .. } => Ok(Resolved::Connect(request, destination)),
                 Origin::Fixed(_) => {
-                    Err((request, 400, "CONNECT inside a connection that has its destination."))
+                    Err(Refused::new(request, "CONNECT inside a connection that has its destination."))
                 }
             };
         }
@@ -141,7 +151,7 @@ fn resolve(
                 request.headers.get("host").and_then(|host| parse_authority(host, Some(default_port)).ok());
             match host {
                 Some(address) => Route { tls_name: tls.then(|| address.host.clone()), address },
-                None => return Err((request, 400, "The request does not say which host it is for.")),
+                None => return Err(Refused::new(request, "The request does not say which host it is for.")),
             }
         }
     };

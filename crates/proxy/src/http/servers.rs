@@ -24,8 +24,15 @@ pub(crate) struct Route {
 
 /// A connection that is ready for one exchange.
 pub(crate) enum Link {
-    H1(H1Link),
+    H1(Box<H1Link>),
     H2 { send_request: SendRequest<Bytes>, facts: Arc<ServerConnection> },
+}
+
+/// An HTTP/2 connection that any exchange on its route may use.
+struct Multiplexed {
+    route: Route,
+    send_request: SendRequest<Bytes>,
+    facts: Arc<ServerConnection>,
 }
 
 /// An HTTP/1 connection and what is known of it.
@@ -42,8 +49,9 @@ pub(crate) struct H1Link {
 pub(crate) struct Servers {
     /// The ALPN protocols offered to servers.
     offers: Vec<Bytes>,
-    idle: Mutex<Vec<H1Link>>,
-    multiplexed: Mutex<Vec<(Route, SendRequest<Bytes>, Arc<ServerConnection>)>>,
+    #[expect(clippy::vec_box, reason = "links travel boxed; unpacking them here would copy them")]
+    idle: Mutex<Vec<Box<H1Link>>>,
+    multiplexed: Mutex<Vec<Multiplexed>>,
     /// Held while a connection is opened that others might be able to share.
     opening: tokio::sync::Mutex<()>,
     /// A server was met that does not multiplex: nobody waits for another's connection any more.
@@ -118,7 +126,7 @@ impl Servers {
     }
 
     /// Keeps a connection for the next exchange if it can take one.
-    pub(crate) fn give_back(&self, mut link: H1Link) {
+    pub(crate) fn give_back(&self, mut link: Box<H1Link>) {
         if link.server.can_continue() {
             link.reused = true;
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,13 +150,13 @@ impl Servers {
                 self.multiplexed
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .retain(|(known, ..)| known != route);
+                    .retain(|known| known.route != *route);
                 None
             }
         }
     }
 
-    fn take_idle(&self, route: &Route) -> Option<H1Link> {
+    fn take_idle(&self, route: &Route) -> Option<Box<H1Link>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let at = idle.iter().rposition(|link| link.route == *route)?;
         Some(idle.swap_remove(at))
@@ -156,8 +164,8 @@ impl Servers {
 
     fn find_multiplexed(&self, route: &Route) -> Option<(SendRequest<Bytes>, Arc<ServerConnection>)> {
         let multiplexed = self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, send_request, facts) = multiplexed.iter().find(|(known, ..)| known == route)?;
-        Some((send_request.clone(), Arc::clone(facts)))
+        let known = multiplexed.iter().find(|known| known.route == *route)?;
+        Some((known.send_request.clone(), Arc::clone(&known.facts)))
     }
 
     async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
@@ -178,7 +186,8 @@ impl Servers {
         };
         if !http2 {
             self.single.store(true, Ordering::Relaxed);
-            return Ok(Link::H1(H1Link { server: H1Server::new(io), facts, reused: false, route, guard }));
+            let server = H1Server::new(io);
+            return Ok(Link::H1(Box::new(H1Link { server, facts, reused: false, route, guard })));
         }
         let failed = |err: h2::Error| ServerError {
             phase: flowgate_flow::Phase::Connect,
@@ -200,7 +209,7 @@ impl Servers {
             drop(guard);
         });
         let send_request = send_request.ready().await.map_err(failed)?;
-        let entry = (route, send_request.clone(), Arc::clone(&facts));
+        let entry = Multiplexed { route, send_request: send_request.clone(), facts: Arc::clone(&facts) };
         self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
         Ok(Link::H2 { send_request, facts })
     }

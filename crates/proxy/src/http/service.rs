@@ -46,7 +46,7 @@ pub(crate) enum Next {
 
 /// The switch to another protocol, agreed by both sides.
 pub(crate) struct Upgrade {
-    pub(crate) link: H1Link,
+    pub(crate) link: Box<H1Link>,
     pub(crate) flow: Flow,
 }
 
