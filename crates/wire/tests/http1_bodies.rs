@@ -1,5 +1,7 @@
 //! Bodies: how they are delimited, and that taking them out of their delimiters does not depend on how bytes arrive.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use bytes::{Bytes, BytesMut};
 use flowgate_flow::{Headers, HttpVersion};
 use flowgate_wire::http1::{
@@ -65,12 +67,11 @@ fn responses_depend_on_status_and_method_too() {
     check(200, b"GET", &[length[0], chunked[0]], Err(BodyError::LengthAndEncoding));
 }
 
-/// Decodes `bytes` that arrive cut at `cuts` and then end; gives the body, the trailers, and what is left.
-fn decode(
-    framing: Framing,
-    bytes: &[u8],
-    cuts: &[usize],
-) -> Result<(Vec<u8>, Option<Headers>, Vec<u8>), BodyError> {
+/// A body, its trailers, and what is left behind it.
+type Decoded = (Vec<u8>, Option<Headers>, Vec<u8>);
+
+/// Decodes `bytes` that arrive cut at `cuts` and then end.
+fn decode(framing: Framing, bytes: &[u8], cuts: &[usize]) -> Result<Decoded, BodyError> {
     let mut decoder = BodyDecoder::new(framing);
     let mut buf = BytesMut::new();
     let mut body = Vec::new();

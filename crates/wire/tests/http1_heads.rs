@@ -1,5 +1,7 @@
 //! Heads: what is parsed and written again is byte-identical, however the bytes arrived; what has two readings is refused.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use bytes::{Bytes, BytesMut};
 use flowgate_flow::{Headers, HttpVersion};
 use flowgate_wire::http1::{
@@ -17,10 +19,10 @@ fn scan(bytes: &[u8], cuts: &[usize]) -> Result<Option<(Bytes, Bytes)>, HeadErro
     for to in cuts.iter().copied().chain([bytes.len()]) {
         buf.extend_from_slice(&bytes[from..to]);
         from = to;
-        if found.is_none() {
-            if let Scan::Head(len) = scanner.scan(&mut buf)? {
-                found = Some(buf.split_to(len).freeze());
-            }
+        if found.is_none()
+            && let Scan::Head(len) = scanner.scan(&mut buf)?
+        {
+            found = Some(buf.split_to(len).freeze());
         }
     }
     Ok(found.map(|head| (head, buf.freeze())))

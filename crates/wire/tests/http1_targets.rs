@@ -1,5 +1,7 @@
 //! Request targets: the four forms, and what is none of them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use bytes::Bytes;
 use flowgate_flow::Address;
 use flowgate_wire::http1::{Target, TargetError, parse_authority, parse_target};
