@@ -208,8 +208,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_half_close_lets_the_answer_through() {
-        let (mut client, client_end) = duplex(64);
-        let (mut server, server_end) = duplex(64);
+        let (mut client, client_end) = duplex(4096);
+        let (mut server, server_end) = duplex(4096);
         let relay = tokio::spawn(async move {
             let mut seen = Seen::default();
             let end = relay(Box::new(client_end), Box::new(server_end), &mut seen).await;
