@@ -10,7 +10,9 @@ use std::time::Duration;
 use flowgate_contentview::View;
 use flowgate_flow::Flow;
 use flowgate_options::{ContentView, Level, Values, expand_home};
-use flowgate_session::{FlowFile, FlowFileError, ReadFlowsError, Saver, Session, SessionError, read_flows};
+use flowgate_session::{
+    Emptying, FlowFile, FlowFileError, ReadFlowsError, Saver, Session, SessionError, read_flows,
+};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -101,7 +103,9 @@ async fn run_on(
     let mut signals = Signals::new()?;
     let mut printer = Printer::new(dumper(values), term_log(values), output.clone());
     let file = values.save_stream_file.as_deref().map(|spec| open_flow_file(spec, home)).transpose()?;
+    let mut emptying = Emptying::default();
     if let Some(file) = file {
+        emptying = file.emptying()?;
         let warnings = printer.clone();
         let started = Saver::start(file, move |line| warnings.event(Level::Error, None, line))?;
         printer.save_to(started.sender());
@@ -109,9 +113,9 @@ async fn run_on(
     }
     let printer = Arc::new(printer);
     if reads_only {
-        read(values, home, &printer, &mut signals).await
+        read(values, home, &printer, &mut signals, emptying).await
     } else {
-        serve(values, home, &printer, &mut signals).await
+        serve(values, home, &printer, &mut signals, emptying).await
     }
 }
 
@@ -121,18 +125,21 @@ async fn read(
     home: Option<&Path>,
     printer: &Arc<Printer>,
     signals: &mut Signals,
+    mut emptying: Emptying,
 ) -> Result<(), DumpError> {
     let Some(path) = values.rfile.as_deref() else { return Ok(()) };
     let path = expanded(path, home);
     let printer = Arc::clone(printer);
     let reading = tokio::task::spawn_blocking(move || {
-        let mut gone = None;
+        let mut failed = None;
         read_flows(&path, |flow: Flow| {
-            if gone.is_none() {
-                gone = printer.saved_flow(flow).err();
+            if failed.is_none() {
+                let printed = emptying.empty().map_err(DumpError::from);
+                failed = printed.and_then(|()| Ok(printer.saved_flow(flow)?)).err();
             }
         })?;
-        gone.map_or(Ok(()), |err| Err(DumpError::Output(err)))
+        emptying.empty()?;
+        failed.map_or(Ok(()), Err)
     });
     tokio::select! {
         read = reading => read.unwrap_or(Ok(())),
@@ -145,8 +152,10 @@ async fn serve(
     home: Option<&Path>,
     printer: &Arc<Printer>,
     signals: &mut Signals,
+    mut emptying: Emptying,
 ) -> Result<(), DumpError> {
     let mut session = Session::prepare(values, home, printer.clone()).await?;
+    emptying.empty()?;
     for warning in session.warnings() {
         printer.event(Level::Warn, None, &warning.to_string());
     }
@@ -154,7 +163,7 @@ async fn serve(
         printer.banner(&line);
     }
     if values.rfile.is_some() {
-        read(values, home, printer, signals).await?;
+        read(values, home, printer, signals, emptying).await?;
     }
     let gone = tokio::select! {
         () = signals.next() => None,
