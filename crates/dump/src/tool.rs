@@ -10,7 +10,9 @@ use std::time::Duration;
 use flowgate_contentview::View;
 use flowgate_flow::Flow;
 use flowgate_options::{ContentView, Level, Values, expand_home};
-use flowgate_session::{FlowFile, FlowFileError, ReadFlowsError, Saver, Session, SessionError, read_flows};
+use flowgate_session::{
+    Emptying, FlowFile, FlowFileError, ReadFlowsError, Saver, Session, SessionError, read_flows,
+};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -64,44 +66,57 @@ pub fn run(values: &Values, home: Option<&Path>) -> Result<(), DumpError> {
     flowgate_session::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flowgate").build()?;
     let output = Output::start(io::stdout())?;
-    let result = runtime.block_on(run_on(values, home, &output));
-    // What still runs had its grace; its threads must not keep us.
+    let mut saver = None;
+    let result = runtime.block_on(run_on(values, home, &output, &mut saver));
+    // What still runs had its grace. It holds senders of flows, so it has to go before the saver is waited for.
     runtime.shutdown_timeout(Duration::ZERO);
+    let saved = saver.map_or(Ok(()), finish);
     let closed = output.close();
     result?;
+    saved?;
     Ok(closed?)
 }
 
-async fn run_on(values: &Values, home: Option<&Path>, output: &Output) -> Result<(), DumpError> {
+/// Waits until every flow that was told is written; a signal ends the waiting, for a disk may hang.
+fn finish(saver: Saver) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            _ = tokio::task::spawn_blocking(move || saver.finish()) => {}
+            () = signals.next() => {}
+        }
+        Ok::<_, io::Error>(())
+    })?;
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Leaves the saver in `saver`, for the caller to wait for when all that could hand it flows is gone.
+async fn run_on(
+    values: &Values,
+    home: Option<&Path>,
+    output: &Output,
+    saver: &mut Option<Saver>,
+) -> Result<(), DumpError> {
     let reads_only = values.rfile.is_some() && !values.keepserving;
     let mut signals = Signals::new()?;
     let mut printer = Printer::new(dumper(values), term_log(values), output.clone());
     let file = values.save_stream_file.as_deref().map(|spec| open_flow_file(spec, home)).transpose()?;
-    let saver = match file {
-        None => None,
-        Some(file) => {
-            let warnings = printer.clone();
-            let saver = Saver::start(file, move |line| warnings.event(Level::Error, None, line))?;
-            printer.save_to(saver.sender());
-            Some(saver)
-        }
-    };
-    let printer = Arc::new(printer);
-    let served = if reads_only { Ok(()) } else { serve(values, home, &printer, &mut signals).await };
-    let result = match served {
-        Ok(()) if reads_only => read(values, home, &printer, &mut signals).await,
-        other => other,
-    };
-    drop(printer);
-    if let Some(saver) = saver {
-        // Every connection is gone, so its senders are; what is queued gets written.
-        let finished = tokio::task::spawn_blocking(move || saver.finish());
-        tokio::select! {
-            _ = finished => {}
-            () = signals.next() => {}
-        }
+    let mut emptying = Emptying::default();
+    if let Some(file) = file {
+        emptying = file.emptying()?;
+        let warnings = printer.clone();
+        let started = Saver::start(file, move |line| warnings.event(Level::Error, None, line))?;
+        printer.save_to(started.sender());
+        *saver = Some(started);
     }
-    result
+    let printer = Arc::new(printer);
+    if reads_only {
+        read(values, home, &printer, &mut signals, emptying).await
+    } else {
+        serve(values, home, &printer, &mut signals, emptying).await
+    }
 }
 
 /// Reads the file and prints its flows; a signal ends it early.
@@ -110,18 +125,21 @@ async fn read(
     home: Option<&Path>,
     printer: &Arc<Printer>,
     signals: &mut Signals,
+    mut emptying: Emptying,
 ) -> Result<(), DumpError> {
     let Some(path) = values.rfile.as_deref() else { return Ok(()) };
     let path = expanded(path, home);
     let printer = Arc::clone(printer);
     let reading = tokio::task::spawn_blocking(move || {
-        let mut gone = None;
+        let mut failed = None;
         read_flows(&path, |flow: Flow| {
-            if gone.is_none() {
-                gone = printer.saved_flow(flow).err();
+            if failed.is_none() {
+                let printed = emptying.empty().map_err(DumpError::from);
+                failed = printed.and_then(|()| Ok(printer.saved_flow(flow)?)).err();
             }
         })?;
-        gone.map_or(Ok(()), |err| Err(DumpError::Output(err)))
+        emptying.empty()?;
+        failed.map_or(Ok(()), Err)
     });
     tokio::select! {
         read = reading => read.unwrap_or(Ok(())),
@@ -134,8 +152,10 @@ async fn serve(
     home: Option<&Path>,
     printer: &Arc<Printer>,
     signals: &mut Signals,
+    mut emptying: Emptying,
 ) -> Result<(), DumpError> {
     let mut session = Session::prepare(values, home, printer.clone()).await?;
+    emptying.empty()?;
     for warning in session.warnings() {
         printer.event(Level::Warn, None, &warning.to_string());
     }
@@ -143,7 +163,7 @@ async fn serve(
         printer.banner(&line);
     }
     if values.rfile.is_some() {
-        read(values, home, printer, signals).await?;
+        read(values, home, printer, signals, emptying).await?;
     }
     let gone = tokio::select! {
         () = signals.next() => None,

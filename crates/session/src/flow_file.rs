@@ -51,6 +51,9 @@ impl FlowFileError {
 }
 
 /// A file that flows are written to.
+///
+/// Opening it changes nothing in it: a start that fails afterwards must not cost what was recorded before. So one that is
+/// not appended to is emptied by [`Emptying`], before the first flow is written.
 #[derive(Debug)]
 pub struct FlowFile {
     file: File,
@@ -60,17 +63,27 @@ pub struct FlowFile {
 }
 
 impl FlowFile {
-    /// Opens `path`, emptied, or to append if `append` says so.
+    /// Opens `path` to be written from its beginning, or to append if `append` says so.
     ///
     /// # Errors
     /// If it cannot be opened for writing.
     pub fn open(path: &Path, append: bool) -> Result<Self, FlowFileError> {
         let open = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(!append).open(path)?;
-            let end = file.seek(SeekFrom::End(0))?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            let end = if append { file.seek(SeekFrom::End(0))? } else { 0 };
             Ok(Self { file, end, writer: FlowWriter::new() })
         };
         open().map_err(|source| FlowFileError::Open { path: path.to_owned(), source })
+    }
+
+    /// What empties this file, when all else has started.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn emptying(&self) -> io::Result<Emptying> {
+        // A device or a pipe has nothing to be emptied of.
+        let is_file = self.end == 0 && self.file.metadata()?.is_file();
+        Ok(Emptying(if is_file { Some(self.file.try_clone()?) } else { None }))
     }
 
     /// Writes one flow. After an error the file is as it was before.
@@ -90,6 +103,20 @@ impl FlowFile {
                 Err(err)
             }
         }
+    }
+}
+
+/// Empties a flow file once, when it is asked to.
+#[derive(Debug, Default)]
+pub struct Emptying(Option<File>);
+
+impl Emptying {
+    /// Empties the file; nothing happens the second time.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn empty(&mut self) -> io::Result<()> {
+        self.0.take().map_or(Ok(()), |file| file.set_len(0))
     }
 }
 

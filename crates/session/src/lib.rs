@@ -11,6 +11,6 @@ mod read;
 
 pub use flowgate_net::raise_descriptor_limit;
 
-pub use flow_file::{FlowFile, FlowFileError, Saver};
+pub use flow_file::{Emptying, FlowFile, FlowFileError, Saver};
 pub use read::{ReadFlowsError, read_flows};
 pub use session::{Session, SessionError};

@@ -55,7 +55,7 @@ pub enum SessionError {
     #[error(transparent)]
     KeyLog(#[from] KeyLogError),
     /// An address cannot be listened at.
-    #[error("{description} failed to listen: {source}")]
+    #[error("{description} failed to listen")]
     Bind {
         /// The mode, as users read it.
         description: &'static str,

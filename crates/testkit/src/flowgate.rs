@@ -21,6 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Flowgate {
     process: Process,
     addresses: Vec<SocketAddr>,
+    confdir: PathBuf,
     folder: TempDir,
 }
 
@@ -32,6 +33,7 @@ pub struct FlowgateBuilder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     listeners: usize,
+    confdir: PathBuf,
     folder: TempDir,
 }
 
@@ -47,6 +49,7 @@ impl Flowgate {
             arguments: Vec::new(),
             environment: Vec::new(),
             listeners: 1,
+            confdir: folder.path().join("conf"),
             folder,
         }
     }
@@ -87,7 +90,7 @@ impl Flowgate {
     /// Its configuration folder.
     #[must_use]
     pub fn confdir(&self) -> PathBuf {
-        self.folder.path().join("conf")
+        self.confdir.clone()
     }
 
     /// A path in its temporary folder, for what it shall read or write.
@@ -149,10 +152,17 @@ impl FlowgateBuilder {
         self
     }
 
+    /// Takes this configuration folder instead of one of its own. It need not exist.
+    #[must_use]
+    pub fn confdir(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.confdir);
+        self
+    }
+
     /// Puts a file into the configuration folder, such as `config.yaml`.
     #[must_use]
     pub fn confdir_file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        fs::write(self.folder.path().join("conf").join(name), content).expect("a configuration file");
+        fs::write(self.confdir.join(name), content).expect("a configuration file");
         self
     }
 
@@ -183,7 +193,7 @@ impl FlowgateBuilder {
         }
         command
             .args(["--listen-host", "127.0.0.1", "-p", "0", "--set"])
-            .arg(format!("confdir={}", self.folder.path().join("conf").display()))
+            .arg(format!("confdir={}", self.confdir.display()))
             .args(&self.arguments)
             .envs(self.environment);
         let process = Process::spawn("flowgate", command);
@@ -192,7 +202,23 @@ impl FlowgateBuilder {
             addresses.extend(listening_at(&line.text));
             (addresses.len() >= self.listeners).then_some(())
         });
-        Flowgate { process, addresses, folder: self.folder }
+        Flowgate { process, addresses, confdir: self.confdir, folder: self.folder }
+    }
+}
+
+impl Drop for Flowgate {
+    /// A panic inside flowgate fails every test in which it happens, whatever the test looked at.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let lines = self.process.lines();
+        let own_fault = |text: &str| {
+            text.contains("flowgate itself failed")
+                || (text.starts_with("thread '") && text.contains(" panicked at "))
+        };
+        let fault = lines.iter().find(|line| own_fault(&line.text));
+        assert!(fault.is_none(), "flowgate panicked: {lines:#?}");
     }
 }
 

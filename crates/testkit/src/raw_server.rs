@@ -228,6 +228,34 @@ impl RawConnection {
         }
     }
 
+    /// Sends the same bytes again and again until nothing is taken for as long as `quiet`; says how many were taken, at
+    /// most about `bytes_max`. Without TLS only.
+    ///
+    /// # Errors
+    ///
+    /// When the peer is gone.
+    pub fn send_until_blocked(
+        &mut self,
+        bytes: &[u8],
+        bytes_max: usize,
+        quiet: Duration,
+    ) -> io::Result<usize> {
+        let Stream::Plain(socket) = &mut self.stream else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "not over TLS"));
+        };
+        socket.set_write_timeout(Some(quiet))?;
+        let mut taken = 0;
+        while taken < bytes_max {
+            match socket.write(bytes) {
+                Ok(count) => taken += count,
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => break,
+                Err(err) => return Err(err),
+            }
+        }
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(taken)
+    }
+
     /// Ends our direction; reading goes on. With TLS a `close_notify` goes first.
     ///
     /// # Errors

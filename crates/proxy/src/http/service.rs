@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flowgate_flow::{Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side};
-use flowgate_wire::http1::Framing;
+use flowgate_wire::http1::{BodyError, Framing};
 use std::sync::Arc;
 
 use super::error_page::error_page;
@@ -134,7 +134,8 @@ impl Service {
             side: Some(failure.side),
             phase: Some(failure.phase),
         };
-        if exchange.has_answered() || failure.side == Side::Client {
+        let client_gone = failure.side == Side::Client && malformed_body(&failure).is_none();
+        if exchange.has_answered() || client_gone {
             client.abort();
             self.context.report(self.flow(exchange, facts, Some(error))).await;
         } else {
@@ -201,8 +202,20 @@ fn may_try_again(exchange: &Exchange, failure: &Failure) -> bool {
         && exchange.is_untouched()
 }
 
-/// What a person reads of a failure, and the status that tells a client (502, 504 after silence).
+/// What is wrong with a body that does not keep to its framing; its sender is still there to be told.
+const fn malformed_body(failure: &Failure) -> Option<&BodyError> {
+    match &failure.cause {
+        Cause::Side(SideError::Body(BodyError::Cut)) => None,
+        Cause::Side(SideError::Body(err)) => Some(err),
+        _ => None,
+    }
+}
+
+/// What a person reads of a failure, and the status that tells a client (400, 502, 504 after silence).
 fn describe(failure: &Failure, answered: bool) -> (String, u16) {
+    if let (Side::Client, Some(err)) = (failure.side, malformed_body(failure)) {
+        return (format!("The request was refused: {err}."), 400);
+    }
     match (&failure.cause, failure.side) {
         (Cause::Idle(limit), _) => (format!("nothing was sent or received for {} s", limit.as_secs()), 504),
         (Cause::Side(_), Side::Client) => ("Client disconnected.".to_owned(), 502),

@@ -1,0 +1,125 @@
+//! Who is not decrypted: `ignore_hosts` and `allow_hosts` by CONNECT host, ClientHello and `Host`. What is exempt has the
+//! server's own certificate, is no flow, and `-v` says why.
+
+use expect_test::expect;
+use flowgate_testkit::{RawServer, TestCa};
+
+use crate::support::{Client, flowgate, masked, printed, saved_flows};
+
+/// Serves HTTP/1 under the names of `ca`, or in the clear.
+fn server(ca: Option<&TestCa>) -> RawServer {
+    let script = |connection: &mut flowgate_testkit::RawConnection| {
+        connection.read_until(b"\r\n\r\n")?;
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        connection.read_to_end().map(drop)
+    };
+    match ca {
+        Some(ca) => {
+            let leaf = ca.leaf(&["bank.test", "shop.test", "localhost", "127.0.0.1"]);
+            RawServer::start_tls(leaf.server_config(&[b"http/1.1"]), script)
+        }
+        None => RawServer::start(script),
+    }
+}
+
+/// One request over TLS through a tunnel to `host` asking for `name`; gives who signed what the client saw, how many flows
+/// there are, and the reasons that were printed.
+fn over_tls(options: &[&str], host: &str, name: &str) -> String {
+    let ca = TestCa::new();
+    let server = server(Some(&ca));
+    let port = server.address().port();
+    let flowgate = flowgate()
+        .args(["-v", "--flow-detail", "0"])
+        .args(options.iter().map(|option| option.replace("PORT", &port.to_string())))
+        .set("ssl_verify_upstream_trusted_ca", ca.certificate_path().display())
+        .start();
+    let request = format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n");
+    let ways = [("server's own certificate", ca.certificate_path()), ("ours", flowgate.ca_certificate())];
+    let seen = ways.iter().find_map(|(who, root)| {
+        let tunnel = Client::tunnel(&flowgate, format_args!("{host}:{port}"));
+        let mut client = tunnel.try_tls(root, name, &[b"http/1.1"]).ok()?;
+        client.send(&request);
+        assert_eq!(client.response().1, "ok");
+        client.end();
+        Some(*who)
+    });
+    let flows = saved_flows(&flowgate).len();
+    let printed = printed(&flowgate);
+    // The last reason is that of the connection that worked.
+    let reason = printed.lines().rfind(|line| line.contains("pass through: ") || line.contains("decrypt: "));
+    let reason = reason.and_then(|line| line.split_once("] ")).map_or("", |(_, reason)| reason);
+    let reason = masked(reason, &[(format!("127.0.0.1:{port}"), "SERVER"), (format!(":{port}"), ":PORT")]);
+    format!("{}: {flows} flows; {reason}\n", seen.unwrap_or("no certificate that anybody trusts"))
+}
+
+#[test]
+fn tls_is_exempt_by_connect_host_or_by_server_name() {
+    let seen: String = [
+        over_tls(&[], "127.0.0.1", "bank.test"),
+        over_tls(&["--ignore-hosts", r"^127\.0\.0\.1:PORT$"], "127.0.0.1", "bank.test"),
+        over_tls(&["--ignore-hosts", r"^localhost:"], "localhost", "bank.test"),
+        over_tls(
+            &["--ignore-hosts", r"other", "--ignore-hosts", r"^BANK\.test:PORT$"],
+            "127.0.0.1",
+            "bank.test",
+        ),
+        over_tls(&["--ignore-hosts", r"^bank\.test:443$"], "127.0.0.1", "bank.test"),
+        over_tls(&["--allow-hosts", r"^shop\.test:"], "127.0.0.1", "bank.test"),
+        over_tls(&["--allow-hosts", r"^shop\.test:"], "127.0.0.1", "shop.test"),
+        over_tls(&["--ignore-hosts", r"^(?!shop\.test)"], "127.0.0.1", "bank.test"),
+        over_tls(&["--ignore-hosts", r"bank", "--set", "connection_strategy=lazy"], "127.0.0.1", "bank.test"),
+        over_tls(&["--ignore-hosts", r"bank", "--show-ignored-hosts"], "127.0.0.1", "bank.test"),
+    ]
+    .concat();
+    expect![[r#"
+        ours: 1 flows; decrypt: neither ignore_hosts nor allow_hosts is set
+        server's own certificate: 0 flows; pass through: ignore_hosts[0] /^127\.0\.0\.1:PORT$/ matched SERVER (destination)
+        server's own certificate: 0 flows; pass through: ignore_hosts[0] /^localhost:/ matched localhost:PORT (destination)
+        server's own certificate: 0 flows; pass through: ignore_hosts[1] /^BANK\.test:PORT$/ matched bank.test:PORT (sni)
+        ours: 1 flows; decrypt: no ignore_hosts pattern matched SERVER, bank.test:PORT
+        server's own certificate: 0 flows; pass through: no allow_hosts pattern matched SERVER, bank.test:PORT
+        ours: 1 flows; decrypt: allow_hosts[0] /^shop\.test:/ matched shop.test:PORT (sni)
+        server's own certificate: 0 flows; pass through: ignore_hosts[0] /^(?!shop\.test)/ matched SERVER (destination)
+        server's own certificate: 0 flows; pass through: ignore_hosts[0] /bank/ matched bank.test:PORT (sni)
+        server's own certificate: 1 flows; pass through: ignore_hosts[0] /bank/ matched bank.test:PORT (sni)
+    "#]].assert_eq(&seen);
+}
+
+/// The same in the clear: the name is in the `Host` field.
+fn in_the_clear(options: &[&str], host: &str) -> String {
+    let server = server(None);
+    let port = server.address().port();
+    let flowgate = flowgate().args(["-v", "--flow-detail", "0"]).args(options.iter().copied()).start();
+    let mut client = Client::tunnel(&flowgate, server.address());
+    client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\nProxy-Connection: shows who looked\r\n\r\n"));
+    assert_eq!(client.response().1, "ok");
+    client.end();
+    assert_eq!(client.read_to_end(), b"");
+    let untouched = server.wait_for_end(0).received.windows(6).any(|window| window == b"Proxy-");
+    let flows = saved_flows(&flowgate).len();
+    let printed = printed(&flowgate);
+    let reason = printed.lines().find(|line| line.contains("pass through: ") || line.contains("http: "));
+    let reason = reason.and_then(|line| line.split_once("] ")).map_or("", |(_, reason)| reason);
+    let reason = masked(reason, &[(format!("127.0.0.1:{port}"), "SERVER"), (format!(":{port}"), ":PORT")]);
+    format!("{}: {flows} flows; {reason}\n", if untouched { "untouched" } else { "read" })
+}
+
+#[test]
+fn clear_text_in_a_tunnel_is_exempt_by_host() {
+    let seen: String = [
+        in_the_clear(&[], "bank.test"),
+        in_the_clear(&["--ignore-hosts", r"^bank\.test"], "bank.test"),
+        in_the_clear(&["--ignore-hosts", r"^bank\.test"], "shop.test"),
+        in_the_clear(&["--allow-hosts", r"^bank\.test"], "bank.test"),
+        in_the_clear(&["--allow-hosts", r"^bank\.test"], "shop.test"),
+    ]
+    .concat();
+    expect![[r#"
+        read: 1 flows; http: neither ignore_hosts nor allow_hosts is set
+        untouched: 0 flows; pass through: ignore_hosts[0] /^bank\.test/ matched bank.test:PORT (host header)
+        read: 1 flows; http: no ignore_hosts pattern matched SERVER, shop.test:PORT
+        read: 1 flows; http: allow_hosts[0] /^bank\.test/ matched bank.test:PORT (host header)
+        untouched: 0 flows; pass through: no allow_hosts pattern matched SERVER, shop.test:PORT
+    "#]]
+    .assert_eq(&seen);
+}

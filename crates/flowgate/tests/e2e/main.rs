@@ -1,0 +1,29 @@
+//! End-to-end tests of the real binary, by subject: real clients and servers around it, or raw sockets where they would
+//! not say what is to be said.
+//!
+//! One program and not one per file, so that it is linked once. `cargo test -p flowgate --test e2e heads::` runs one
+//! subject. A test that needs a program that is not installed says so and passes (see `flowgate_testkit::require`).
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers too")]
+
+mod support;
+
+mod versions;
+
+mod bodies;
+mod connections;
+
+mod heads;
+mod smuggling;
+
+mod certificates;
+mod exemptions;
+mod tunnels;
+
+mod output;
+mod startup;
+
+mod flow_files;
+mod shutdown;
+
+mod clients;
+mod robustness;
