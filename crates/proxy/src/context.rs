@@ -9,6 +9,7 @@ use flowgate_tls::{ClientConfigs, Leaves};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::egress::Egress;
 use crate::events::{self, Events};
 use crate::settings::Settings;
 use flowgate_options::Level;
@@ -101,6 +102,8 @@ pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     /// The client as flows name it.
     pub(crate) client: Arc<ClientConnection>,
+    /// How servers are reached.
+    pub(crate) egress: Arc<Egress>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
     /// Cancelled when no new work is to be taken; a child of the proxy's, so that asking takes no shared lock.

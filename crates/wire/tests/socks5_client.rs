@@ -93,7 +93,11 @@ fn refusals() {
         (b"\x05\x00\x05\x00\x00\x09", None, Socks5Error::AddressType { found: 9 }),
     ];
     for (answers, credentials, expected) in table {
-        assert_eq!(&converse(&address("a", 1), *credentials, answers, 1).unwrap_err(), expected, "{answers:?}");
+        assert_eq!(
+            &converse(&address("a", 1), *credentials, answers, 1).unwrap_err(),
+            expected,
+            "{answers:?}"
+        );
     }
     let long = "a".repeat(256);
     assert_eq!(converse(&address(&long, 1), None, b"", 1), Err(Socks5Error::Name { len: 256 }));

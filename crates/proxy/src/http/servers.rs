@@ -9,6 +9,7 @@ use h2::client::SendRequest;
 
 use super::h1_server::H1Server;
 use crate::context::Context;
+use crate::egress::{ForwardedRequests, Purpose};
 use crate::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, IDLE_SERVERS_MAX,
 };
@@ -58,6 +59,8 @@ pub(crate) struct Servers {
     single: AtomicBool,
     /// Servers without TLS are spoken to in HTTP/2 (prior knowledge, RFC 9113 section 3.3), as the client does.
     clear_http2: bool,
+    /// Clear-text requests may be left to an upstream proxy to forward; in tunnels the server itself was asked for.
+    forwards: bool,
     /// Opening failed when the destination became known; told to every request (mitmproxy likewise).
     failed: Option<ServerError>,
 }
@@ -72,8 +75,14 @@ impl Servers {
             multiplexed: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             clear_http2: false,
+            forwards: false,
             failed: None,
         }
+    }
+
+    /// The same for a client that asked us, as its proxy, for each request on its own.
+    pub(crate) fn of_explicit_client(offers: Vec<Bytes>) -> Self {
+        Self { forwards: true, ..Self::new(offers) }
     }
 
     /// Speaks HTTP/2 to servers without TLS.
@@ -169,11 +178,18 @@ impl Servers {
     }
 
     async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
-        let mut open = server::open(context, &route.address).await?;
+        let forwarded = self.forwarded_requests(context, route).is_some();
+        let purpose = if forwarded { Purpose::Requests } else { Purpose::Tunnel };
+        let mut open = server::open(context, &route.address, purpose).await?;
         if let Some(name) = &route.tls_name {
             open = server::open_tls(context, open, name, &self.offers).await?;
         }
         self.link(context, route.clone(), open).await
+    }
+
+    /// How requests on this route are written if an upstream proxy forwards them.
+    fn forwarded_requests(&self, context: &Context, route: &Route) -> Option<ForwardedRequests> {
+        if self.forwards && route.tls_name.is_none() { context.egress.forwarded_requests() } else { None }
     }
 
     /// Puts the protocol that was negotiated on a connection.
@@ -186,7 +202,7 @@ impl Servers {
         };
         if !http2 {
             self.single.store(true, Ordering::Relaxed);
-            let server = H1Server::new(io);
+            let server = H1Server::new(io, self.forwarded_requests(context, &route));
             return Ok(Link::H1(Box::new(H1Link { server, facts, reused: false, route, guard })));
         }
         let failed = |err: h2::Error| ServerError {
