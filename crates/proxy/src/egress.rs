@@ -131,12 +131,12 @@ impl Egress {
     }
 
     /// How clear-text requests are written if the upstream proxy takes them as they are, without a tunnel.
-    pub(crate) fn forwarded_requests(&self) -> Option<ForwardedRequests> {
-        match self {
-            Self::Http(proxy) | Self::Https(proxy) => {
+    pub(crate) fn forwarded_requests(&self, purpose: Purpose) -> Option<ForwardedRequests> {
+        match (purpose, self) {
+            (Purpose::Requests, Self::Http(proxy) | Self::Https(proxy)) => {
                 Some(ForwardedRequests { authorization: proxy.credentials.as_ref().map(basic) })
             }
-            Self::Direct | Self::Socks5(_) => None,
+            _ => None,
         }
     }
 
@@ -220,6 +220,73 @@ impl EgressError {
                 Some("is its scheme in `--mode upstream:SCHEME://HOST:PORT` the right one?")
             }
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::context;
+    use crate::limits::CONNECT_TIMEOUT;
+
+    fn ways_through(address: &Address) -> [Egress; 3] {
+        let proxy = || UpstreamProxy { address: address.clone(), credentials: None };
+        [Egress::Http(proxy()), Egress::Https(proxy()), Egress::Socks5(proxy())]
+    }
+
+    #[test]
+    fn modes_choose_the_way_out() {
+        let credentials = Credentials::parse("u:p");
+        let settings = Settings { upstream_auth: credentials.clone(), ..Settings::default() };
+        let way = |mode: &str| {
+            Egress::of_mode(&mode.parse::<flowgate_options::mode_spec::ModeSpec>().unwrap().mode, &settings)
+        };
+        let proxy = |port| UpstreamProxy {
+            address: Address { host: "p.test".into(), port },
+            credentials: credentials.clone(),
+        };
+        assert_eq!(way("regular"), Egress::Direct);
+        assert_eq!(way("upstream:p.test"), Egress::Http(proxy(80)));
+        assert_eq!(way("upstream:https://p.test"), Egress::Https(proxy(443)));
+        assert_eq!(way("upstream:socks5://p.test"), Egress::Socks5(proxy(1080)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_proxy_that_says_nothing_is_given_up_in_time() {
+        let address = Address { host: "p.test".into(), port: 1 };
+        for egress in ways_through(&address) {
+            let context = context(egress);
+            let (ours, _theirs) = tokio::io::duplex(4096);
+            let began = Instant::now();
+            let lead = context.egress.lead(
+                &context,
+                Box::new(ours),
+                &address,
+                Purpose::Tunnel,
+                began + CONNECT_TIMEOUT,
+            );
+            let Err(error) = lead.await else { panic!("a tunnel through nobody") };
+            assert_eq!((error.status(), began.elapsed()), (504, CONNECT_TIMEOUT), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upstream_proxy_that_is_this_one_is_refused() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap();
+        for egress in ways_through(&Address { host: "127.0.0.1".into(), port: own.port() }) {
+            let context = context(egress);
+            context.proxy.now_listening(own);
+            let server = Address { host: "a.test".into(), port: 443 };
+            let Err(error) = server::open(&context, &server, Purpose::Tunnel).await else {
+                panic!("a tunnel through ourselves")
+            };
+            assert!(
+                error.message.ends_with("is this proxy itself: nothing would ever leave it"),
+                "{error:?}"
+            );
+            assert_eq!((error.status, error.facts.via.is_some()), (502, true));
         }
     }
 }

@@ -67,7 +67,7 @@ async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
     }
     let service = Service {
         context: context.clone(),
-        servers: Servers::of_explicit_client(offers),
+        servers: Servers::new(offers),
         origin: Origin::Explicit { over_tls },
     };
     if let Ended::Connect(connect) = http::serve_h1(&service, client).await {

@@ -227,6 +227,7 @@ impl<'a> Tunnel<'a> {
         let route = Route {
             address: self.destination,
             tls_name: self.decrypted.as_ref().map(|tls| tls.name.clone()),
+            purpose: Purpose::Tunnel,
         };
         let mut servers = Servers::new(self.decrypted.map(|tls| tls.offers).unwrap_or_default());
         if http2 && route.tls_name.is_none() {

@@ -39,7 +39,8 @@ impl Squid {
         let program = require("squid")?;
         let folder = TempDir::new().expect("a temporary folder");
         // As root, squid becomes another user before it starts its helper.
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("a folder that others may read");
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))
+            .expect("a folder that others may read");
         if let Some((user, password)) = credentials {
             let helper = format!(
                 "while read -r given; do\n[ \"$given\" = '{user} {password}' ] && echo OK || echo ERR\ndone\n"
@@ -50,7 +51,8 @@ impl Squid {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
             let address = free.expect("a port on loopback");
             let file = folder.path().join("squid.conf");
-            fs::write(&file, config(address, folder.path(), credentials.is_some())).expect("a configuration file");
+            fs::write(&file, config(address, folder.path(), credentials.is_some()))
+                .expect("a configuration file");
             let mut command = Process::command(&program);
             // In the foreground, with its messages on standard error.
             command.args(["-N", "-d", "1", "-f"]).arg(&file);

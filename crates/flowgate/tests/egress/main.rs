@@ -1,5 +1,5 @@
 //! The ways out: the built program in front of upstream proxies that are scripted, that are real, and that are itself.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod peers;
 mod scripted;

@@ -25,7 +25,13 @@ fn ask_for_everything(curl: &Curl, flowgate: &Flowgate, nginx: &Nginx, root: &Pa
         (exempt.fetch(&by_address), "2"),
     ] {
         let seen = (reply.exit, reply.status, reply.version.as_str(), reply.text());
-        assert_eq!(seen, (0, 200, version, "hello\n".to_owned()), "{}\n{}", reply.messages, printed(flowgate));
+        assert_eq!(
+            seen,
+            (0, 200, version, "hello\n".to_owned()),
+            "{}\n{}",
+            reply.messages,
+            printed(flowgate)
+        );
     }
     let large: Reply = decrypted.fetch(&nginx.https_url("/large.bin"));
     assert!(large.exit == 0 && large.body == flowgate_testkit::pattern(3_000_001), "{}", large.messages);
@@ -71,9 +77,8 @@ fn squid_with_credentials() {
 /// A flowgate as the upstream proxy of another. The last one decrypts what the first passes through.
 fn chained(scheme: &str) {
     let (Some(nginx), Some(curl)) = (nginx(), Curl::new()) else { return };
-    let last = flowgate()
-        .set("ssl_verify_upstream_trusted_ca", nginx.ca().certificate_path().display())
-        .start();
+    let last =
+        flowgate().set("ssl_verify_upstream_trusted_ca", nginx.ca().certificate_path().display()).start();
     let address = format!("localhost:{}", last.address().port());
     let first = through(scheme, &address)
         .set("ssl_verify_upstream_trusted_ca", last.ca_certificate().display())

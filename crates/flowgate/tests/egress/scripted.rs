@@ -85,6 +85,7 @@ fn a_refused_tunnel_is_told_with_the_upstream_proxys_words() {
         let expected = format!("upstream proxy http://{}: {expected}", proxy.address());
         assert!(reply.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{reply}");
         assert!(reply.contains(&expected), "{reply}");
+        drop(client);
         let flows = saved_flows(&flowgate);
         let error = flows[0].error.as_ref().unwrap();
         assert!(error.message.starts_with(&expected), "{error:?}");
@@ -100,8 +101,7 @@ fn requests_in_clear_text_go_to_the_upstream_proxy_as_they_are() {
         }
         Ok(())
     });
-    let flowgate =
-        through("http", proxy.address()).args(["--upstream-auth", "alice:secret"]).start();
+    let flowgate = through("http", proxy.address()).args(["--upstream-auth", "alice:secret"]).start();
     let mut client = Client::connect(&flowgate);
     for (request, expected) in [
         (
@@ -119,7 +119,7 @@ fn requests_in_clear_text_go_to_the_upstream_proxy_as_they_are() {
     ] {
         client.send(request);
         assert!(client.read_until("\r\n\r\nok").starts_with("HTTP/1.1 200"));
-        proxy.wait_for_received(0, |received| text(received).ends_with(expected));
+        let _ = proxy.wait_for_received(0, |received| text(received).ends_with(expected));
     }
     assert_eq!(proxy.connections(), 1);
     let flows = saved_flows(&flowgate);
@@ -141,8 +141,7 @@ fn requests_inside_a_tunnel_stay_in_one() {
         connection.send("HTTP/1.1 204 No Content\r\n\r\n")?;
         connection.read_to_end().map(drop)
     });
-    let flowgate =
-        through("http", proxy.address()).args(["--upstream-auth", "alice:secret"]).start();
+    let flowgate = through("http", proxy.address()).args(["--upstream-auth", "alice:secret"]).start();
     let mut client = Client::connect(&flowgate);
     client.send("CONNECT a.test:80 HTTP/1.1\r\n\r\nGET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!(client.read_until("\r\n\r\n"), ESTABLISHED);
@@ -168,8 +167,7 @@ fn socks5_carries_tunnels_and_requests() {
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
         connection.read_to_end().map(drop)
     });
-    let flowgate =
-        through("socks5", proxy.address()).args(["--upstream-auth", "alice:secret"]).start();
+    let flowgate = through("socks5", proxy.address()).args(["--upstream-auth", "alice:secret"]).start();
     for (index, (head, port)) in [
         ("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n", b"\x00\x50"),
         ("CONNECT a.test:81 HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"\x00\x51"),
@@ -181,7 +179,8 @@ fn socks5_carries_tunnels_and_requests() {
         client.send(head);
         client.read_until("\r\n\r\nok");
         drop(client);
-        let asked = [b"\x05\x02\x00\x02\x01\x05alice\x06secret\x05\x01\x00\x03\x06a.test", &port[..]].concat();
+        let asked =
+            [b"\x05\x02\x00\x02\x01\x05alice\x06secret\x05\x01\x00\x03\x06a.test", &port[..]].concat();
         let expected = [&asked[..], b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"].concat();
         assert_eq!(text(&proxy.wait_for_end(index).received), text(&expected));
     }
@@ -257,4 +256,26 @@ fn a_plain_request_without_an_upstream_proxy_is_answered_502() {
     let reply = curl.proxy(&flowgate.proxy_url()).fetch("http://a.test/");
     let expected = format!("upstream proxy http://{gone}: cannot connect to {gone}");
     assert!(reply.status == 502 && reply.text().contains(&expected), "{reply:?}");
+}
+
+#[test]
+fn an_upgrade_in_clear_text_is_tunnelled() {
+    let proxy = RawServer::start(|connection| {
+        connection.read_until(b"\r\n\r\n")?;
+        connection.send(ESTABLISHED)?;
+        connection.read_until(b"\r\n\r\n")?;
+        connection.send("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhi")?;
+        connection.read_to_end().map(drop)
+    });
+    let flowgate = through("http", proxy.address()).start();
+    let mut client = Client::connect(&flowgate);
+    client.send("GET http://a.test/ws HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+    client.read_until("\r\n\r\nhi");
+    client.send("yo");
+    client.shut();
+    assert_eq!(
+        text(&proxy.wait_for_end(0).received),
+        "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n\
+         GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nyo"
+    );
 }

@@ -112,7 +112,10 @@ mod tests {
             (b"HTTP/1.1 101 Switching\r\n\r\n", "error: answered CONNECT with 101 Switching"),
             (b"HTTP/1.1 200", "error: closed the connection before it answered"),
             (b"", "error: closed the connection before it answered"),
-            (b"SSH-2.0-x\r\n\r\n", "error: its answer to CONNECT is not HTTP/1: HTTP version is not 1.0 or 1.1"),
+            (
+                b"SSH-2.0-x\r\n\r\n",
+                "error: its answer to CONNECT is not HTTP/1: HTTP version is not 1.0 or 1.1",
+            ),
         ];
         for (answer, expected) in table {
             assert_eq!(asked(answer, None, true).await.1, *expected, "{}", String::from_utf8_lossy(answer));

@@ -9,7 +9,7 @@ use h2::client::SendRequest;
 
 use super::h1_server::H1Server;
 use crate::context::Context;
-use crate::egress::{ForwardedRequests, Purpose};
+use crate::egress::Purpose;
 use crate::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, IDLE_SERVERS_MAX,
 };
@@ -21,6 +21,8 @@ pub(crate) struct Route {
     pub(crate) address: Address,
     /// `None` for clear text; otherwise whom TLS asks for.
     pub(crate) tls_name: Option<String>,
+    /// Whether an upstream proxy may forward the requests itself.
+    pub(crate) purpose: Purpose,
 }
 
 /// A connection that is ready for one exchange.
@@ -59,8 +61,6 @@ pub(crate) struct Servers {
     single: AtomicBool,
     /// Servers without TLS are spoken to in HTTP/2 (prior knowledge, RFC 9113 section 3.3), as the client does.
     clear_http2: bool,
-    /// Clear-text requests may be left to an upstream proxy to forward; in tunnels the server itself was asked for.
-    forwards: bool,
     /// Opening failed when the destination became known; told to every request (mitmproxy likewise).
     failed: Option<ServerError>,
 }
@@ -75,14 +75,8 @@ impl Servers {
             multiplexed: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             clear_http2: false,
-            forwards: false,
             failed: None,
         }
-    }
-
-    /// The same for a client that asked us, as its proxy, for each request on its own.
-    pub(crate) fn of_explicit_client(offers: Vec<Bytes>) -> Self {
-        Self { forwards: true, ..Self::new(offers) }
     }
 
     /// Speaks HTTP/2 to servers without TLS.
@@ -178,18 +172,11 @@ impl Servers {
     }
 
     async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
-        let forwarded = self.forwarded_requests(context, route).is_some();
-        let purpose = if forwarded { Purpose::Requests } else { Purpose::Tunnel };
-        let mut open = server::open(context, &route.address, purpose).await?;
+        let mut open = server::open(context, &route.address, route.purpose).await?;
         if let Some(name) = &route.tls_name {
             open = server::open_tls(context, open, name, &self.offers).await?;
         }
         self.link(context, route.clone(), open).await
-    }
-
-    /// How requests on this route are written if an upstream proxy forwards them.
-    fn forwarded_requests(&self, context: &Context, route: &Route) -> Option<ForwardedRequests> {
-        if self.forwards && route.tls_name.is_none() { context.egress.forwarded_requests() } else { None }
     }
 
     /// Puts the protocol that was negotiated on a connection.
@@ -202,7 +189,7 @@ impl Servers {
         };
         if !http2 {
             self.single.store(true, Ordering::Relaxed);
-            let server = H1Server::new(io, self.forwarded_requests(context, &route));
+            let server = H1Server::new(io, context.egress.forwarded_requests(route.purpose));
             return Ok(Link::H1(Box::new(H1Link { server, facts, reused: false, route, guard })));
         }
         let failed = |err: h2::Error| ServerError {
