@@ -7,13 +7,14 @@ use crate::command::{find, is_root, shown};
 use crate::report;
 
 /// Each program and the Debian package that has it.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("nginx", "nginx-light"),
     ("h2load", "nghttp2-client"),
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("certutil", "libnss3-tools"),
+    ("squid", "squid-openssl"),
 ];
 
 /// Installs what is missing, where that can be done, and returns the programs that are still missing.

@@ -54,12 +54,12 @@ fn errors_go_to_stderr_and_exit_with_1() {
         "flowgate",
         &["dump", "-m", "socks5"],
         expect![[r#"
-        exit 1
-        --- stdout
-        --- stderr
-        error: option `mode`: invalid proxy mode specification: `socks5`: flowgate does not run this mode yet
-        hint: modes that run today: `regular[@[host:]port]`
-    "#]],
+            exit 1
+            --- stdout
+            --- stderr
+            error: option `mode`: invalid proxy mode specification: `socks5`: flowgate does not run this mode yet
+            hint: modes that run today: `regular[@[host:]port]`, `upstream:[http|https|socks5]://host[:port][@[host:]port]`
+        "#]],
     );
     check(
         "flowgate",
@@ -183,14 +183,20 @@ fn help() {
 
             Modes and addresses:
               -m, --mode <SPEC>         How traffic reaches flowgate: `mode[@[host:]port]`, where the part after the `@`
-                                        takes the place of `listen_host` and `listen_port` for this mode. Only
-                                        `regular`, an explicit HTTP proxy, runs today.
+                                        takes the place of `listen_host` and `listen_port` for this mode. `regular` is
+                                        an explicit HTTP proxy; `upstream:[http|https|socks5]://host[:port]` is the same
+                                        with every connection to a server going through that proxy. No other mode runs
+                                        today.
                   --listen-host <HOST>  The address to listen on for modes that name none. Empty means every address of
                                         this machine.
               -p, --listen-port <PORT>  The port to listen on for modes that name none. Without it each mode has its
                                         own: 8080 for `regular`. 0 lets the operating system choose.
                   --server              Whether to listen at all. Off is useful to read a file without starting a proxy.
               -n, --no-server           The opposite of `--server`.
+
+            Upstream proxies:
+                  --upstream-auth <USER:PASS>  The name and password for the proxy of mode `upstream`, divided by the first
+                                               colon: `user:password`. Sent as Basic credentials, or in SOCKS as RFC 1929 says.
 
             What is decrypted:
                   --ignore-hosts <REGEX>   Pass connections through untouched when a regular expression matches

@@ -88,6 +88,9 @@ pub enum ValueError {
         /// What came instead.
         found: String,
     },
+    /// Not `user:password`, or too long. What came is not shown: it may be a password.
+    #[error("expected `user:password`, of at most 255 bytes each")]
+    Credentials,
     /// Not a mode specification, or a mode that does not run yet.
     #[error(transparent)]
     Mode(#[from] ModeSpecError),
@@ -102,7 +105,11 @@ impl ValueError {
             Self::Expected { expected: Kind::Text | Kind::OptText, .. } => {
                 Some("put the value in quotes to make it text".into())
             }
-            Self::Expected { .. } | Self::Required | Self::EmptyEntry | Self::Address { .. } => None,
+            Self::Expected { .. }
+            | Self::Required
+            | Self::EmptyEntry
+            | Self::Address { .. }
+            | Self::Credentials => None,
             Self::Mode(problem) => problem.hint(),
         }
     }

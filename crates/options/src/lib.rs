@@ -15,6 +15,7 @@ mod table;
 mod value;
 // The types of single values.
 mod choices;
+mod credentials;
 pub mod mode_spec;
 mod path;
 pub mod server_spec;
@@ -32,6 +33,7 @@ mod reference;
 pub use assignment::{Assignment, parse_assignments};
 pub use choices::{ConnectionStrategy, ContentView, Level};
 pub use config::{ConfigError, ConfigProblem, parse_config};
+pub use credentials::Credentials;
 pub use defaults::defaults_yaml;
 pub use error::{OptionError, ValueError};
 pub use kind::Kind;

@@ -10,7 +10,8 @@ use crate::server_spec::{Scheme, ServerSpec, ServerSpecError, parse_port};
 use crate::value::quoted;
 
 /// The modes that run today, as they are named in hints.
-const RUNNING_TODAY: &str = "modes that run today: `regular[@[host:]port]`";
+const RUNNING_TODAY: &str = "modes that run today: `regular[@[host:]port]`, \
+     `upstream:[http|https|socks5]://host[:port][@[host:]port]`";
 
 /// How traffic reaches flowgate.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -116,8 +117,14 @@ pub enum ModeProblem {
     #[error(transparent)]
     Server(#[from] ServerSpecError),
     /// `upstream:` with a scheme no proxy speaks.
-    #[error("an upstream proxy is `http://` or `https://`, not `{}://`", found.name())]
+    #[error("an upstream proxy is `http://`, `https://` or `socks5://`, not `{}://`", found.name())]
     UpstreamScheme {
+        /// The scheme given.
+        found: Scheme,
+    },
+    /// `reverse:` with the scheme of a proxy.
+    #[error("a server is not spoken to in `{}`; that is a scheme of `upstream:`", found.name())]
+    ReverseScheme {
         /// The scheme given.
         found: Scheme,
     },
@@ -130,7 +137,8 @@ impl ModeSpecError {
             ModeProblem::Data { .. }
             | ModeProblem::Port { .. }
             | ModeProblem::Server(_)
-            | ModeProblem::UpstreamScheme { .. } => None,
+            | ModeProblem::UpstreamScheme { .. }
+            | ModeProblem::ReverseScheme { .. } => None,
         }
     }
 }
@@ -156,7 +164,7 @@ impl ModeSpec {
     /// [`ModeProblem::NotYet`] when it cannot.
     pub fn check_runs(&self) -> Result<(), ModeSpecError> {
         match self.mode {
-            Mode::Regular => Ok(()),
+            Mode::Regular | Mode::Upstream(_) => Ok(()),
             _ => Err(ModeSpecError { spec: self.text.clone(), problem: ModeProblem::NotYet }),
         }
     }
@@ -205,10 +213,16 @@ fn read_mode(name: &str, data: &str) -> Result<Mode, ModeProblem> {
         "socks5" => bare(Mode::Socks5),
         "dns" => bare(Mode::Dns),
         "upstream" => match ServerSpec::parse(data, Scheme::Http)? {
-            server if matches!(server.scheme, Scheme::Http | Scheme::Https) => Ok(Mode::Upstream(server)),
+            // Differs from mitmproxy, which has no way out through SOCKS.
+            server if matches!(server.scheme, Scheme::Http | Scheme::Https | Scheme::Socks5) => {
+                Ok(Mode::Upstream(server))
+            }
             server => Err(ModeProblem::UpstreamScheme { found: server.scheme }),
         },
-        "reverse" => Ok(Mode::Reverse(ServerSpec::parse(data, Scheme::Https)?)),
+        "reverse" => match ServerSpec::parse(data, Scheme::Https)? {
+            ServerSpec { scheme: found @ Scheme::Socks5, .. } => Err(ModeProblem::ReverseScheme { found }),
+            server => Ok(Mode::Reverse(server)),
+        },
         "local" => Ok(Mode::Local(data.into())),
         "wireguard" => Ok(Mode::Wireguard(optional)),
         "tun" => Ok(Mode::Tun(optional)),
@@ -244,6 +258,12 @@ mod tests {
             "upstream:proxy.test:3128",
             expect![[
                 r#"Upstream(ServerSpec { scheme: Http, host: "proxy.test", port: 3128 }) at Some(("", 8080))"#
+            ]],
+        );
+        check(
+            "upstream:socks5://proxy.test@9000",
+            expect![[
+                r#"Upstream(ServerSpec { scheme: Socks5, host: "proxy.test", port: 1080 }) at Some(("", 9000))"#
             ]],
         );
         check(
@@ -295,16 +315,27 @@ mod tests {
         check(
             "upstream:tcp://x:1",
             expect![
-                "error: invalid proxy mode specification: `upstream:tcp://x:1`: an upstream proxy is `http://` or `https://`, not `tcp://`"
+                "error: invalid proxy mode specification: `upstream:tcp://x:1`: an upstream proxy is `http://`, `https://` or `socks5://`, not `tcp://`"
+            ],
+        );
+        check(
+            "reverse:socks5://x",
+            expect![
+                "error: invalid proxy mode specification: `reverse:socks5://x`: a server is not spoken to in `socks5`; that is a scheme of `upstream:`"
             ],
         );
     }
 
     #[test]
-    fn only_regular_runs_today() {
-        for (text, runs) in
-            [("regular", true), ("regular@1", true), ("transparent", false), ("socks5@1", false)]
-        {
+    fn what_runs_today() {
+        for (text, runs) in [
+            ("regular", true),
+            ("regular@1", true),
+            ("upstream:p.test", true),
+            ("upstream:socks5://p.test@1", true),
+            ("transparent", false),
+            ("socks5@1", false),
+        ] {
             assert_eq!(text.parse::<ModeSpec>().unwrap().check_runs().is_ok(), runs, "{text}");
         }
     }

@@ -256,7 +256,7 @@ mod tests {
     fn later_options_cut_short() {
         assert_eq!(later_option_starting("script"), Some("scripts"));
         assert_eq!(later_option_starting("anti"), None, "`anticache` and `anticomp`");
-        assert_eq!(later_option_starting("showhost"), None, "flowgate has it");
+        assert_eq!(later_option_starting("rawtc"), None, "flowgate has it");
     }
 
     proptest! {

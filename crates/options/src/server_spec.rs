@@ -23,10 +23,11 @@ pub enum Scheme {
     Udp,
     Dns,
     Quic,
+    Socks5,
 }
 
 impl Scheme {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Http,
         Self::Https,
         Self::Http3,
@@ -36,6 +37,7 @@ impl Scheme {
         Self::Udp,
         Self::Dns,
         Self::Quic,
+        Self::Socks5,
     ];
 
     /// The scheme as it is written before `://`.
@@ -50,6 +52,7 @@ impl Scheme {
             Self::Udp => "udp",
             Self::Dns => "dns",
             Self::Quic => "quic",
+            Self::Socks5 => "socks5",
         }
     }
 
@@ -59,6 +62,7 @@ impl Scheme {
             Self::Http => Some(80),
             Self::Https | Self::Http3 | Self::Quic => Some(443),
             Self::Dns => Some(53),
+            Self::Socks5 => Some(1080),
             Self::Tls | Self::Dtls | Self::Tcp | Self::Udp => None,
         }
     }
@@ -80,7 +84,10 @@ pub struct ServerSpec {
 #[non_exhaustive]
 pub enum ServerSpecError {
     /// The text before `://` is no scheme.
-    #[error("{} is not a scheme (known: http, https, http3, tls, dtls, tcp, udp, dns, quic)", quoted(found))]
+    #[error(
+        "{} is not a scheme (known: http, https, http3, tls, dtls, tcp, udp, dns, quic, socks5)",
+        quoted(found)
+    )]
     Scheme {
         /// What stood there.
         found: String,
@@ -209,6 +216,7 @@ mod tests {
         check("dns://8.8.8.8", expect!["dns://8.8.8.8:53"]);
         check("tcp://[::1]:25", expect!["tcp://[::1]:25"]);
         check("[fe80::1%eth0]", expect!["https://[fe80::1%eth0]:443"]);
+        check("socks5://proxy.test", expect!["socks5://proxy.test:1080"]);
         check("bücher.example", expect!["https://bücher.example:443"]);
     }
 
@@ -229,7 +237,7 @@ mod tests {
         check(
             "ftp://host",
             expect![
-                "error: `ftp` is not a scheme (known: http, https, http3, tls, dtls, tcp, udp, dns, quic)"
+                "error: `ftp` is not a scheme (known: http, https, http3, tls, dtls, tcp, udp, dns, quic, socks5)"
             ],
         );
         check("https://host/path", expect!["error: a path is not allowed: `/path`"]);

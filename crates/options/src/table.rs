@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use crate::choices::{ConnectionStrategy, ContentView, Level};
+use crate::credentials::Credentials;
 use crate::kind::OptionType;
 use crate::mode_spec::ModeSpec;
 use crate::path::Directory;
@@ -57,7 +58,9 @@ const NO_FLAG: Option<Flag> = None;
 options! {
     "Modes and addresses" {
         /// How traffic reaches flowgate: `mode[@[host:]port]`, where the part after the `@` takes the place of
-        /// `listen_host` and `listen_port` for this mode. Only `regular`, an explicit HTTP proxy, runs today.
+        /// `listen_host` and `listen_port` for this mode. `regular` is an explicit HTTP proxy;
+        /// `upstream:[http|https|socks5]://host[:port]` is the same with every connection to a server going through
+        /// that proxy. No other mode runs today.
         mode: Vec<ModeSpec> = vec![ModeSpec::regular()], ALL, Some(Flag::value("SPEC").short('m'));
 
         /// The address to listen on for modes that name none. Empty means every address of this machine.
@@ -78,6 +81,15 @@ options! {
 
         /// Refuse clients whose address is a private one. The machine itself is always let in.
         block_private: bool = false, ALL, NO_FLAG;
+    }
+
+    "Upstream proxies" {
+        /// The name and password for the proxy of mode `upstream`, divided by the first colon: `user:password`. Sent as
+        /// Basic credentials, or in SOCKS as RFC 1929 says.
+        upstream_auth: Option<Credentials> = None, ALL, Some(Flag::value("USER:PASS"));
+
+        /// Send a `Host` header with the CONNECT requests to an upstream proxy.
+        http_connect_send_host_header: bool = true, ALL, NO_FLAG;
     }
 
     "What is decrypted" {

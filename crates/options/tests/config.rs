@@ -205,9 +205,9 @@ fn wrong_values() {
     check(
         "mode: [regular, transparent]\n",
         expect![[r#"
-        config.yaml:1:7: option `mode`: invalid proxy mode specification: `transparent`: flowgate does not run this mode yet
-        hint: modes that run today: `regular[@[host:]port]`
-    "#]],
+            config.yaml:1:7: option `mode`: invalid proxy mode specification: `transparent`: flowgate does not run this mode yet
+            hint: modes that run today: `regular[@[host:]port]`, `upstream:[http|https|socks5]://host[:port][@[host:]port]`
+        "#]],
     );
     check(
         "confdir: ''\n",

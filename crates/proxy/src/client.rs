@@ -8,21 +8,25 @@ use tokio::net::TcpStream;
 
 use crate::clock;
 use crate::context::{Context, Proxy};
+use crate::egress::Egress;
 use crate::explicit;
 use flowgate_options::Level;
+use flowgate_options::mode_spec::ModeSpec;
 
-/// Serves a client that an instance of mode `regular` accepted.
-pub(crate) async fn serve(proxy: Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
+/// Serves a client that an instance of this mode accepted.
+pub(crate) async fn serve(proxy: Arc<Proxy>, mode: Arc<ModeSpec>, stream: TcpStream, peer: SocketAddr) {
     // It fails if the client is gone already, which the first read will tell.
     let _ = flowgate_net::prepare(&stream);
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let mut client = ClientConnection::new(clock::new_id(), "regular".into());
+    let mut client = ClientConnection::new(clock::new_id(), mode.to_string());
     client.connection.peername = Some(peer);
     client.connection.sockname =
         stream.local_addr().ok().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
     client.connection.timestamp_start = Some(clock::now());
+    let settings = proxy.settings();
     let context = Context {
-        settings: proxy.settings(),
+        egress: Arc::new(Egress::of_mode(&mode.mode, &settings)),
+        settings,
         stop: proxy.stop.child_token(),
         client: Arc::new(client),
         peer,

@@ -9,6 +9,7 @@ use flowgate_tls::{ClientConfigs, Leaves};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::egress::Egress;
 use crate::events::{self, Events};
 use crate::settings::Settings;
 use flowgate_options::Level;
@@ -101,6 +102,8 @@ pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     /// The client as flows name it.
     pub(crate) client: Arc<ClientConnection>,
+    /// How servers are reached.
+    pub(crate) egress: Arc<Egress>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
     /// Cancelled when no new work is to be taken; a child of the proxy's, so that asking takes no shared lock.
@@ -126,5 +129,55 @@ impl Context {
     /// The same connection after something became known of the client.
     pub(crate) fn with_client(&self, client: ClientConnection) -> Self {
         Self { client: Arc::new(client), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::pin::Pin;
+
+    use flowgate_flow::{FlowId, RawMessage};
+    use flowgate_tls::{Authority, LeavesOptions, ServerVerification};
+
+    struct Nobody;
+
+    impl Events for Nobody {
+        fn logs(&self, _: Level) -> bool {
+            false
+        }
+
+        fn log(&self, _: Level, _: Option<SocketAddr>, _: fmt::Arguments<'_>) {}
+
+        fn keeps_bodies(&self) -> bool {
+            false
+        }
+
+        fn raw_message(&self, _: &Flow, _: &RawMessage) {}
+
+        fn flow(&self, _: Flow) -> Result<(), Flow> {
+            Ok(())
+        }
+
+        fn flow_when_free<'a>(&'a self, _: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// A connection of a proxy with default settings that tells nobody anything.
+    pub(crate) fn context(egress: Egress) -> Context {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Arc::new(Authority::load_or_create(folder.path()).unwrap());
+        let leaves = Leaves::new(authority, LeavesOptions::default()).unwrap();
+        let client_configs = ClientConfigs::new(ServerVerification::default()).unwrap();
+        let proxy = Proxy::new(Settings::default(), leaves, client_configs, Arc::new(Nobody));
+        Context {
+            settings: proxy.settings(),
+            client: Arc::new(ClientConnection::new(FlowId::from_random(1), "regular".into())),
+            egress: Arc::new(egress),
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            stop: proxy.stop.child_token(),
+            proxy,
+        }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::context::Context;
 use crate::decrypt;
+use crate::egress::Purpose;
 use crate::http::{self, Connect, Ended, Origin, Servers, Service, connect_established, connect_refusal};
 use crate::limits::CLIENT_IDLE_TIMEOUT;
 use crate::peek::Peeked;
@@ -81,7 +82,7 @@ async fn serve_connect(context: &Context, connect: Connect) {
     let Connect { mut client, request, destination } = connect;
     let server = match context.settings.connection_strategy {
         ConnectionStrategy::Lazy => ServerState::NotYet,
-        ConnectionStrategy::Eager => match server::open(context, &destination).await {
+        ConnectionStrategy::Eager => match server::open(context, &destination, Purpose::Tunnel).await {
             Ok(open) => ServerState::Open(Box::new(open)),
             Err(error) => {
                 let answer = connect_refusal(error.status, &refusal_text(&error));

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::client;
 use crate::context::Proxy;
 use flowgate_options::Level;
+use flowgate_options::mode_spec::ModeSpec;
 
 /// How long accepting rests when the system has no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -22,17 +23,18 @@ const ACCEPT_FAILURE_REPEAT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Instance {
     proxy: Arc<Proxy>,
+    mode: Arc<ModeSpec>,
     listeners: Vec<TcpListener>,
 }
 
 impl Instance {
-    /// Binds mode `regular` (an explicit HTTP proxy) to `host:port`; an empty host is all addresses.
+    /// Binds a mode for explicit clients (`regular`, `upstream`) to `host:port`; an empty host is all addresses.
     ///
     /// # Errors
     /// If an address cannot be bound; then none is.
-    pub async fn bind(proxy: &Arc<Proxy>, host: &str, port: u16) -> Result<Self, BindError> {
+    pub async fn bind(proxy: &Arc<Proxy>, mode: &ModeSpec, host: &str, port: u16) -> Result<Self, BindError> {
         let listeners = bind(host, port).await?;
-        Ok(Self { proxy: Arc::clone(proxy), listeners })
+        Ok(Self { proxy: Arc::clone(proxy), mode: Arc::new(mode.clone()), listeners })
     }
 
     /// Where it listens.
@@ -48,7 +50,7 @@ impl Instance {
         }
         for listener in self.listeners {
             let proxy = Arc::clone(&self.proxy);
-            self.proxy.tasks.spawn(accept(proxy, listener));
+            self.proxy.tasks.spawn(accept(proxy, Arc::clone(&self.mode), listener));
         }
     }
 }
@@ -63,7 +65,7 @@ impl Proxy {
     }
 }
 
-async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
+async fn accept(proxy: Arc<Proxy>, mode: Arc<ModeSpec>, listener: TcpListener) {
     let stop = proxy.stop.child_token();
     let mut told = None;
     loop {
@@ -74,8 +76,8 @@ async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let task = guarded(Arc::clone(&proxy), peer, client::serve(Arc::clone(&proxy), stream, peer));
-                proxy.tasks.spawn(task);
+                let serving = client::serve(Arc::clone(&proxy), Arc::clone(&mode), stream, peer);
+                proxy.tasks.spawn(guarded(Arc::clone(&proxy), peer, serving));
             }
             Err(err) if is_of_one_connection(&err) => {}
             Err(err) => {

@@ -2,7 +2,7 @@
 //!
 //! Read it in the order of that way: [`Instance`] accepts, `client` receives, `explicit` learns the destination, `tunnel`
 //! looks at the first bytes and asks `flowgate-policy`, then relays (`raw`), decrypts (`decrypt`) or speaks HTTP (`http`).
-//! What happened is told through [`Events`]. What the bytes mean is `flowgate-wire`'s business, who is decrypted
+//! Servers are reached by the way out that the connection carries ([`Egress`]). What happened is told through [`Events`]. What the bytes mean is `flowgate-wire`'s business, who is decrypted
 //! is `flowgate-policy`'s, how certificates look is `flowgate-tls`'s.
 #![forbid(unsafe_code)]
 
@@ -14,11 +14,13 @@ mod instance;
 mod raw;
 mod tunnel;
 
+mod egress;
+mod server;
+
 mod clock;
 mod idle;
 mod peek;
 mod record;
-mod server;
 
 mod context;
 mod events;
@@ -26,6 +28,7 @@ pub mod limits;
 mod settings;
 
 pub use context::Proxy;
+pub use egress::{Egress, UpstreamProxy};
 pub use events::Events;
 pub use instance::Instance;
 pub use settings::Settings;

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flowgate_flow::{Address, FlowError, Phase, ServerConnection, Side};
+use flowgate_flow::{Address, FlowError, Phase, ServerConnection, Side, Via};
 use flowgate_net::{BoxIo, ConnectError, connect};
-use flowgate_tls::{explain_server_failure, openssl_cipher_name, version_name};
+use flowgate_tls::{Explanation, explain_server_failure, openssl_cipher_name, version_name};
 use rustls::pki_types::ServerName;
-use tokio::time::timeout;
+use thiserror::Error;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::clock;
 use crate::context::Context;
+use crate::egress::{EgressError, Purpose};
 use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use flowgate_options::Level;
 
@@ -57,30 +60,54 @@ impl Drop for ServerGuard {
     }
 }
 
-/// Connects to a server's port.
-pub(crate) async fn open(context: &Context, address: &Address) -> Result<OpenServer, ServerError> {
-    let mut facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
+/// Connects to a server's port by the connection's way out.
+pub(crate) async fn open(
+    context: &Context,
+    address: &Address,
+    purpose: Purpose,
+) -> Result<OpenServer, ServerError> {
+    let via = context.egress.via();
+    let first_hop = context.egress.upstream_proxy().map_or(address, |proxy| &proxy.address);
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    let mut facts = ServerConnection { via, ..ServerConnection::new(clock::new_id(), Some(address.clone())) };
     facts.connection.timestamp_start = Some(clock::now());
-    let stream = match connect(address, context.settings.connect_addr, CONNECT_TIMEOUT).await {
+    let stream = match connect(first_hop, context.settings.connect_addr, CONNECT_TIMEOUT).await {
         Ok(stream) => stream,
         Err(err) => return Err(connect_failed(context, address, facts, &err)),
     };
     facts.timestamp_tcp_setup = Some(clock::now());
-    facts.connection.peername = stream.peer_addr().ok();
     facts.connection.sockname = stream.local_addr().ok();
-    if let (Some(local), Some(peer)) = (facts.connection.sockname, facts.connection.peername)
+    let peer = stream.peer_addr().ok();
+    if let (Some(local), Some(peer)) = (facts.connection.sockname, peer)
         && context.proxy.is_own_listener(local, peer)
     {
-        let message = format!("{address} is this proxy itself: the request would come back for ever");
+        let message = match &facts.via {
+            Some(via) => format!("{} is this proxy itself: nothing would ever leave it", shown(via)),
+            None => format!("{address} is this proxy itself: the request would come back for ever"),
+        };
         return Err(failed(context, facts, Phase::Connect, 502, message));
     }
-    let name = match facts.connection.peername {
-        Some(peer) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),
+    let name = match (&facts.via, peer) {
+        (Some(via), _) => format!("{address} via {}", shown(via)),
+        (None, Some(peer)) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),
         _ => address.to_string(),
+    };
+    if facts.via.is_none() {
+        // Behind an upstream proxy the server's address is not known: the peer would be the proxy's.
+        facts.connection.peername = peer;
+    }
+    let io = match context.egress.lead(context, Box::new(stream), address, purpose, deadline).await {
+        Ok(io) => io,
+        Err(err) => return Err(egress_failed(context, address, facts, &err)),
     };
     context.log(Level::Info, format_args!("server connect {name}"));
     let guard = ServerGuard { context: context.clone(), name };
-    Ok(OpenServer { io: Box::new(stream), facts, guard })
+    Ok(OpenServer { io, facts, guard })
+}
+
+/// An upstream proxy as users read it.
+fn shown(via: &Via) -> String {
+    format!("upstream proxy {}://{}", via.scheme, via.address)
 }
 
 /// Speaks TLS on an open connection. `name` is whom we ask for; `offers` are the ALPN protocols offered.
@@ -95,22 +122,11 @@ pub(crate) async fn open_tls(
     facts.connection.alpn_offers = offers.to_vec();
     let is_address = name.parse::<std::net::IpAddr>().is_ok();
     facts.connection.sni = (!is_address).then(|| name.to_owned());
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let Ok(server_name) = ServerName::try_from(name.to_owned()) else {
-        let message = format!("`{name}` is no name that TLS could ask a server for");
-        return Err(failed(context, facts, Phase::Tls, 502, message));
-    };
-    let config = context.proxy.client_configs.config(offers);
-    let handshake = TlsConnector::from(config).connect(server_name, io);
-    let stream = match timeout(TLS_HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(err)) => {
-            let message = explain_server_failure(&err, name).to_string();
-            return Err(failed(context, facts, Phase::Tls, 502, message));
-        }
-        Err(_) => {
-            let message = format!("{name} did not finish the TLS handshake in time");
-            return Err(failed(context, facts, Phase::Tls, 504, message));
+    let stream = match connect_tls(context, io, name, offers).await {
+        Ok(stream) => stream,
+        Err(err) => {
+            let status = if matches!(err, TlsError::TimedOut { .. }) { 504 } else { 502 };
+            return Err(failed(context, facts, Phase::Tls, status, err.to_string()));
         }
     };
     let session = stream.get_ref().1;
@@ -123,6 +139,36 @@ pub(crate) async fn open_tls(
     let certificates = session.peer_certificates().unwrap_or_default();
     connection.certificate_list = certificates.iter().map(|cert| Bytes::copy_from_slice(cert)).collect();
     Ok(OpenServer { io: Box::new(TlsIo(stream)), facts, guard })
+}
+
+/// Why there is no TLS with a server or an upstream proxy.
+#[derive(Debug, Error)]
+pub(crate) enum TlsError {
+    #[error("`{name}` is no name that TLS could ask a server for")]
+    Name { name: String },
+    #[error("{0}")]
+    Handshake(Explanation),
+    #[error("{name} did not finish the TLS handshake in time")]
+    TimedOut { name: String },
+}
+
+/// The TLS handshake with whoever is to prove that it is `name`.
+pub(crate) async fn connect_tls(
+    context: &Context,
+    io: BoxIo,
+    name: &str,
+    offers: &[Bytes],
+) -> Result<TlsStream<BoxIo>, TlsError> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let server_name =
+        ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name { name: name.to_owned() })?;
+    let config = context.proxy.client_configs.config(offers);
+    let handshake = TlsConnector::from(config).connect(server_name, io);
+    match timeout(TLS_HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(err)) => Err(TlsError::Handshake(explain_server_failure(&err, name))),
+        Err(_) => Err(TlsError::TimedOut { name: name.to_owned() }),
+    }
 }
 
 /// A TLS session as a byte stream.
@@ -174,6 +220,20 @@ mod tls_io {
     impl<T: AsyncRead + AsyncWrite + Send + Unpin> flowgate_net::Io for TlsIo<T> {}
 }
 
+/// An upstream proxy was reached and did not let us through.
+fn egress_failed(
+    context: &Context,
+    address: &Address,
+    facts: ServerConnection,
+    err: &EgressError,
+) -> ServerError {
+    let proxy = facts.via.as_ref().map(shown).unwrap_or_default();
+    let hint = err.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let message = format!("{proxy}: {err}{hint}");
+    context.log(Level::Info, format_args!("error establishing server connection to {address}: {message}"));
+    failed_quietly(facts, err.phase(), err.status(), message)
+}
+
 fn connect_failed(
     context: &Context,
     address: &Address,
@@ -186,7 +246,8 @@ fn connect_failed(
         _ => (Phase::Connect, 502),
     };
     let cause = std::error::Error::source(err).map(|cause| format!(": {cause}")).unwrap_or_default();
-    let message = format!("{err}{cause}");
+    let proxy = facts.via.as_ref().map(|via| format!("{}: ", shown(via))).unwrap_or_default();
+    let message = format!("{proxy}{err}{cause}");
     context.log(Level::Info, format_args!("error establishing server connection to {address}: {message}"));
     failed_quietly(facts, phase, status, message)
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use flowgate_options::ConnectionStrategy;
+use flowgate_options::{ConnectionStrategy, Credentials};
 use flowgate_policy::Rules;
 
 use crate::limits::EXCHANGE_IDLE_TIMEOUT;
@@ -31,6 +31,10 @@ pub struct Settings {
     pub kept_body_bytes_max: u64,
     /// The address from which servers are connected to (mitmproxy: `connect_addr`).
     pub connect_addr: Option<IpAddr>,
+    /// Who we are to an upstream proxy (mitmproxy: `upstream_auth`).
+    pub upstream_auth: Option<Credentials>,
+    /// Whether CONNECT requests to an upstream proxy have a `Host` field (mitmproxy: `http_connect_send_host_header`).
+    pub http_connect_send_host_header: bool,
     /// Whether clients with globally routable addresses are refused (mitmproxy: `block_global`).
     pub block_global: bool,
     /// Whether clients with private addresses are refused (mitmproxy: `block_private`).
@@ -50,6 +54,8 @@ impl Default for Settings {
             idle_timeout: EXCHANGE_IDLE_TIMEOUT,
             kept_body_bytes_max: u64::MAX,
             connect_addr: None,
+            upstream_auth: None,
+            http_connect_send_host_header: true,
             block_global: true,
             block_private: false,
         }

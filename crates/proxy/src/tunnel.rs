@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::context::Context;
 use crate::decrypt;
+use crate::egress::Purpose;
 use crate::http::{self, Origin, Route, Servers, Service};
 use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, SERVER_FIRST_DELAY};
 use crate::peek::{Peeked, Spoke, either};
@@ -169,6 +170,8 @@ impl<'a> Tunnel<'a> {
         Facts {
             destination: Some(&self.destination),
             peer: match &self.server {
+                // An upstream proxy resolves the name itself and does not tell.
+                Server::NotYet if self.context.egress.upstream_proxy().is_some() => Fact::Absent,
                 Server::NotYet => Fact::Unknown,
                 Server::Failed(_) => Fact::Absent,
                 Server::Open { facts, .. } => facts.connection.peername.map_or(Fact::Absent, Fact::Is),
@@ -224,6 +227,7 @@ impl<'a> Tunnel<'a> {
         let route = Route {
             address: self.destination,
             tls_name: self.decrypted.as_ref().map(|tls| tls.name.clone()),
+            purpose: Purpose::Tunnel,
         };
         let mut servers = Servers::new(self.decrypted.map(|tls| tls.offers).unwrap_or_default());
         if http2 && route.tls_name.is_none() {
@@ -269,7 +273,7 @@ pub(crate) async fn open(
     destination: &Address,
     decrypted: Option<&Decrypted>,
 ) -> Result<OpenServer, ServerError> {
-    let open = server::open(context, destination).await?;
+    let open = server::open(context, destination, Purpose::Tunnel).await?;
     match decrypted {
         Some(tls) => server::open_tls(context, open, &tls.name, &tls.offers).await,
         None => Ok(open),

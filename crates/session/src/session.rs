@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_net::BindError;
-use flowgate_options::mode_spec::ModeSpec;
+use flowgate_options::mode_spec::{Mode, ModeSpec};
 use flowgate_options::{Values, expand_home};
 use flowgate_policy::PatternError;
 use flowgate_proxy::{Events, Instance, Proxy};
@@ -131,12 +131,13 @@ impl Session {
             let Some((host, port)) = mode.listen_address(&values.listen_host, values.listen_port) else {
                 continue;
             };
-            let instance = Instance::bind(&proxy, host, port).await.map_err(|source| SessionError::Bind {
-                description: DESCRIPTION,
-                port,
-                own_port: mode.listen_port.is_some(),
-                source,
-            })?;
+            let instance =
+                Instance::bind(&proxy, mode, host, port).await.map_err(|source| SessionError::Bind {
+                    description: description(&mode.mode),
+                    port,
+                    own_port: mode.listen_port.is_some(),
+                    source,
+                })?;
             instances.push((mode.clone(), instance));
         }
         Ok(Self { proxy, authority, instances })
@@ -153,16 +154,16 @@ impl Session {
         let proxy = Arc::clone(&self.proxy);
         // The first server would wait for it otherwise.
         tokio::task::spawn_blocking(move || proxy.load_roots());
-        let listening = |instance: &Instance| {
+        let listening = |mode: &ModeSpec, instance: &Instance| {
             let addresses: Vec<_> = instance.addresses().into_iter().map(shown).collect();
             let mut addresses = addresses;
             addresses.dedup();
-            format!("{DESCRIPTION} listening at {}.", addresses.join(" and "))
+            format!("{} listening at {}.", description(&mode.mode), addresses.join(" and "))
         };
         self.instances
             .drain(..)
-            .map(|(_, instance)| {
-                let line = listening(&instance);
+            .map(|(mode, instance)| {
+                let line = listening(&mode, &instance);
                 instance.start();
                 line
             })
@@ -175,8 +176,13 @@ impl Session {
     }
 }
 
-/// How mode `regular` is called where users read it (as in mitmproxy).
-const DESCRIPTION: &str = "HTTP(S) proxy";
+/// How a mode is called where users read it (as in mitmproxy).
+const fn description(mode: &Mode) -> &'static str {
+    match mode {
+        Mode::Upstream(_) => "HTTP(S) proxy (upstream mode)",
+        _ => "HTTP(S) proxy",
+    }
+}
 
 /// An address as users read it: `*:8080` for all of them.
 fn shown(addr: SocketAddr) -> String {

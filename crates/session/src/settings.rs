@@ -29,6 +29,8 @@ pub(crate) fn settings(values: &Values) -> Result<Settings, PatternError> {
         idle_timeout: Duration::from_secs(values.tcp_timeout.into()),
         kept_body_bytes_max: kept_max.map_or(u64::MAX, |size| size.bytes()),
         connect_addr: values.connect_addr,
+        upstream_auth: values.upstream_auth.clone(),
+        http_connect_send_host_header: values.http_connect_send_host_header,
         block_global: values.block_global,
         block_private: values.block_private,
     })

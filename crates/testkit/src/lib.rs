@@ -21,6 +21,7 @@ mod need;
 mod nginx;
 mod process;
 mod raw_server;
+mod squid;
 
 pub use ca::{Leaf, TestCa};
 pub use chromium::Chromium;
@@ -31,3 +32,4 @@ pub use need::{mitmproxy_python, require};
 pub use nginx::{AccessEntry, Nginx, NginxBuilder, pattern};
 pub use process::{Line, Output, Process, Signal, StreamName};
 pub use raw_server::{RawConnection, RawRecord, RawServer};
+pub use squid::Squid;

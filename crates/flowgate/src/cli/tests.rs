@@ -270,9 +270,9 @@ fn bad_values_of_flags() {
     check(
         "flowgate dump -m transparent",
         expect![[r#"
-        error: option `mode`: invalid proxy mode specification: `transparent`: flowgate does not run this mode yet
-        hint: modes that run today: `regular[@[host:]port]`
-    "#]],
+            error: option `mode`: invalid proxy mode specification: `transparent`: flowgate does not run this mode yet
+            hint: modes that run today: `regular[@[host:]port]`, `upstream:[http|https|socks5]://host[:port][@[host:]port]`
+        "#]],
     );
     check(
         "flowgate dump -m regular -m regular@8080",
@@ -288,9 +288,9 @@ fn flags_of_mitmproxy() {
     check(
         "flowgate dump -U http://proxy",
         expect![[r#"
-        error: `-U` is a flag that mitmproxy removed
-        hint: it is `--mode upstream:SPEC` now, which flowgate does not have yet
-    "#]],
+            error: `-U` is a flag that mitmproxy removed
+            hint: it is `--mode upstream:SPEC` now
+        "#]],
     );
     check(
         "flowgate dump -R http://server",

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use flowgate_flow::{Body, Headers, HttpVersion, Request, Response};
+use flowgate_flow::{Address, Body, Headers, HttpVersion, Request, Response};
 use flowgate_net::BoxIo;
 use flowgate_wire::http1::{BodyEvent, Framing, encode_request, parse_response, response_framing};
 use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
@@ -14,10 +14,13 @@ use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ServerSide, SideError};
 use super::translate;
 use crate::clock;
+use crate::egress::ForwardedRequests;
 
 /// One HTTP/1 connection to a server.
 pub(crate) struct H1Server {
     stream: H1Stream,
+    /// Set if it is an upstream proxy that forwards the requests.
+    forwarded: Option<ForwardedRequests>,
     method: Bytes,
     upgrade_asked: bool,
     interim_seen: usize,
@@ -26,9 +29,10 @@ pub(crate) struct H1Server {
 }
 
 impl H1Server {
-    pub(crate) fn new(io: BoxIo) -> Self {
+    pub(crate) fn new(io: BoxIo, forwarded: Option<ForwardedRequests>) -> Self {
         Self {
             stream: H1Stream::new(io),
+            forwarded,
             method: Bytes::new(),
             upgrade_asked: false,
             interim_seen: 0,
@@ -60,7 +64,12 @@ impl ServerSide for H1Server {
             Framing::None | Framing::Length(_) | Framing::UntilClose => Outgoing::Plain,
         };
         let version = if head.version.is_http1() { head.version.clone() } else { HttpVersion::Http11 };
-        let target = if head.path.is_empty() { &head.authority } else { &head.path };
+        let absolute = self.forwarded.is_some().then(|| absolute_target(head));
+        let target = match &absolute {
+            Some(target) => target,
+            None if head.path.is_empty() => &head.authority,
+            None => &head.path,
+        };
         let (method, headers) = (&head.method, &head.headers);
         let translated;
         let (headers, outgoing) = if head.version.is_http1() {
@@ -70,6 +79,8 @@ impl ServerSide for H1Server {
             let chunked = translated.contains("transfer-encoding");
             (&translated, if chunked { Outgoing::Chunked } else { Outgoing::Plain })
         };
+        let for_proxy = self.forwarded.as_ref().map(|forwarded| forwarded.fields(headers));
+        let headers = for_proxy.as_ref().unwrap_or(headers);
         self.stream.send_head(outgoing, |out| encode_request(method, target, &version, headers, out))?;
         self.persistent = wants_to_persist(&version, headers);
         self.upgrade_asked = asks_to_upgrade(headers);
@@ -139,4 +150,18 @@ impl ServerSide for H1Server {
     fn abort(&mut self) {
         self.persistent = false;
     }
+}
+
+/// A request's target as a proxy is asked (RFC 9112 sections 3.2.2 and 3.2.4).
+fn absolute_target(head: &Request) -> Bytes {
+    let path: &[u8] = if head.path.as_ref() == b"*" { b"" } else { &head.path };
+    let mut target = b"http://".to_vec();
+    if head.authority.is_empty() {
+        let address = Address { host: head.host.clone(), port: head.port }.to_string();
+        target.extend_from_slice(address.strip_suffix(":80").unwrap_or(&address).as_bytes());
+    } else {
+        target.extend_from_slice(&head.authority);
+    }
+    target.extend_from_slice(path);
+    target.into()
 }

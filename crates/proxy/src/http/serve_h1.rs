@@ -8,10 +8,12 @@ use flowgate_wire::http1::{
 };
 
 use super::error_page::error_page;
+use super::forward::asks_to_upgrade;
 use super::h1_client::{H1Client, NextRequest, Unreadable};
 use super::servers::Route;
 use super::service::{Next, Origin, Service, Upgrade};
 use super::side::SideError;
+use crate::egress::Purpose;
 use crate::idle::IdleTimer;
 use crate::raw;
 use flowgate_options::Level;
@@ -140,17 +142,19 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
         }
         Target::Origin | Target::Asterisk => (matches!(origin, Origin::Explicit { over_tls: true }), None),
     };
+    // An upgrade is for the server: proxies in between would take it out (RFC 9110 section 7.8).
+    let purpose = if tls || asks_to_upgrade(&request.headers) { Purpose::Tunnel } else { Purpose::Requests };
     let route = match (origin, asked) {
         (Origin::Fixed(route), _) => route.clone(),
         (Origin::Explicit { .. }, Some(address)) => {
-            Route { tls_name: tls.then(|| address.host.clone()), address }
+            Route { tls_name: tls.then(|| address.host.clone()), address, purpose }
         }
         (Origin::Explicit { .. }, None) => {
             let default_port = if tls { 443 } else { 80 };
             let host =
                 request.headers.get("host").and_then(|host| parse_authority(host, Some(default_port)).ok());
             match host {
-                Some(address) => Route { tls_name: tls.then(|| address.host.clone()), address },
+                Some(address) => Route { tls_name: tls.then(|| address.host.clone()), address, purpose },
                 None => return Err(Refused::new(request, "The request does not say which host it is for.")),
             }
         }

@@ -9,6 +9,7 @@ use h2::client::SendRequest;
 
 use super::h1_server::H1Server;
 use crate::context::Context;
+use crate::egress::Purpose;
 use crate::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, IDLE_SERVERS_MAX,
 };
@@ -20,6 +21,8 @@ pub(crate) struct Route {
     pub(crate) address: Address,
     /// `None` for clear text; otherwise whom TLS asks for.
     pub(crate) tls_name: Option<String>,
+    /// Whether an upstream proxy may forward the requests itself.
+    pub(crate) purpose: Purpose,
 }
 
 /// A connection that is ready for one exchange.
@@ -169,7 +172,7 @@ impl Servers {
     }
 
     async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
-        let mut open = server::open(context, &route.address).await?;
+        let mut open = server::open(context, &route.address, route.purpose).await?;
         if let Some(name) = &route.tls_name {
             open = server::open_tls(context, open, name, &self.offers).await?;
         }
@@ -186,7 +189,7 @@ impl Servers {
         };
         if !http2 {
             self.single.store(true, Ordering::Relaxed);
-            let server = H1Server::new(io);
+            let server = H1Server::new(io, context.egress.forwarded_requests(route.purpose));
             return Ok(Link::H1(Box::new(H1Link { server, facts, reused: false, route, guard })));
         }
         let failed = |err: h2::Error| ServerError {

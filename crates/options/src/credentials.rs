@@ -1,0 +1,93 @@
+//! A name and a password in an option. Nothing prints them: `Debug` shows neither, errors do not quote them.
+
+use std::fmt;
+
+use crate::error::ValueError;
+use crate::kind::{Kind, OptionType};
+use crate::value::Value;
+
+/// The longest name or password: RFC 1929 has one byte for each length.
+const BYTES_MAX: usize = 255;
+
+/// A name and a password, as `user:password`.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Credentials {
+    user: String,
+    password: String,
+}
+
+impl Credentials {
+    /// Reads `user:password`; the first colon divides. The name must not be empty, the password may be.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (user, password) = text.split_once(':')?;
+        let fits = !user.is_empty() && user.len() <= BYTES_MAX && password.len() <= BYTES_MAX;
+        let printable = !text.bytes().any(|byte| byte.is_ascii_control());
+        (fits && printable).then(|| Self { user: user.into(), password: password.into() })
+    }
+
+    /// The name: 1 to 255 bytes, without a colon or a control character.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The password: up to 255 bytes, without a control character.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(redacted)")
+    }
+}
+
+impl OptionType for Option<Credentials> {
+    const KIND: Kind = Kind::OptText;
+
+    fn from_value(value: &Value) -> Result<Self, ValueError> {
+        match value {
+            Value::Null => Ok(None),
+            Value::Text(text) if text.is_empty() => Ok(None),
+            Value::Text(text) => Credentials::parse(text).map(Some).ok_or(ValueError::Credentials),
+            _ => Err(ValueError::Credentials),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, |it| Value::Text(format!("{}:{}", it.user, it.password)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_colon_divides() {
+        let table = [
+            ("u:p", Some(("u", "p"))),
+            ("u:", Some(("u", ""))),
+            ("u:p:q", Some(("u", "p:q"))),
+            ("ü:ß", Some(("ü", "ß"))),
+            ("", None),
+            ("u", None),
+            (":p", None),
+            ("u:p\r\nX: y", None),
+        ];
+        for (text, expected) in table {
+            let found = Credentials::parse(text);
+            assert_eq!(found.as_ref().map(|it| (it.user(), it.password())), expected, "{text:?}");
+        }
+        assert!(Credentials::parse(&format!("{}:p", "u".repeat(256))).is_none());
+        assert!(Credentials::parse(&format!("u:{}", "p".repeat(256))).is_none());
+    }
+
+    #[test]
+    fn nothing_shows_them() {
+        let found = Credentials::parse("alice:secret").unwrap();
+        assert_eq!(format!("{found:?}"), "Credentials(redacted)");
+        let refused = Option::<Credentials>::from_value(&Value::Text("secret".into())).unwrap_err();
+        assert!(!format!("{refused} {refused:?}").contains("secret"));
+    }
+}
