@@ -52,13 +52,13 @@ fn errors_go_to_stderr_and_exit_with_1() {
     );
     check(
         "flowgate",
-        &["dump", "-m", "socks5"],
+        &["dump", "-m", "wireguard"],
         expect![[r#"
         exit 1
         --- stdout
         --- stderr
-        error: option `mode`: invalid proxy mode specification: `socks5`: flowgate does not run this mode yet
-        hint: modes that run today: `regular[@[host:]port]`
+        error: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet
+        hint: modes that run today: `regular`, `transparent`, `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`
     "#]],
     );
     check(

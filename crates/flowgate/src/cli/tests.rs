@@ -268,10 +268,10 @@ fn bad_values_of_flags() {
     "#]],
     );
     check(
-        "flowgate dump -m transparent",
+        "flowgate dump -m wireguard",
         expect![[r#"
-        error: option `mode`: invalid proxy mode specification: `transparent`: flowgate does not run this mode yet
-        hint: modes that run today: `regular[@[host:]port]`
+        error: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet
+        hint: modes that run today: `regular`, `transparent`, `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`
     "#]],
     );
     check(
