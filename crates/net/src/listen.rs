@@ -113,11 +113,8 @@ fn listen(at: SocketAddr, accepts: Accepts) -> Result<TcpListener, BindError> {
 #[cfg(target_os = "linux")]
 fn accept_foreign(socket: &Socket, at: SocketAddr) {
     // Refused without CAP_NET_ADMIN; then there are no TPROXY rules that would need it either.
-    let _ = if at.is_ipv4() {
-        socket.set_ip_transparent_v4(true)
-    } else {
-        socket.set_ip_transparent_v6(true)
-    };
+    let _ =
+        if at.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) };
 }
 
 #[cfg(not(target_os = "linux"))]

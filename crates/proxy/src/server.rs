@@ -30,6 +30,8 @@ pub(crate) struct ServerError {
     pub(crate) message: String,
     /// 502, or 504 if nobody answered.
     pub(crate) status: u16,
+    /// What the system said, if it was the system.
+    pub(crate) io_kind: Option<std::io::ErrorKind>,
     /// What can be told of the connection all the same.
     pub(crate) facts: Arc<ServerConnection>,
 }
@@ -188,7 +190,11 @@ fn connect_failed(
     let cause = std::error::Error::source(err).map(|cause| format!(": {cause}")).unwrap_or_default();
     let message = format!("{err}{cause}");
     context.log(Level::Info, format_args!("error establishing server connection to {address}: {message}"));
-    failed_quietly(facts, phase, status, message)
+    let io_kind = match err {
+        ConnectError::Connect { source, .. } => Some(source.kind()),
+        _ => None,
+    };
+    ServerError { io_kind, ..failed_quietly(facts, phase, status, message) }
 }
 
 fn failed(
@@ -208,5 +214,5 @@ fn failed(
 
 fn failed_quietly(mut facts: ServerConnection, phase: Phase, status: u16, message: String) -> ServerError {
     facts.connection.error = Some(message.clone());
-    ServerError { phase, message, status, facts: Arc::new(facts) }
+    ServerError { phase, message, status, io_kind: None, facts: Arc::new(facts) }
 }

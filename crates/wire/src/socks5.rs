@@ -126,9 +126,9 @@ pub fn parse_greeting(received: &[u8]) -> Parsed<Greeting> {
         input.version(VERSION)?;
         input.short_bytes()
     })();
-    input.finish(greeting).map(|parsed| {
-        parsed.map(|(methods, len)| (Greeting { methods: methods.to_vec() }, len))
-    })
+    input
+        .finish(greeting)
+        .map(|parsed| parsed.map(|(methods, len)| (Greeting { methods: methods.to_vec() }, len)))
 }
 
 /// Reads a request to connect (RFC 1928 section 4) and says where to.

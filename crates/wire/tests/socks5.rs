@@ -61,10 +61,7 @@ fn refusals_have_replies() {
     assert_eq!(Socks5Error::Command { found: 3 }.reply(), Some(Reply::CommandNotSupported));
     assert_eq!(Socks5Error::AddressType { found: 9 }.reply(), Some(Reply::AddressTypeNotSupported));
     assert_eq!(Socks5Error::Name.reply(), Some(Reply::GeneralFailure));
-    assert_eq!(
-        Reply::Succeeded.encode("127.0.0.2:258".parse().unwrap()),
-        [5, 0, 0, 1, 127, 0, 0, 2, 1, 2]
-    );
+    assert_eq!(Reply::Succeeded.encode("127.0.0.2:258".parse().unwrap()), [5, 0, 0, 1, 127, 0, 0, 2, 1, 2]);
     let reply = Reply::ConnectionRefused.encode("[::1]:1".parse().unwrap());
     assert_eq!((&reply[..4], reply.len()), (&[5, 5, 0, 4][..], 22));
 }
@@ -83,7 +80,10 @@ fn any_segmentation<T: Debug + PartialEq>(parse: fn(&[u8]) -> Parsed<T>, bytes: 
     let whole = parse(bytes);
     for received in 0..bytes.len() {
         let earlier = parse(&bytes[..received]);
-        assert!(earlier == Ok(None) || earlier == whole, "{earlier:?} after {received} bytes, then {whole:?}");
+        assert!(
+            earlier == Ok(None) || earlier == whole,
+            "{earlier:?} after {received} bytes, then {whole:?}"
+        );
     }
 }
 
