@@ -52,13 +52,13 @@ fn errors_go_to_stderr_and_exit_with_1() {
     );
     check(
         "flowgate",
-        &["dump", "-m", "socks5"],
+        &["dump", "-m", "wireguard"],
         expect![[r#"
             exit 1
             --- stdout
             --- stderr
-            error: option `mode`: invalid proxy mode specification: `socks5`: flowgate does not run this mode yet
-            hint: modes that run today: `regular[@[host:]port]`, `upstream:[http|https|socks5]://host[:port][@[host:]port]`
+            error: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet
+            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`
         "#]],
     );
     check(
@@ -183,14 +183,16 @@ fn help() {
 
             Modes and addresses:
               -m, --mode <SPEC>         How traffic reaches flowgate: `mode[@[host:]port]`, where the part after the `@`
-                                        takes the place of `listen_host` and `listen_port` for this mode. `regular` is
-                                        an explicit HTTP proxy; `upstream:[http|https|socks5]://host[:port]` is the same
-                                        with every connection to a server going through that proxy. No other mode runs
-                                        today.
+                                        takes the place of `listen_host` and `listen_port` for this mode. May be given
+                                        several times. `regular` is an explicit HTTP proxy,
+                                        `upstream:[http|https|socks5]://host[:port]` the same with every connection to a
+                                        server going through that proxy, `socks5` a SOCKS5 proxy, `transparent` takes
+                                        what the operating system redirects, and `reverse:SCHEME://HOST:PORT` sends
+                                        everything to one server (`http`, `https`, `tcp` or `tls`).
                   --listen-host <HOST>  The address to listen on for modes that name none. Empty means every address of
                                         this machine.
               -p, --listen-port <PORT>  The port to listen on for modes that name none. Without it each mode has its
-                                        own: 8080 for `regular`. 0 lets the operating system choose.
+                                        own: 1080 for `socks5`, 8080 for the others. 0 lets the operating system choose.
                   --server              Whether to listen at all. Off is useful to read a file without starting a proxy.
               -n, --no-server           The opposite of `--server`.
 

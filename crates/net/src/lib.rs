@@ -5,11 +5,13 @@
 mod connect;
 mod io;
 mod listen;
+mod original;
 mod process;
 mod relay;
 
 pub use connect::{ConnectError, connect, prepare};
 pub use io::{BoxIo, Io, Rewound};
-pub use listen::{BindError, bind};
+pub use listen::{Accepts, BindError, bind};
+pub use original::{OriginalError, original_destination};
 pub use process::raise_descriptor_limit;
 pub use relay::{NoTap, RelayEnd, Relayed, Tap, relay};

@@ -34,15 +34,26 @@ pub enum BindError {
     },
 }
 
+/// What a listener is to accept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Accepts {
+    /// Connections to its own address.
+    #[default]
+    Own,
+    /// Those to other machines' addresses as well that TPROXY rules hand over, where the system lets us (Linux with
+    /// `CAP_NET_ADMIN`). Without that permission the listener is an ordinary one, which REDIRECT rules are content with.
+    Foreign,
+}
+
 /// Listens at `host:port`; an empty host means all addresses, IPv4 and IPv6, on one port (mitmproxy: `listen_host`).
 ///
 /// With port 0 the system chooses, the same for both families where it can. A machine without IPv6 gets IPv4 only.
 ///
 /// # Errors
 /// If nothing could be bound, or one of several addresses could not; what was bound is closed again.
-pub async fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, BindError> {
+pub async fn bind(host: &str, port: u16, accepts: Accepts) -> Result<Vec<TcpListener>, BindError> {
     if host.is_empty() || host == "*" {
-        return bind_all(port);
+        return bind_all(port, accepts);
     }
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let found = match host.parse::<IpAddr>() {
@@ -54,7 +65,7 @@ pub async fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, BindError> 
     };
     let mut listeners = Vec::new();
     for addr in found {
-        listeners.push(listen(addr)?);
+        listeners.push(listen(addr, accepts)?);
     }
     if listeners.is_empty() {
         let source = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -63,10 +74,10 @@ pub async fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>, BindError> 
     Ok(listeners)
 }
 
-fn bind_all(port: u16) -> Result<Vec<TcpListener>, BindError> {
-    let v4 = listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?;
+fn bind_all(port: u16, accepts: Accepts) -> Result<Vec<TcpListener>, BindError> {
+    let v4 = listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), accepts)?;
     let chosen = v4.local_addr().map_or(port, |addr| addr.port());
-    match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, chosen))) {
+    match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, chosen)), accepts) {
         Ok(v6) => Ok(vec![v6, v4]),
         Err(BindError::Bind { source, .. }) if lacks_ipv6(&source) => Ok(vec![v4]),
         Err(err) => Err(err),
@@ -80,7 +91,7 @@ fn lacks_ipv6(err: &io::Error) -> bool {
         .any(|errno| err.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-fn listen(at: SocketAddr) -> Result<TcpListener, BindError> {
+fn listen(at: SocketAddr, accepts: Accepts) -> Result<TcpListener, BindError> {
     let open = || {
         let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
         if at.is_ipv6() {
@@ -89,6 +100,9 @@ fn listen(at: SocketAddr) -> Result<TcpListener, BindError> {
         }
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        if accepts == Accepts::Foreign {
+            accept_foreign(&socket, at);
+        }
         socket.bind(&at.into())?;
         socket.listen(BACKLOG)?;
         TcpListener::from_std(socket.into())
@@ -96,22 +110,32 @@ fn listen(at: SocketAddr) -> Result<TcpListener, BindError> {
     open().map_err(|source| BindError::Bind { at, source })
 }
 
+#[cfg(target_os = "linux")]
+fn accept_foreign(socket: &Socket, at: SocketAddr) {
+    // Refused without CAP_NET_ADMIN; then there are no TPROXY rules that would need it either.
+    let _ =
+        if at.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) };
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn accept_foreign(_socket: &Socket, _at: SocketAddr) {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn all_addresses_share_one_port() {
-        let listeners = bind("", 0).await.unwrap();
+        let listeners = bind("", 0, Accepts::Own).await.unwrap();
         let ports: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
     }
 
     #[tokio::test]
     async fn a_taken_port_is_said() {
-        let taken = bind("127.0.0.1", 0).await.unwrap();
+        let taken = bind("127.0.0.1", 0, Accepts::Foreign).await.unwrap();
         let port = taken[0].local_addr().unwrap().port();
-        let err = bind("127.0.0.1", port).await.unwrap_err();
+        let err = bind("127.0.0.1", port, Accepts::Own).await.unwrap_err();
         assert!(
             matches!(err, BindError::Bind { ref source, .. } if source.kind() == io::ErrorKind::AddrInUse),
             "{err:?}"

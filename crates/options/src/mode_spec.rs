@@ -10,8 +10,8 @@ use crate::server_spec::{Scheme, ServerSpec, ServerSpecError, parse_port};
 use crate::value::quoted;
 
 /// The modes that run today, as they are named in hints.
-const RUNNING_TODAY: &str = "modes that run today: `regular[@[host:]port]`, \
-     `upstream:[http|https|socks5]://host[:port][@[host:]port]`";
+const RUNNING_TODAY: &str = "modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or \
+     `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`";
 
 /// How traffic reaches flowgate.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -158,13 +158,43 @@ impl ModeSpec {
         Some((self.listen_host.as_deref().unwrap_or(host), port))
     }
 
+    /// What the mode is called where users read that it listens (as in mitmproxy).
+    pub fn description(&self) -> String {
+        match &self.mode {
+            Mode::Regular => "HTTP(S) proxy".into(),
+            Mode::Transparent => "Transparent Proxy".into(),
+            Mode::Socks5 => "SOCKS v5 proxy".into(),
+            Mode::Dns => "DNS server".into(),
+            Mode::Upstream(_) => "HTTP(S) proxy (upstream mode)".into(),
+            Mode::Reverse(_) => format!("reverse proxy to {}", self.data()),
+            Mode::Local(_) => "Local redirector".into(),
+            Mode::Wireguard(_) => "WireGuard server".into(),
+            Mode::Tun(_) => "TUN interface".into(),
+        }
+    }
+
+    /// The mode as it was written, without where it listens.
+    pub fn without_address(&self) -> &str {
+        self.text.rsplit_once('@').map_or(&self.text, |(what, _)| what)
+    }
+
+    /// What stands behind the first colon, as it was written.
+    fn data(&self) -> &str {
+        self.without_address().split_once(':').map_or("", |(_, data)| data)
+    }
+
     /// Whether flowgate can run this mode today.
     ///
     /// # Errors
     /// [`ModeProblem::NotYet`] when it cannot.
     pub fn check_runs(&self) -> Result<(), ModeSpecError> {
-        match self.mode {
-            Mode::Regular | Mode::Upstream(_) => Ok(()),
+        match &self.mode {
+            Mode::Regular | Mode::Transparent | Mode::Socks5 | Mode::Upstream(_) => Ok(()),
+            Mode::Reverse(server)
+                if matches!(server.scheme, Scheme::Http | Scheme::Https | Scheme::Tcp | Scheme::Tls) =>
+            {
+                Ok(())
+            }
             _ => Err(ModeSpecError { spec: self.text.clone(), problem: ModeProblem::NotYet }),
         }
     }
@@ -333,10 +363,30 @@ mod tests {
             ("regular@1", true),
             ("upstream:p.test", true),
             ("upstream:socks5://p.test@1", true),
-            ("transparent", false),
-            ("socks5@1", false),
+            ("transparent", true),
+            ("socks5@1", true),
+            ("reverse:a.test", true),
+            ("reverse:http://a.test", true),
+            ("reverse:tcp://a.test:1", true),
+            ("reverse:tls://a.test:1", true),
+            ("reverse:dns://a.test", false),
+            ("reverse:quic://a.test", false),
+            ("local", false),
         ] {
             assert_eq!(text.parse::<ModeSpec>().unwrap().check_runs().is_ok(), runs, "{text}");
+        }
+    }
+
+    #[test]
+    fn described_as_it_was_written() {
+        for (text, description) in [
+            ("regular@1", "HTTP(S) proxy"),
+            ("Transparent", "Transparent Proxy"),
+            ("socks5@::1:1", "SOCKS v5 proxy"),
+            ("reverse:a.test@8443", "reverse proxy to a.test"),
+            ("reverse:tcp://[::1]:25", "reverse proxy to tcp://[::1]:25"),
+        ] {
+            assert_eq!(text.parse::<ModeSpec>().unwrap().description(), description, "{text}");
         }
     }
 

@@ -282,8 +282,8 @@ mod tests {
             ("mode", &["regular@9000", "regular@9001"], r#"List(["regular@9000", "regular@9001"])"#),
             (
                 "mode",
-                &["socks5"],
-                "error: option `mode`: invalid proxy mode specification: `socks5`: flowgate does not run this mode yet",
+                &["wireguard"],
+                "error: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet",
             ),
             (
                 "mode",

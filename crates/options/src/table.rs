@@ -58,15 +58,17 @@ const NO_FLAG: Option<Flag> = None;
 options! {
     "Modes and addresses" {
         /// How traffic reaches flowgate: `mode[@[host:]port]`, where the part after the `@` takes the place of
-        /// `listen_host` and `listen_port` for this mode. `regular` is an explicit HTTP proxy;
-        /// `upstream:[http|https|socks5]://host[:port]` is the same with every connection to a server going through
-        /// that proxy. No other mode runs today.
+        /// `listen_host` and `listen_port` for this mode. May be given several times. `regular` is an explicit HTTP
+        /// proxy, `upstream:[http|https|socks5]://host[:port]` the same with every connection to a server going through
+        /// that proxy, `socks5` a SOCKS5 proxy, `transparent` takes what the operating system redirects, and
+        /// `reverse:SCHEME://HOST:PORT` sends everything to one server (`http`, `https`, `tcp` or `tls`).
         mode: Vec<ModeSpec> = vec![ModeSpec::regular()], ALL, Some(Flag::value("SPEC").short('m'));
 
         /// The address to listen on for modes that name none. Empty means every address of this machine.
         listen_host: String = String::new(), ALL, Some(Flag::value("HOST"));
 
-        /// The port to listen on for modes that name none. Without it each mode has its own: 8080 for `regular`.
+        /// The port to listen on for modes that name none. Without it each mode has its own: 1080 for `socks5`,
+        /// 8080 for the others.
         /// 0 lets the operating system choose.
         listen_port: Option<u16> = None, ALL, Some(Flag::value("PORT").short('p'));
 
@@ -113,6 +115,10 @@ options! {
         /// When to connect to the server: `eager` at once, so that servers which speak first work and the server's
         /// certificate and protocols can be mirrored; `lazy` when there is something to send.
         connection_strategy: ConnectionStrategy = ConnectionStrategy::Eager, ALL, NO_FLAG;
+
+        /// Leave the `Host` header as the client sent it in mode `reverse:`, and ask the server's TLS for the name the
+        /// client asked for. Off names the server of the mode in both.
+        keep_host_header: bool = false, ALL, NO_FLAG;
 
         /// Accept any certificate from servers. Whoever sits between flowgate and the server can then read along.
         ssl_insecure: bool = false, ALL, Some(Flag::switch().short('k'));

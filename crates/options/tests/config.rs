@@ -203,10 +203,10 @@ fn wrong_values() {
     "#]],
     );
     check(
-        "mode: [regular, transparent]\n",
+        "mode: [regular, wireguard]\n",
         expect![[r#"
-            config.yaml:1:7: option `mode`: invalid proxy mode specification: `transparent`: flowgate does not run this mode yet
-            hint: modes that run today: `regular[@[host:]port]`, `upstream:[http|https|socks5]://host[:port][@[host:]port]`
+            config.yaml:1:7: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet
+            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`
         "#]],
     );
     check(

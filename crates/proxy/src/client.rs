@@ -9,12 +9,18 @@ use tokio::net::TcpStream;
 use crate::clock;
 use crate::context::{Context, Proxy};
 use crate::egress::Egress;
-use crate::explicit;
+use crate::{explicit, reverse, socks5, transparent};
 use flowgate_options::Level;
-use flowgate_options::mode_spec::ModeSpec;
+use flowgate_options::mode_spec::{Mode, ModeSpec};
 
-/// Serves a client that an instance of this mode accepted.
-pub(crate) async fn serve(proxy: Arc<Proxy>, mode: Arc<ModeSpec>, stream: TcpStream, peer: SocketAddr) {
+/// Serves a client that an instance accepted. `bound` is where its listener listens.
+pub(crate) async fn serve(
+    proxy: Arc<Proxy>,
+    mode: Arc<ModeSpec>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    bound: Option<SocketAddr>,
+) {
     // It fails if the client is gone already, which the first read will tell.
     let _ = flowgate_net::prepare(&stream);
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
@@ -40,7 +46,16 @@ pub(crate) async fn serve(proxy: Arc<Proxy>, mode: Arc<ModeSpec>, stream: TcpStr
                 format_args!("Client connection from {} killed by {option} option.", peer.ip()),
             );
         }
-        None => Box::pin(explicit::serve(&context, Box::new(stream))).await,
+        // Boxed, so that a task is as large as its own mode.
+        None => match &mode.mode {
+            Mode::Regular | Mode::Upstream(_) => Box::pin(explicit::serve(&context, Box::new(stream))).await,
+            Mode::Socks5 => Box::pin(socks5::serve(&context, Box::new(stream))).await,
+            Mode::Transparent => Box::pin(transparent::serve(&context, stream, bound)).await,
+            Mode::Reverse(server) => Box::pin(reverse::serve(&context, server, Box::new(stream))).await,
+            Mode::Dns | Mode::Local(_) | Mode::Wireguard(_) | Mode::Tun(_) => {
+                context.log(Level::Error, format_args!("mode {mode} does not take TCP connections"));
+            }
+        },
     }
     context.log(Level::Info, format_args!("client disconnect"));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flowgate_flow::{Address, ClientConnection};
+use flowgate_flow::ClientConnection;
 use flowgate_net::BoxIo;
 use flowgate_tls::{LeafSpec, UpstreamNames, explain_client_failure, openssl_cipher_name, version_name};
 use flowgate_wire::client_hello::ClientHello;
@@ -17,28 +17,31 @@ use crate::context::Context;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::raw;
 use crate::server::{self, TlsIo};
-use crate::tunnel::{self, Decrypted, ServerState};
+use crate::tunnel::{self, Decrypted, ServerState, ServerTls, Target};
 use flowgate_options::Level;
 
 /// Ends a tunnel's TLS and serves what is inside. With `raw` that is recorded as it comes, whatever it is.
 pub(crate) async fn run(
     context: &Context,
-    destination: Address,
+    target: Target,
     client: BoxIo,
     hello: &ClientHello,
     server: ServerState,
     raw: bool,
 ) {
-    let name = hello.sni.clone().unwrap_or_else(|| destination.host.clone());
     let offers: Vec<Bytes> =
         hello.alpn.iter().filter(|offer| context.settings.http2 || *offer != "h2").cloned().collect();
-    let mut server = match server {
-        ServerState::Open(open) => match server::open_tls(context, *open, &name, &offers).await {
-            Ok(open) => ServerState::Open(Box::new(open)),
-            // The client is served all the same: it gets the reason as an answer to its requests.
-            Err(error) => ServerState::Failed(error),
-        },
-        other => other,
+    let mut decrypted = Decrypted { sni: hello.sni.clone(), offers, alpn: Bytes::new() };
+    let plan = target.tls_plan(context, Some(&decrypted));
+    let mut server = match (server, &plan) {
+        (ServerState::Open(open), Some(plan)) => {
+            match server::open_tls(context, *open, &plan.name, &plan.offers).await {
+                Ok(open) => ServerState::Open(Box::new(open)),
+                // The client is served all the same: it gets the reason as an answer to its requests.
+                Err(error) => ServerState::Failed(error),
+            }
+        }
+        (other, _) => other,
     };
     let (upstream, server_alpn) = match &server {
         ServerState::Open(open) => {
@@ -49,9 +52,15 @@ pub(crate) async fn run(
         }
         _ => (None, None),
     };
+    // In reverse mode it is we whom the client knows by address.
+    let address = match (target.server_tls, context.client.connection.sockname) {
+        (ServerTls::Never | ServerTls::Always(_), Some(own)) => own.ip().to_string(),
+        _ => target.address.host.clone(),
+    };
+    let name = hello.sni.clone().unwrap_or_else(|| address.clone());
     let leaf = context.proxy.leaves.leaf(&LeafSpec {
         server_name: hello.sni.as_deref(),
-        address: Some(&destination.host),
+        address: Some(&address),
         upstream: upstream.as_ref(),
     });
     let leaf = match leaf {
@@ -61,8 +70,11 @@ pub(crate) async fn run(
     // Only what the server chose; where there is no server yet, what we like best of what the client offers.
     let alpn = match server_alpn {
         Some(chosen) => Some(chosen).filter(|chosen| !chosen.is_empty()),
+        // Behind clear text can be anything.
+        None if raw && target.server_tls == ServerTls::Never => None,
         None => {
-            offers.iter().find(|offer| matches!(offer.as_ref(), b"h2" | b"http/1.1" | b"http/1.0")).cloned()
+            let known = |offer: &&Bytes| matches!(offer.as_ref(), b"h2" | b"http/1.1" | b"http/1.0");
+            decrypted.offers.iter().find(known).cloned()
         }
     };
     let config = leaf.server_config(alpn.as_slice());
@@ -70,14 +82,13 @@ pub(crate) async fn run(
     facts.connection.sni = hello.sni.clone();
     facts.connection.alpn_offers = hello.alpn.clone();
     facts.leaf = Some(Bytes::copy_from_slice(leaf.certificate()));
-    let alpn = facts.connection.alpn.clone().unwrap_or_default();
+    decrypted.alpn = facts.connection.alpn.clone().unwrap_or_default();
     let context = context.with_client(facts);
-    let decrypted = Decrypted { name, offers, alpn };
     if !raw {
-        return tunnel::run(&context, destination, client, server, Some(decrypted)).await;
+        return tunnel::run(&context, target, client, server, Some(decrypted)).await;
     }
     if matches!(server, ServerState::NotYet) {
-        let opened = tunnel::open(&context, &destination, Some(&decrypted)).await;
+        let opened = tunnel::open(&context, &target, Some(&decrypted)).await;
         server = opened.map_or_else(ServerState::Failed, |open| ServerState::Open(Box::new(open)));
     }
     if let ServerState::Open(open) = server {

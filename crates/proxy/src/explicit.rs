@@ -17,7 +17,7 @@ use crate::http::{self, Connect, Ended, Origin, Servers, Service, connect_establ
 use crate::limits::CLIENT_IDLE_TIMEOUT;
 use crate::peek::Peeked;
 use crate::server::{self, ServerError};
-use crate::tunnel::{self, ServerState};
+use crate::tunnel::{self, ServerState, Target};
 use flowgate_options::ConnectionStrategy;
 use flowgate_options::Level;
 
@@ -61,13 +61,9 @@ async fn serve_tls(context: &Context, client: BoxIo) {
 }
 
 async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
-    let mut offers = vec![Bytes::from_static(b"http/1.1")];
-    if context.settings.http2 {
-        offers.insert(0, Bytes::from_static(b"h2"));
-    }
     let service = Service {
         context: context.clone(),
-        servers: Servers::new(offers),
+        servers: Servers::new(http::offers(context.settings.http2)),
         origin: Origin::Explicit { over_tls },
     };
     if let Ended::Connect(connect) = http::serve_h1(&service, client).await {
@@ -109,7 +105,7 @@ async fn serve_connect(context: &Context, connect: Connect) {
     }
     let (io, read) = client.into_parts();
     let client: BoxIo = if read.is_empty() { io } else { Box::new(Rewound::new(read, io)) };
-    tunnel::run(context, destination, client, server, None).await;
+    tunnel::run(context, Target::anything(destination), client, server, None).await;
 }
 
 fn refusal_text(error: &ServerError) -> String {

@@ -22,4 +22,5 @@ pub(crate) use error_page::{connect_established, connect_refusal};
 pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};
 pub(crate) use serve_h2::serve as serve_h2;
 pub(crate) use servers::{Route, Servers};
+pub(crate) use service::offers;
 pub(crate) use service::{Origin, Service};

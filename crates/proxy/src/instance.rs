@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_net::{BindError, bind};
+use flowgate_net::{Accepts, BindError, bind};
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
 
 use crate::client;
 use crate::context::Proxy;
 use flowgate_options::Level;
-use flowgate_options::mode_spec::ModeSpec;
+use flowgate_options::mode_spec::{Mode, ModeSpec};
 
 /// How long accepting rests when the system has no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -28,12 +28,13 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Binds a mode for explicit clients (`regular`, `upstream`) to `host:port`; an empty host is all addresses.
+    /// Binds a mode to `host:port`, which take the place of what its spec says; an empty host is all addresses.
     ///
     /// # Errors
     /// If an address cannot be bound; then none is.
     pub async fn bind(proxy: &Arc<Proxy>, mode: &ModeSpec, host: &str, port: u16) -> Result<Self, BindError> {
-        let listeners = bind(host, port).await?;
+        let accepts = if mode.mode == Mode::Transparent { Accepts::Foreign } else { Accepts::Own };
+        let listeners = bind(host, port, accepts).await?;
         Ok(Self { proxy: Arc::clone(proxy), mode: Arc::new(mode.clone()), listeners })
     }
 
@@ -68,6 +69,7 @@ impl Proxy {
 async fn accept(proxy: Arc<Proxy>, mode: Arc<ModeSpec>, listener: TcpListener) {
     let stop = proxy.stop.child_token();
     let mut told = None;
+    let bound = listener.local_addr().ok();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -76,8 +78,8 @@ async fn accept(proxy: Arc<Proxy>, mode: Arc<ModeSpec>, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let serving = client::serve(Arc::clone(&proxy), Arc::clone(&mode), stream, peer);
-                proxy.tasks.spawn(guarded(Arc::clone(&proxy), peer, serving));
+                let client = client::serve(Arc::clone(&proxy), Arc::clone(&mode), stream, peer, bound);
+                proxy.tasks.spawn(guarded(Arc::clone(&proxy), peer, client));
             }
             Err(err) if is_of_one_connection(&err) => {}
             Err(err) => {

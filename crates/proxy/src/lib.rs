@@ -1,8 +1,9 @@
 //! The tokio shell of flowgate: a connection's way from a listener to servers and flows.
 //!
-//! Read it in the order of that way: [`Instance`] accepts, `client` receives, `explicit` learns the destination, `tunnel`
-//! looks at the first bytes and asks `flowgate-policy`, then relays (`raw`), decrypts (`decrypt`) or speaks HTTP (`http`).
-//! Servers are reached by the way out that the connection carries ([`Egress`]). What happened is told through [`Events`]. What the bytes mean is `flowgate-wire`'s business, who is decrypted
+//! Read it in the order of that way: [`Instance`] accepts, `client` receives, `explicit`, `socks5`, `transparent` and `reverse`
+//! learn the destination, each in its mode's way, `tunnel` looks at the first bytes and asks `flowgate-policy`, then relays
+//! (`raw`), decrypts (`decrypt`) or speaks HTTP (`http`). Servers are reached by the way out that the connection carries
+//! (`egress`). What happened is told through [`Events`]. What the bytes mean is `flowgate-wire`'s business, who is decrypted
 //! is `flowgate-policy`'s, how certificates look is `flowgate-tls`'s.
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,9 @@ mod explicit;
 mod http;
 mod instance;
 mod raw;
+mod reverse;
+mod socks5;
+mod transparent;
 mod tunnel;
 
 mod egress;

@@ -34,6 +34,16 @@ impl Peeked {
         &self.bytes
     }
 
+    /// The stream itself, to answer on.
+    pub(crate) const fn io(&mut self) -> &mut BoxIo {
+        &mut self.io
+    }
+
+    /// Forgets the first bytes: they were dealt with.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.bytes.drain(..count.min(self.bytes.len()));
+    }
+
     /// Whether the stream ended, so that nothing will follow.
     pub(crate) const fn ended(&self) -> bool {
         self.ended

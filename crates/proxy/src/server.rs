@@ -33,6 +33,8 @@ pub(crate) struct ServerError {
     pub(crate) message: String,
     /// 502, or 504 if nobody answered.
     pub(crate) status: u16,
+    /// What the system said, if it was the system.
+    pub(crate) io_kind: Option<std::io::ErrorKind>,
     /// What can be told of the connection all the same.
     pub(crate) facts: Arc<ServerConnection>,
 }
@@ -249,7 +251,11 @@ fn connect_failed(
     let proxy = facts.via.as_ref().map(|via| format!("{}: ", shown(via))).unwrap_or_default();
     let message = format!("{proxy}{err}{cause}");
     context.log(Level::Info, format_args!("error establishing server connection to {address}: {message}"));
-    failed_quietly(facts, phase, status, message)
+    let io_kind = match err {
+        ConnectError::Connect { source, .. } => Some(source.kind()),
+        _ => None,
+    };
+    ServerError { io_kind, ..failed_quietly(facts, phase, status, message) }
 }
 
 fn failed(
@@ -269,5 +275,5 @@ fn failed(
 
 fn failed_quietly(mut facts: ServerConnection, phase: Phase, status: u16, message: String) -> ServerError {
     facts.connection.error = Some(message.clone());
-    ServerError { phase, message, status, facts: Arc::new(facts) }
+    ServerError { phase, message, status, io_kind: None, facts: Arc::new(facts) }
 }

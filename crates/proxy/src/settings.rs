@@ -23,6 +23,9 @@ pub struct Settings {
     pub websocket: bool,
     /// Whether leaf certificates carry the names of the server's (mitmproxy: `upstream_cert`).
     pub upstream_cert: bool,
+    /// Whether mode `reverse:` leaves the Host field, and the name that TLS asks the server for, to the client
+    /// (mitmproxy: `keep_host_header`).
+    pub keep_host_header: bool,
     /// Whether connections that are passed through are recorded as TCP flows (mitmproxy: `show_ignored_hosts`).
     pub show_ignored_hosts: bool,
     /// How long a connection that is recorded may be silent (mitmproxy: `tcp_timeout`).
@@ -50,6 +53,7 @@ impl Default for Settings {
             rawtcp: true,
             websocket: true,
             upstream_cert: true,
+            keep_host_header: false,
             show_ignored_hosts: false,
             idle_timeout: EXCHANGE_IDLE_TIMEOUT,
             kept_body_bytes_max: u64::MAX,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flowgate_flow::{Address, ServerConnection};
 use flowgate_net::{BoxIo, NoTap, relay};
-use flowgate_policy::{Action, Decision, Fact, Facts, FirstBytes, Needs, decide};
+use flowgate_policy::{Action, Decision, Expect, Fact, Facts, FirstBytes, Needs, decide};
 use flowgate_wire::client_hello::{ClientHello, HelloReader, HelloState};
 use flowgate_wire::sniff::{HostReader, HostState, Sniff, sniff};
 use tokio::time::{Instant, sleep_until};
@@ -22,7 +22,7 @@ use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, SERVER_FIRST_DEL
 use crate::peek::{Peeked, Spoke, either};
 use crate::raw;
 use crate::server::{self, OpenServer, ServerError, ServerGuard};
-use flowgate_options::Level;
+use flowgate_options::{ConnectionStrategy, Level};
 
 /// The server of a tunnel, as far as it got.
 pub(crate) enum ServerState {
@@ -34,12 +34,74 @@ pub(crate) enum ServerState {
     Failed(ServerError),
 }
 
-/// How the TLS that was ended here is to be spoken to the server.
+/// Where a tunnel goes, and what its mode knows of it before anybody has spoken.
 #[derive(Clone)]
-pub(crate) struct Decrypted {
+pub(crate) struct Target {
+    pub(crate) address: Address,
+    /// What the mode says must follow.
+    pub(crate) expect: Expect,
+    pub(crate) server_tls: ServerTls,
+    /// What requests have to name as their host; `None` leaves that to the client.
+    pub(crate) host: Option<String>,
+}
+
+/// Whether TLS is spoken to the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ServerTls {
+    /// If the client does.
+    AsClient,
+    Never,
+    /// Whatever the client does.
+    Always(AskFor),
+}
+
+/// Whom a server is asked for in TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AskFor {
+    /// The name that the client asked for, if it did; else as below.
+    ClientsName,
+    /// The target's host.
+    Address,
+}
+
+/// The TLS to speak to a server.
+pub(crate) struct TlsPlan {
     /// Whom the server is asked for.
     pub(crate) name: String,
     /// The ALPN protocols offered to it.
+    pub(crate) offers: Vec<Bytes>,
+}
+
+impl Target {
+    /// A target of which nothing is known but its address.
+    pub(crate) const fn anything(address: Address) -> Self {
+        Self { address, expect: Expect::Anything, server_tls: ServerTls::AsClient, host: None }
+    }
+
+    /// The TLS to speak to the server, `None` for clear text. `decrypted` if the client's was ended here.
+    pub(crate) fn tls_plan(&self, context: &Context, decrypted: Option<&Decrypted>) -> Option<TlsPlan> {
+        let ask_for = match self.server_tls {
+            ServerTls::Never => return None,
+            ServerTls::AsClient if decrypted.is_none() => return None,
+            ServerTls::AsClient => AskFor::ClientsName,
+            ServerTls::Always(ask_for) => ask_for,
+        };
+        let sni = decrypted.and_then(|tls| tls.sni.as_ref()).filter(|_| ask_for == AskFor::ClientsName);
+        let offers = match decrypted {
+            Some(tls) => tls.offers.clone(),
+            None if self.expect == Expect::Http => http::offers(context.settings.http2),
+            None => Vec::new(),
+        };
+        Some(TlsPlan { name: sni.unwrap_or(&self.address.host).clone(), offers })
+    }
+}
+
+/// The TLS of the client, ended here.
+#[derive(Clone)]
+pub(crate) struct Decrypted {
+    /// Whom the client asked for.
+    pub(crate) sni: Option<String>,
+    /// The ALPN protocols it offered, of those that we would speak.
     pub(crate) offers: Vec<Bytes>,
     /// What was agreed with the client.
     pub(crate) alpn: Bytes,
@@ -48,23 +110,23 @@ pub(crate) struct Decrypted {
 /// Serves a tunnel to its end. `decrypted` if its TLS was ended here.
 pub(crate) async fn run(
     context: &Context,
-    destination: Address,
+    target: Target,
     client: BoxIo,
     server: ServerState,
     decrypted: Option<Decrypted>,
 ) {
-    let mut tunnel = Tunnel::new(context, destination, client, server, decrypted);
+    let mut tunnel = Tunnel::new(context, target, client, server, decrypted);
     let Some(action) = tunnel.decision().await else { return };
     match action {
         Action::PassThrough => tunnel.pass_through().await,
-        Action::RecordRaw { decrypt: false } if context.settings.rawtcp => tunnel.record_raw().await,
+        Action::RecordRaw { decrypt: false } if tunnel.may_be_raw() => tunnel.record_raw().await,
         Action::Http | Action::RecordRaw { decrypt: false } => tunnel.http().await,
         Action::Decrypt => tunnel.decrypt(false).await,
         Action::RecordRaw { decrypt: true } => tunnel.decrypt(true).await,
         Action::Refuse => {
             context.log(
                 Level::Warn,
-                format_args!("Cannot parse ClientHello for {}; closed", tunnel.destination),
+                format_args!("Cannot parse ClientHello for {}; closed", tunnel.target.address),
             );
         }
     }
@@ -72,7 +134,7 @@ pub(crate) async fn run(
 
 struct Tunnel<'a> {
     context: &'a Context,
-    destination: Address,
+    target: Target,
     client: Peeked,
     server: Server,
     decrypted: Option<Decrypted>,
@@ -99,7 +161,7 @@ struct Learned {
 impl<'a> Tunnel<'a> {
     fn new(
         context: &'a Context,
-        destination: Address,
+        target: Target,
         client: BoxIo,
         server: ServerState,
         decrypted: Option<Decrypted>,
@@ -114,7 +176,12 @@ impl<'a> Tunnel<'a> {
             ServerState::Open(open) => Server::open(*open),
             ServerState::Failed(error) => Server::Failed(error),
         };
-        Self { context, destination, client: Peeked::new(client), server, decrypted, learned }
+        Self { context, target, client: Peeked::new(client), server, decrypted, learned }
+    }
+
+    /// Whether bytes that are not HTTP may cross.
+    fn may_be_raw(&self) -> bool {
+        self.context.settings.rawtcp || self.target.expect == Expect::Raw
     }
 
     /// Brings policy facts until it knows; `None` if the connection ended before.
@@ -143,8 +210,13 @@ impl<'a> Tunnel<'a> {
             }
             // Somebody must speak: a server that speaks first has to be connected to for that.
             let connect_at = client_spoke_at.unwrap_or(began) + SERVER_FIRST_DELAY;
-            let give_up_at = client_spoke_at
-                .map_or(began + CLIENT_IDLE_TIMEOUT, |spoke_at| spoke_at + CLIENT_HEADER_TIMEOUT);
+            // A client that waits for a server that cannot be had would wait in vain.
+            let patience = match self.server {
+                Server::Failed(_) => CLIENT_HEADER_TIMEOUT,
+                _ => CLIENT_IDLE_TIMEOUT,
+            };
+            let give_up_at =
+                client_spoke_at.map_or(began + patience, |spoke_at| spoke_at + CLIENT_HEADER_TIMEOUT);
             let server = match &mut self.server {
                 Server::Open { peeked, .. } => Some(peeked),
                 _ => None,
@@ -168,7 +240,7 @@ impl<'a> Tunnel<'a> {
 
     fn facts(&self) -> Facts<'_> {
         Facts {
-            destination: Some(&self.destination),
+            destination: Some(&self.target.address),
             peer: match &self.server {
                 // An upstream proxy resolves the name itself and does not tell.
                 Server::NotYet if self.context.egress.upstream_proxy().is_some() => Fact::Absent,
@@ -181,13 +253,14 @@ impl<'a> Tunnel<'a> {
             host: borrowed(&self.learned.host),
             ech: self.learned.hello.as_ref().is_some_and(|hello| hello.has_ech),
             decrypted: self.decrypted.is_some(),
+            expect: self.target.expect,
             ..Facts::default()
         }
     }
 
     async fn connect(&mut self) {
         if matches!(self.server, Server::NotYet) {
-            let opened = open(self.context, &self.destination, self.decrypted.as_ref()).await;
+            let opened = open(self.context, &self.target, self.decrypted.as_ref()).await;
             self.server = opened.map_or_else(Server::Failed, Server::open);
         }
     }
@@ -218,19 +291,30 @@ impl<'a> Tunnel<'a> {
 
     async fn record_raw(self) {
         let context = self.context;
-        let Some((client, server, facts, _guard)) = self.both_sides().await else { return };
-        raw::relay_recorded(context, client, server, facts).await;
+        // What was decrypted here has its TLS to the server already.
+        let plan = self.target.tls_plan(context, None).filter(|_| self.decrypted.is_none());
+        let Some((client, io, facts, guard)) = self.both_sides().await else { return };
+        let mut open = OpenServer { io, facts: Arc::unwrap_or_clone(facts), guard };
+        if let Some(plan) = plan {
+            match server::open_tls(context, open, &plan.name, &plan.offers).await {
+                Ok(with_tls) => open = with_tls,
+                // Why was logged when it failed.
+                Err(_) => return,
+            }
+        }
+        let _guard = open.guard;
+        raw::relay_recorded(context, client, open.io, Arc::new(open.facts)).await;
     }
 
     async fn http(self) {
         let http2 = self.learned.first == FirstBytes::Http2;
-        let route = Route {
-            address: self.destination,
-            tls_name: self.decrypted.as_ref().map(|tls| tls.name.clone()),
-            purpose: Purpose::Tunnel,
-        };
-        let mut servers = Servers::new(self.decrypted.map(|tls| tls.offers).unwrap_or_default());
-        if http2 && route.tls_name.is_none() {
+        let clear = self.decrypted.is_none();
+        let plan = self.target.tls_plan(self.context, self.decrypted.as_ref());
+        let (tls_name, offers) = plan.map(|plan| (plan.name, plan.offers)).unzip();
+        let offers = offers.unwrap_or_default();
+        let route = Route { address: self.target.address, tls_name, purpose: Purpose::Tunnel };
+        let mut servers = Servers::new(offers.clone());
+        if http2 && clear && route.tls_name.is_none() {
             servers.speak_http2_in_the_clear();
         }
         match self.server {
@@ -238,12 +322,24 @@ impl<'a> Tunnel<'a> {
             Server::Failed(error) => servers.fail(error),
             Server::Open { peeked, facts, guard } => {
                 let open = OpenServer { io: peeked.rewind(), facts: *facts, guard };
-                if let Err(error) = servers.add(self.context, route.clone(), open).await {
+                let ready = match &route.tls_name {
+                    Some(name) if clear => server::open_tls(self.context, open, name, &offers).await,
+                    _ => Ok(open),
+                };
+                let added = match ready {
+                    Ok(open) => servers.add(self.context, route.clone(), open).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = added {
                     servers.fail(error);
                 }
             }
         }
-        let service = Service { context: self.context.clone(), servers, origin: Origin::Fixed(route) };
+        let service = Service {
+            context: self.context.clone(),
+            servers,
+            origin: Origin::Fixed { route, host: self.target.host },
+        };
         if http2 {
             http::serve_h2(service, self.client.rewind()).await;
         } else {
@@ -263,19 +359,29 @@ impl<'a> Tunnel<'a> {
         };
         let client = self.client.rewind();
         // Boxed: what is inside is a tunnel again.
-        Box::pin(decrypt::run(self.context, self.destination, client, &hello, server, raw)).await;
+        Box::pin(decrypt::run(self.context, self.target, client, &hello, server, raw)).await;
     }
 }
 
-/// Opens the server of a tunnel, with TLS if the tunnel's was ended here.
+/// Connects to the server before the client has said anything, unless that is to be lazy.
+pub(crate) async fn open_early(context: &Context, target: &Target) -> ServerState {
+    match context.settings.connection_strategy {
+        ConnectionStrategy::Lazy => ServerState::NotYet,
+        ConnectionStrategy::Eager => server::open(context, &target.address, Purpose::Tunnel)
+            .await
+            .map_or_else(ServerState::Failed, |open| ServerState::Open(Box::new(open))),
+    }
+}
+
+/// Opens the server of a tunnel. Its TLS has to wait until the client's was ended here, or policy has spoken.
 pub(crate) async fn open(
     context: &Context,
-    destination: &Address,
+    target: &Target,
     decrypted: Option<&Decrypted>,
 ) -> Result<OpenServer, ServerError> {
-    let open = server::open(context, destination, Purpose::Tunnel).await?;
-    match decrypted {
-        Some(tls) => server::open_tls(context, open, &tls.name, &tls.offers).await,
+    let open = server::open(context, &target.address, Purpose::Tunnel).await?;
+    match decrypted.and_then(|tls| target.tls_plan(context, Some(tls))) {
+        Some(plan) => server::open_tls(context, open, &plan.name, &plan.offers).await,
         None => Ok(open),
     }
 }

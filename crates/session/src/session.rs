@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_net::BindError;
-use flowgate_options::mode_spec::{Mode, ModeSpec};
+use flowgate_options::mode_spec::ModeSpec;
 use flowgate_options::{Values, expand_home};
 use flowgate_policy::PatternError;
 use flowgate_proxy::{Events, Instance, Proxy};
@@ -54,11 +54,21 @@ pub enum SessionError {
     /// The key log cannot be written.
     #[error(transparent)]
     KeyLog(#[from] KeyLogError),
+    /// Two modes want one address.
+    #[error("option `mode`: {first} and {second} would listen on the same address")]
+    SameAddress {
+        /// The mode that has it.
+        first: String,
+        /// The mode that wants it too.
+        second: String,
+    },
     /// An address cannot be listened at.
     #[error("{description} failed to listen")]
     Bind {
         /// The mode, as users read it.
-        description: &'static str,
+        description: String,
+        /// The mode as it was given, without where it listens.
+        mode: String,
         /// The port that was asked for.
         port: u16,
         /// Whether the mode's own spec named the port.
@@ -77,9 +87,12 @@ impl SessionError {
             Self::Tls(err) => err.hint(),
             Self::NoHome { option, .. } => Some(format!("give `{option}` as an absolute path")),
             Self::Pattern(_) => Some("patterns are regular expressions as in Python's `re`".to_owned()),
-            Self::Bind { port, own_port, source: BindError::Bind { source, .. }, .. } => {
+            Self::SameAddress { .. } => {
+                Some("give one of them another port, as in `--mode regular@9090`".into())
+            }
+            Self::Bind { port, own_port, mode, source: BindError::Bind { source, .. }, .. } => {
                 match source.kind() {
-                    io::ErrorKind::AddrInUse => Some(another_port(*port, *own_port)),
+                    io::ErrorKind::AddrInUse => Some(another_port(mode, *port, *own_port)),
                     io::ErrorKind::PermissionDenied => {
                         Some("ports below 1024 need more rights; take a higher one".into())
                     }
@@ -92,9 +105,9 @@ impl SessionError {
     }
 }
 
-fn another_port(port: u16, own_port: bool) -> String {
+fn another_port(mode: &str, port: u16, own_port: bool) -> String {
     let other = port.checked_add(2).unwrap_or(8080);
-    let flag = if own_port { format!("--mode regular@{other}") } else { format!("-p {other}") };
+    let flag = if own_port { format!("--mode {mode}@{other}") } else { format!("-p {other}") };
     format!("another program listens there already; choose another port, such as `{flag}`")
 }
 
@@ -125,19 +138,24 @@ impl Session {
         let leaves =
             Leaves::new(Arc::clone(&authority), LeavesOptions { key_log, ..LeavesOptions::default() })?;
         let proxy = Proxy::new(settings, leaves, client_configs, events);
-        let mut instances = Vec::new();
+        let mut instances: Vec<(ModeSpec, Instance)> = Vec::new();
         for mode in values.mode.iter().filter(|_| values.server) {
             // Every mode that runs today has an address.
             let Some((host, port)) = mode.listen_address(&values.listen_host, values.listen_port) else {
                 continue;
             };
-            let instance =
-                Instance::bind(&proxy, mode, host, port).await.map_err(|source| SessionError::Bind {
-                    description: description(&mode.mode),
+            let instance = Instance::bind(&proxy, mode, host, port).await.map_err(|source| {
+                if let Some(first) = holder(&instances, &source) {
+                    return SessionError::SameAddress { first: first.to_string(), second: mode.to_string() };
+                }
+                SessionError::Bind {
+                    description: mode.description(),
+                    mode: mode.without_address().to_owned(),
                     port,
                     own_port: mode.listen_port.is_some(),
                     source,
-                })?;
+                }
+            })?;
             instances.push((mode.clone(), instance));
         }
         Ok(Self { proxy, authority, instances })
@@ -158,7 +176,7 @@ impl Session {
             let addresses: Vec<_> = instance.addresses().into_iter().map(shown).collect();
             let mut addresses = addresses;
             addresses.dedup();
-            format!("{} listening at {}.", description(&mode.mode), addresses.join(" and "))
+            format!("{} listening at {}.", mode.description(), addresses.join(" and "))
         };
         self.instances
             .drain(..)
@@ -176,12 +194,16 @@ impl Session {
     }
 }
 
-/// How a mode is called where users read it (as in mitmproxy).
-const fn description(mode: &Mode) -> &'static str {
-    match mode {
-        Mode::Upstream(_) => "HTTP(S) proxy (upstream mode)",
-        _ => "HTTP(S) proxy",
-    }
+/// The mode of ours that holds the address for lack of which another could not listen.
+fn holder<'a>(instances: &'a [(ModeSpec, Instance)], err: &BindError) -> Option<&'a ModeSpec> {
+    let BindError::Bind { at, source } = err else { return None };
+    let holds = |held: &SocketAddr| {
+        held.port() == at.port()
+            && held.is_ipv4() == at.is_ipv4()
+            && (held.ip() == at.ip() || held.ip().is_unspecified() || at.ip().is_unspecified())
+    };
+    let (mode, _) = instances.iter().find(|(_, instance)| instance.addresses().iter().any(holds))?;
+    (source.kind() == io::ErrorKind::AddrInUse).then_some(mode)
 }
 
 /// An address as users read it: `*:8080` for all of them.

@@ -25,6 +25,7 @@ pub(crate) fn settings(values: &Values) -> Result<Settings, PatternError> {
         rawtcp: values.rawtcp,
         websocket: values.websocket,
         upstream_cert: values.upstream_cert,
+        keep_host_header: values.keep_host_header,
         show_ignored_hosts: values.show_ignored_hosts,
         idle_timeout: Duration::from_secs(values.tcp_timeout.into()),
         kept_body_bytes_max: kept_max.map_or(u64::MAX, |size| size.bytes()),

@@ -7,6 +7,7 @@
 pub mod client_hello;
 pub mod http1;
 pub mod sniff;
+pub mod socks5;
 pub mod socks5_client;
 
 pub mod limits;

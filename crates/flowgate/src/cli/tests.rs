@@ -268,10 +268,10 @@ fn bad_values_of_flags() {
     "#]],
     );
     check(
-        "flowgate dump -m transparent",
+        "flowgate dump -m wireguard",
         expect![[r#"
-            error: option `mode`: invalid proxy mode specification: `transparent`: flowgate does not run this mode yet
-            hint: modes that run today: `regular[@[host:]port]`, `upstream:[http|https|socks5]://host[:port][@[host:]port]`
+            error: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet
+            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`
         "#]],
     );
     check(
@@ -295,16 +295,16 @@ fn flags_of_mitmproxy() {
     check(
         "flowgate dump -R http://server",
         expect![[r#"
-        error: `-R` is a flag that mitmproxy removed
-        hint: it is `--mode reverse:SPEC` now, which flowgate does not have yet
-    "#]],
+            error: `-R` is a flag that mitmproxy removed
+            hint: it is `--mode reverse:SPEC` now
+        "#]],
     );
     check(
         "flowgate dump --socks",
         expect![[r#"
-        error: `--socks` is a flag that mitmproxy removed
-        hint: it is `--mode socks5` now, which flowgate does not have yet
-    "#]],
+            error: `--socks` is a flag that mitmproxy removed
+            hint: it is `--mode socks5` now
+        "#]],
     );
     check(
         "flowgate dump -b 127.0.0.1",

@@ -4,7 +4,8 @@
 //! `Connection` itself may stay, as our own word to the next hop, if it says no more than what we do: `close`,
 //! `keep-alive`, `upgrade`, and `TE` for trailers. So most heads cross unchanged.
 
-use flowgate_flow::{Headers, HttpVersion};
+use bytes::Bytes;
+use flowgate_flow::{Headers, HttpVersion, Request};
 
 /// Fields that never cross, nominated or not.
 const ALWAYS_REMOVED: [&str; 4] =
@@ -51,6 +52,18 @@ pub(crate) fn remove_connection_fields(headers: &mut Headers) {
         headers.remove("connection");
     } else {
         headers.set("Connection", kept.join(&b", "[..]));
+    }
+}
+
+/// Makes a request name `host` as its host, and nothing else (RFC 9110 section 7.2).
+pub(crate) fn name_host(request: &mut Request, host: &str) {
+    if !request.authority.is_empty() || !request.version.is_http1() {
+        request.authority = Bytes::copy_from_slice(host.as_bytes());
+    }
+    if request.headers.contains("host") {
+        request.headers.set("Host", host);
+    } else if request.version.is_http1() {
+        request.headers.insert(0, "Host", host);
     }
 }
 

@@ -9,6 +9,7 @@ use flowgate_wire::http1::{
 
 use super::error_page::error_page;
 use super::forward::asks_to_upgrade;
+use super::forward::name_host;
 use super::h1_client::{H1Client, NextRequest, Unreadable};
 use super::servers::Route;
 use super::service::{Next, Origin, Service, Upgrade};
@@ -130,7 +131,7 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
             (request.host, request.port) = (destination.host.clone(), destination.port);
             return match origin {
                 Origin::Explicit { .. } => Ok(Resolved::Connect(request, destination)),
-                Origin::Fixed(_) => {
+                Origin::Fixed { .. } => {
                     Err(Refused::new(request, "CONNECT inside a connection that has its destination."))
                 }
             };
@@ -145,7 +146,7 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
     // An upgrade is for the server: proxies in between would take it out (RFC 9110 section 7.8).
     let purpose = if tls || asks_to_upgrade(&request.headers) { Purpose::Tunnel } else { Purpose::Requests };
     let route = match (origin, asked) {
-        (Origin::Fixed(route), _) => route.clone(),
+        (Origin::Fixed { route, .. }, _) => route.clone(),
         (Origin::Explicit { .. }, Some(address)) => {
             Route { tls_name: tls.then(|| address.host.clone()), address, purpose }
         }
@@ -161,6 +162,9 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
     };
     request.scheme = Bytes::from_static(if route.tls_name.is_some() { b"https" } else { b"http" });
     (request.host, request.port) = (route.address.host.clone(), route.address.port);
+    if let Origin::Fixed { host: Some(host), .. } = origin {
+        name_host(&mut request, host);
+    }
     Ok(Resolved::Request(request, route))
 }
 

@@ -9,6 +9,7 @@ use flowgate_wire::http1::Framing;
 use h2::RecvStream;
 use h2::server::SendResponse;
 
+use super::forward::name_host;
 use super::h2_client::H2ClientStream;
 use super::service::{Next, Origin, Service};
 use super::translate;
@@ -78,12 +79,15 @@ async fn serve_stream(
     };
     let mut request = translate::request_from_http2(parts);
     let mut client = H2ClientStream::new(body, respond);
-    let Origin::Fixed(route) = &service.origin else {
+    let Origin::Fixed { route, host } = &service.origin else {
         // HTTP/2 to the proxy itself is not offered (ALPN says http/1.1), so nobody comes here.
         return client.reset(h2::Reason::HTTP_1_1_REQUIRED);
     };
     request.scheme = Bytes::from_static(if route.tls_name.is_some() { b"https" } else { b"http" });
     (request.host, request.port) = (route.address.host.clone(), route.address.port);
+    if let Some(host) = host {
+        name_host(&mut request, host);
+    }
     if request.method.as_ref() == b"CONNECT" {
         return service.refuse(&mut client, request, 501, "CONNECT inside HTTP/2 is not supported.").await;
     }

@@ -196,6 +196,7 @@ impl Servers {
             phase: flowgate_flow::Phase::Connect,
             message: format!("HTTP/2 with {}: {err}", route.address),
             status: 502,
+            io_kind: None,
             facts: Arc::clone(&facts),
         };
         let (send_request, connection) = h2::client::Builder::new()

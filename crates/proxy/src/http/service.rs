@@ -31,7 +31,20 @@ pub(crate) enum Origin {
         over_tls: bool,
     },
     /// All go to one place.
-    Fixed(Route),
+    Fixed {
+        route: Route,
+        /// What each request has to name as its host, if that is not the client's choice.
+        host: Option<String>,
+    },
+}
+
+/// The ALPN protocols that a server is offered when no client says what it wants.
+pub(crate) fn offers(http2: bool) -> Vec<Bytes> {
+    let mut offers = vec![Bytes::from_static(b"http/1.1")];
+    if http2 {
+        offers.insert(0, Bytes::from_static(b"h2"));
+    }
+    offers
 }
 
 /// What comes after a request.

@@ -1,0 +1,173 @@
+//! Mode `socks5`: the client says in RFC 1928 messages where its connection is to go.
+//!
+//! Not here: what the messages look like (`flowgate_wire::socks5`), and what follows them (`tunnel`).
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use flowgate_flow::{Address, Phase};
+use flowgate_net::BoxIo;
+use flowgate_options::{ConnectionStrategy, Level};
+use flowgate_wire::socks5::{Method, Parsed, Reply, Socks5Error, parse_greeting, parse_request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::context::Context;
+use crate::egress::Purpose;
+use crate::limits::{CLIENT_HEADER_TIMEOUT, CONNECT_TIMEOUT, LINGER_TIMEOUT};
+use crate::peek::Peeked;
+use crate::server::{self, ServerError};
+use crate::tunnel::{self, ServerState, Target};
+
+/// The bound address of a reply when there is none.
+const NOT_BOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Serves a client until it is gone.
+pub(crate) async fn serve(context: &Context, client: BoxIo) {
+    let deadline = Instant::now() + CLIENT_HEADER_TIMEOUT;
+    let mut handshake = Handshake { client: Peeked::new(client) };
+    let asked = tokio::select! {
+        asked = timeout_at(deadline, handshake.destination()) => asked,
+        () = context.stop.cancelled() => return,
+    };
+    let destination = match asked {
+        Ok(Ok(destination)) => destination,
+        Ok(Err(failure)) => return handshake.fail(context, failure).await,
+        Err(_) => {
+            return context
+                .log(Level::Warn, format_args!("the client did not finish its SOCKS request in time"));
+        }
+    };
+    let (server, bound) = match context.settings.connection_strategy {
+        ConnectionStrategy::Lazy => (ServerState::NotYet, None),
+        ConnectionStrategy::Eager => match server::open(context, &destination, Purpose::Tunnel).await {
+            Ok(open) => {
+                let bound = open.facts.connection.sockname;
+                (ServerState::Open(Box::new(open)), bound)
+            }
+            Err(error) => return handshake.refuse(reply_for(&error)).await,
+        },
+    };
+    let mut client = handshake.client.rewind();
+    if !send(&mut client, &Reply::Succeeded.encode(bound.unwrap_or(NOT_BOUND))).await {
+        return;
+    }
+    tunnel::run(context, Target::anything(destination), client, server, None).await;
+}
+
+/// A client that has not said yet where it wants to go.
+struct Handshake {
+    client: Peeked,
+}
+
+/// Why there is no destination.
+enum Failure {
+    /// The client is gone.
+    Gone,
+    /// It speaks, but not as we can.
+    Refused(Socks5Error),
+    /// It has to authenticate with a method that we do not have.
+    NoMethod,
+}
+
+impl Handshake {
+    async fn destination(&mut self) -> Result<Address, Failure> {
+        let greeting = self.message(parse_greeting).await?;
+        // Differs from mitmproxy in nothing yet: `proxyauth` will ask for `Method::UserPassword` here.
+        if !greeting.offers(Method::NoAuthentication) {
+            return Err(Failure::NoMethod);
+        }
+        if !send(self.client.io(), &Method::NoAuthentication.encode()).await {
+            return Err(Failure::Gone);
+        }
+        self.message(parse_request).await
+    }
+
+    /// Waits for a message and takes it; what follows stays.
+    async fn message<T>(&mut self, parse: impl Fn(&[u8]) -> Parsed<T>) -> Result<T, Failure> {
+        loop {
+            if let Some((message, len)) = parse(self.client.bytes()).map_err(Failure::Refused)? {
+                self.client.consume(len);
+                return Ok(message);
+            }
+            if self.client.ended() || poll_fn(|cx| self.client.poll_more(cx)).await.is_err() {
+                return Err(Failure::Gone);
+            }
+        }
+    }
+
+    async fn fail(self, context: &Context, failure: Failure) {
+        match failure {
+            Failure::Gone => {}
+            Failure::NoMethod => {
+                context.log(
+                    Level::Warn,
+                    format_args!(
+                        "the SOCKS client wants to authenticate, and no method it offers is known here"
+                    ),
+                );
+                self.answer(&Method::NoneAcceptable.encode()).await;
+            }
+            Failure::Refused(error) => {
+                let hint = version_hint(error, self.client.bytes());
+                context.log(Level::Warn, format_args!("Invalid SOCKS request: {error}.{hint}"));
+                if let Some(reply) = error.reply() {
+                    self.refuse(reply).await;
+                }
+            }
+        }
+    }
+
+    async fn refuse(self, reply: Reply) {
+        self.answer(&reply.encode(NOT_BOUND)).await;
+    }
+
+    /// Says a last thing, and closes so that it arrives although the client may still be sending.
+    async fn answer(self, bytes: &[u8]) {
+        let mut io = self.client.rewind();
+        let lingering = async {
+            if send(&mut io, bytes).await && io.shutdown().await.is_ok() {
+                let mut discarded = [0; 512];
+                while let Ok(1..) = io.read(&mut discarded).await {}
+            }
+        };
+        // The time being up is as good an end as any.
+        let _ = timeout(LINGER_TIMEOUT, lingering).await;
+    }
+}
+
+/// Sends a short message; says whether the client is still there.
+async fn send(io: &mut BoxIo, bytes: &[u8]) -> bool {
+    let sending = async {
+        io.write_all(bytes).await?;
+        io.flush().await
+    };
+    matches!(timeout(CONNECT_TIMEOUT, sending).await, Ok(Ok(())))
+}
+
+/// What is probably spoken instead.
+fn version_hint(error: Socks5Error, received: &[u8]) -> &'static str {
+    match error {
+        Socks5Error::Version { found: 4 } => " SOCKS4 is not supported; set the client to SOCKS5.",
+        Socks5Error::Version { .. } if received.iter().take(3).all(u8::is_ascii_uppercase) => {
+            " Probably not a SOCKS request but a regular HTTP request."
+        }
+        _ => "",
+    }
+}
+
+/// What the client is told of a server that cannot be had (RFC 1928 section 6).
+fn reply_for(error: &ServerError) -> Reply {
+    match (error.phase, error.io_kind) {
+        (_, Some(io::ErrorKind::NetworkUnreachable)) => Reply::NetworkUnreachable,
+        (_, Some(io::ErrorKind::PermissionDenied)) => Reply::NotAllowed,
+        // As mitmproxy, a port that nobody listens at is answered like a host that is not there: 04 and not 05.
+        (_, Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable)) => {
+            Reply::HostUnreachable
+        }
+        (Phase::Resolve, _) => Reply::HostUnreachable,
+        _ if error.status == 504 => Reply::HostUnreachable,
+        _ => Reply::GeneralFailure,
+    }
+}
