@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flowgate_flow::ClientConnection;
 use flowgate_net::BoxIo;
-use flowgate_tls::{LeafSpec, UpstreamNames, explain_client_failure, openssl_cipher_name, version_name};
+use flowgate_tls::{
+    ClientHandshake, LeafSpec, UpstreamNames, explain_client_failure, openssl_cipher_name, version_name,
+};
 use flowgate_wire::client_hello::ClientHello;
 use rustls::ServerConfig;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -78,7 +80,8 @@ pub(crate) async fn run(
         }
     };
     let config = leaf.server_config(alpn.as_slice());
-    let Some((client, mut facts)) = accept(context, client, config, &name).await else { return };
+    let port = Some(target.address.port);
+    let Some((client, mut facts)) = accept(context, client, config, &name, port).await else { return };
     facts.connection.sni = hello.sni.clone();
     facts.connection.alpn_offers = hello.alpn.clone();
     facts.leaf = Some(Bytes::copy_from_slice(leaf.certificate()));
@@ -97,19 +100,27 @@ pub(crate) async fn run(
     }
 }
 
-/// The TLS handshake with a client; why it failed is logged. `name` is whom the client believes to talk to.
+/// The TLS handshake with a client; why it failed is logged. `name` is whom the client believes to talk to, `port` that of
+/// the destination.
 pub(crate) async fn accept(
     context: &Context,
     client: BoxIo,
     config: Arc<ServerConfig>,
     name: &str,
+    port: Option<u16>,
 ) -> Option<(BoxIo, ClientConnection)> {
+    let began = Instant::now();
     let stream: TlsStream<BoxIo> =
         match timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(client)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(err)) => {
-                let explanation =
-                    explain_client_failure(&err, name, context.proxy.leaves.authority().certificate_file());
+                let handshake = ClientHandshake {
+                    host: name,
+                    port,
+                    after: began.elapsed(),
+                    ca_certificate: context.proxy.leaves.authority().certificate_file(),
+                };
+                let explanation = explain_client_failure(&err, &handshake);
                 context.log(Level::Warn, format_args!("Client TLS handshake failed: {explanation}"));
                 if let Some(hint) = explanation.hint {
                     context.log(Level::Warn, format_args!("hint: {hint}"));

@@ -54,7 +54,9 @@ async fn serve_tls(context: &Context, client: BoxIo) {
     let alpn = hello.alpn.contains(&http11).then_some(http11);
     let config = leaf.server_config(alpn.as_slice());
     let name = hello.sni.as_deref().unwrap_or(&own_address);
-    let Some((client, mut facts)) = decrypt::accept(context, client, config, name).await else { return };
+    let Some((client, mut facts)) = decrypt::accept(context, client, config, name, None).await else {
+        return;
+    };
     facts.leaf = Some(Bytes::copy_from_slice(leaf.certificate()));
     let context = context.with_client(facts);
     serve_http(&context, client, true).await;

@@ -97,8 +97,8 @@ async fn accept(proxy: Arc<Proxy>, mode: Arc<ModeSpec>, listener: TcpListener) {
     }
 }
 
-/// A panic ends its own connection and no other, and is told.
-async fn guarded(proxy: Arc<Proxy>, peer: SocketAddr, task: impl Future<Output = ()>) {
+/// A panic ends its own task (a connection, or one stream of it) and no other, and is told.
+pub(crate) async fn guarded(proxy: Arc<Proxy>, peer: SocketAddr, task: impl Future<Output = ()>) {
     if let Err(panic) = std::panic::AssertUnwindSafe(task).catch_unwind().await {
         let text = panic
             .downcast_ref::<&str>()

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 use rustls_pki_types::UnixTime;
@@ -80,29 +81,70 @@ impl<'a> From<&'a io::Error> for HandshakeFailure<'a> {
     }
 }
 
-/// Why the handshake with a client failed.
-///
-/// `host` is what the client wanted to reach, `ca_certificate` the file it has to trust
-/// ([`Authority::certificate_file`](crate::Authority::certificate_file)).
+/// Whom a client that failed us wanted, and what it was given.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientHandshake<'a> {
+    /// The name or address the client believes it talks to.
+    pub host: &'a str,
+    /// The port of the destination, if the client is to be passed through to one; `None` for TLS to the proxy itself.
+    pub port: Option<u16>,
+    /// How long after we sent our certificate it failed.
+    pub after: Duration,
+    /// The file it has to trust ([`Authority::certificate_file`](crate::Authority::certificate_file)).
+    pub ca_certificate: &'a Path,
+}
+
+impl ClientHandshake<'_> {
+    /// `--ignore-hosts '^shop\.test:443$'`: what passes just this host through.
+    fn exemption(&self) -> Option<String> {
+        let mut pattern = String::from("^");
+        for c in self.host.chars() {
+            if !c.is_alphanumeric() && !matches!(c, '-' | '_' | ':') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        // No quote can be in it: hosts have none, and if one did, the text would be no shell word.
+        (!self.host.contains('\'')).then_some(())?;
+        Some(format!("--ignore-hosts '{pattern}:{}$'", self.port?))
+    }
+
+    fn pass_through_hint(&self) -> String {
+        match self.exemption() {
+            Some(flag) => format!("`{flag}` passes such connections through"),
+            None => "connect to the proxy without TLS".to_owned(),
+        }
+    }
+
+    fn trust_hint(&self) -> String {
+        let file = self.ca_certificate.display();
+        match self.exemption() {
+            Some(flag) => format!(
+                "install {file} on the client; if the app pins its certificate, `{flag}` passes it through"
+            ),
+            None => format!("install {file} on the client"),
+        }
+    }
+}
+
+/// Why the handshake with a client failed, the likely cause, and the next step.
 pub fn explain_client_failure<'a>(
     failure: impl Into<HandshakeFailure<'a>>,
-    host: &str,
-    ca_certificate: &Path,
+    handshake: &ClientHandshake<'_>,
 ) -> Explanation {
-    let trust_hint = || {
-        format!(
-            "install {} on the client, or add `{host}` to `ignore_hosts` if the app pins its certificate",
-            ca_certificate.display()
-        )
-    };
-    let pass_through_hint = || format!("add `{host}` to `ignore_hosts` to pass such connections through");
+    let host = handshake.host;
+    let after = format!("after {} ms", handshake.after.as_millis());
     let error = match failure.into() {
         HandshakeFailure::Tls(error) => error,
         HandshakeFailure::Closed => {
             return Explanation::new(format!(
                 "client closed the connection during the TLS handshake for `{host}`"
             ))
-            .hint(format!("if it always does, it may not trust our certificate: {}", trust_hint()));
+            .cause(after)
+            .hint(format!(
+                "if it always does, it may not trust our certificate: {}",
+                handshake.trust_hint()
+            ));
         }
         HandshakeFailure::Io(error) => {
             return Explanation::new(format!(
@@ -113,36 +155,49 @@ pub fn explain_client_failure<'a>(
     };
     match error {
         Error::AlertReceived(alert) => {
+            let distrust = Explanation::new(format!("client does not trust our certificate for `{host}`"));
             let explanation = match alert {
-                AlertDescription::UnknownCA
-                | AlertDescription::BadCertificate
+                AlertDescription::UnknownCA => distrust.hint(format!(
+                    "likely our CA is not installed where this client looks for it: {}",
+                    handshake.trust_hint()
+                )),
+                AlertDescription::CertificateExpired => distrust.hint(
+                    "likely the client's clock is wrong: our certificates are valid from two days ago to 197 days from now"
+                        .to_owned(),
+                ),
+                AlertDescription::BadCertificate
                 | AlertDescription::CertificateUnknown
-                | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateRevoked
                 | AlertDescription::UnsupportedCertificate
-                | AlertDescription::AccessDenied => {
-                    Explanation::new(format!("client does not trust our certificate for `{host}`"))
-                        .hint(trust_hint())
+                | AlertDescription::AccessDenied => distrust.hint(format!(
+                    "likely the app pins its certificate, or has a list of CAs of its own: {}",
+                    handshake.trust_hint()
+                )),
+                AlertDescription::UnrecognisedName => {
+                    Explanation::new(format!("client does not accept the names of our certificate for `{host}`"))
+                        .hint(handshake.pass_through_hint())
                 }
-                AlertDescription::CloseNotify | AlertDescription::UserCanceled => Explanation::new(format!(
-                    "client gave up the TLS handshake for `{host}`"
-                ))
-                .hint(format!("if it always does, it may not trust our certificate: {}", trust_hint())),
+                AlertDescription::CloseNotify | AlertDescription::UserCanceled => {
+                    Explanation::new(format!("client gave up the TLS handshake for `{host}`")).hint(format!(
+                        "if it always does, it may not trust our certificate: {}",
+                        handshake.trust_hint()
+                    ))
+                }
                 _ => Explanation::new(format!("client refused the TLS handshake for `{host}`")),
             };
-            explanation.cause(format!("TLS alert: {}", alert_text(*alert)))
+            explanation.cause(format!("TLS alert: {} (sent by the client {after})", alert_text(*alert)))
         }
         Error::PeerIncompatible(incompatible) => {
             Explanation::new(format!("client and flowgate have no TLS in common for `{host}`"))
                 .cause(incompatible_text(incompatible, "client"))
-                .hint(pass_through_hint())
+                .hint(handshake.pass_through_hint())
         }
         Error::NoApplicationProtocol => {
             Explanation::new(format!("client offers no application protocol (ALPN) that `{host}` speaks"))
         }
         Error::InvalidMessage(what) => Explanation::new(format!("client does not speak TLS with `{host}`"))
             .cause(message_text(what))
-            .hint(pass_through_hint()),
+            .hint(handshake.pass_through_hint()),
         other => Explanation::new(format!("TLS handshake with the client failed for `{host}`"))
             .cause(other.to_string()),
     }
@@ -325,7 +380,6 @@ fn message_text(invalid: &InvalidMessage) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use rustls_pki_types::ServerName;
 
@@ -335,8 +389,27 @@ mod tests {
         explain_server_failure(&error.into(), "shop.test").to_string()
     }
 
+    fn handshake() -> ClientHandshake<'static> {
+        ClientHandshake {
+            host: "shop.test",
+            port: Some(443),
+            after: Duration::from_millis(14),
+            ca_certificate: Path::new("/c/flowgate-ca-cert.pem"),
+        }
+    }
+
     fn client(error: Error) -> Explanation {
-        explain_client_failure(&error, "shop.test", Path::new("/c/flowgate-ca-cert.pem"))
+        explain_client_failure(&error, &handshake())
+    }
+
+    #[test]
+    fn the_hint_is_the_exact_flag() {
+        let flag = |host, port| ClientHandshake { host, port, ..handshake() }.exemption();
+        assert_eq!(flag("api.bank-1.test", Some(443)).unwrap(), r"--ignore-hosts '^api\.bank-1\.test:443$'");
+        assert_eq!(flag("2001:db8::1", Some(8443)).unwrap(), "--ignore-hosts '^2001:db8::1:8443$'");
+        assert_eq!(flag("a(b*", Some(1)).unwrap(), r"--ignore-hosts '^a\(b\*:1$'");
+        assert_eq!(flag("it's", Some(1)), None);
+        assert_eq!(flag("proxy.test", None), None);
     }
 
     fn other(error: ServerCertError) -> CertificateError {
@@ -400,10 +473,10 @@ mod tests {
             explanation,
             Explanation {
                 message: "client does not trust our certificate for `shop.test`".into(),
-                cause: Some("TLS alert: unknown certificate authority".into()),
+                cause: Some("TLS alert: unknown certificate authority (sent by the client after 14 ms)".into()),
                 hint: Some(
-                    "install /c/flowgate-ca-cert.pem on the client, or add `shop.test` to `ignore_hosts` if the \
-                     app pins its certificate"
+                    "likely our CA is not installed where this client looks for it: install /c/flowgate-ca-cert.pem on \
+                     the client; if the app pins its certificate, `--ignore-hosts '^shop\\.test:443$'` passes it through"
                         .into()
                 ),
             }
@@ -424,7 +497,8 @@ mod tests {
             ),
             (
                 Error::AlertReceived(AlertDescription::HandshakeFailure),
-                "client refused the TLS handshake for `shop.test`: TLS alert: handshake failure (nothing in common)",
+                "client refused the TLS handshake for `shop.test`: TLS alert: handshake failure (nothing in common) \
+                 (sent by the client after 14 ms)",
             ),
         ] {
             assert_eq!(client(error).to_string(), expected);
@@ -437,10 +511,10 @@ mod tests {
         assert!(matches!(HandshakeFailure::from(&tls), HandshakeFailure::Tls(Error::DecryptError)));
         for kind in [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset] {
             let error = io::Error::from(kind);
-            let explanation = explain_client_failure(&error, "shop.test", Path::new("/ca"));
+            let explanation = explain_client_failure(&error, &handshake());
             assert_eq!(
                 explanation.to_string(),
-                "client closed the connection during the TLS handshake for `shop.test`"
+                "client closed the connection during the TLS handshake for `shop.test`: after 14 ms"
             );
             assert!(explanation.hint.unwrap().contains("may not trust our certificate"));
         }

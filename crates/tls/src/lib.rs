@@ -45,7 +45,9 @@ pub use authority::Authority;
 pub use ca_error::{CaError, CaWarning};
 pub use client_configs::{ClientConfigs, ServerVerification, TlsConfigError};
 pub use describe::{openssl_cipher_name, version_name};
-pub use explain::{Explanation, HandshakeFailure, explain_client_failure, explain_server_failure};
+pub use explain::{
+    ClientHandshake, Explanation, HandshakeFailure, explain_client_failure, explain_server_failure,
+};
 pub use key_log::{KeyLogError, KeyLogWriter};
 pub use leaf::Leaf;
 pub use leaves::{LeafStats, Leaves, LeavesError, LeavesOptions};

@@ -15,6 +15,8 @@ const REQUESTS: &[(u16, &str)] = &[
     (400, "POST TARGET HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"),
     (400, "POST TARGET HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\n"),
     (400, "POST TARGET HTTP/1.1\r\nHost: a\r\nContent-Length: 4, 4\r\n\r\n"),
+    (400, "GET TARGET HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
+    (400, "GET TARGET HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n"),
     // Lengths that are none.
     (400, "POST TARGET HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\n"),
     (400, "POST TARGET HTTP/1.1\r\nHost: a\r\nContent-Length: -4\r\n\r\n"),

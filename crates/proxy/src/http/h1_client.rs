@@ -118,6 +118,12 @@ impl H1Client {
         let _ = timeout(LINGER_TIMEOUT, lingering).await;
     }
 
+    /// Ends our direction and does not wait for the client's.
+    pub(crate) async fn hang_up(mut self) {
+        // A client that does not take even the end is none to wait for.
+        let _ = timeout(LINGER_TIMEOUT, poll_fn(|cx| self.stream.poll_shutdown(cx))).await;
+    }
+
     /// The stream and what was read from it beyond the last request.
     pub(crate) fn into_parts(self) -> (BoxIo, Vec<u8>) {
         self.stream.into_parts()

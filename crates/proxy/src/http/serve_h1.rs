@@ -42,7 +42,11 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
         let next = tokio::select! {
             biased;
             next = client.next_request() => next,
-            () = &mut stop => break,
+            // Between requests there is nothing the client could still be sending that we would answer.
+            () = &mut stop => {
+                client.hang_up().await;
+                return Ended::Closed;
+            }
         };
         let (head, framing, started) = match next {
             NextRequest::Request { head, framing, started } => (head, framing, started),
@@ -124,6 +128,9 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
         Ok(target) => target,
         Err(err) => return Err(Refused::new(request, explain_target(err))),
     };
+    if request.headers.get_all("host").nth(1).is_some() {
+        return Err(Refused::new(request, "The request names two hosts (RFC 9112 section 3.2)."));
+    }
     let (tls, asked) = match target {
         Target::Authority(destination) => {
             request.authority = head.target;
@@ -137,6 +144,8 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
             };
         }
         Target::Absolute { scheme, authority, address, path } => {
+            // A Host that says otherwise crosses as it is, although RFC 9112 section 3.2.2 has proxies replace it: people
+            // who look through a proxy ask one address for another host's pages on purpose (mitmproxy likewise).
             request.authority = authority;
             request.path = path;
             (scheme == "https", Some(address))

@@ -14,6 +14,7 @@ use super::h2_client::H2ClientStream;
 use super::service::{Next, Origin, Service};
 use super::translate;
 use crate::idle::IdleTimer;
+use crate::instance::guarded;
 use crate::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
     TLS_HANDSHAKE_TIMEOUT,
@@ -60,7 +61,8 @@ pub(crate) async fn serve(service: Service, io: BoxIo) {
             }
             Some(Ok((request, respond))) => {
                 let task = serve_stream(Arc::clone(&service), request, respond);
-                service.context.proxy.tasks.spawn(task);
+                let guarded = guarded(Arc::clone(&service.context.proxy), service.context.peer, task);
+                service.context.proxy.tasks.spawn(guarded);
             }
         }
     }

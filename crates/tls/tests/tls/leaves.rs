@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::common::{NO_ALPN, authority, client_trusting, foreign_server, handshake, leaves, named};
-use flowgate_tls::{LeafSpec, Leaves, LeavesOptions, MintError, UpstreamNames, explain_client_failure};
+use flowgate_tls::{
+    ClientHandshake, LeafSpec, Leaves, LeavesOptions, MintError, UpstreamNames, explain_client_failure,
+};
 use rustls::HandshakeKind;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -118,10 +120,19 @@ fn a_client_that_does_not_trust_the_ca_is_explained() {
     let server = leaves(&authority).leaf(&named("shop.test")).unwrap().server_config(NO_ALPN);
     let outcome = handshake(client_trusting(&foreign.root, &[]), "shop.test", server);
     let error = outcome.server_error.unwrap();
-    let explanation = explain_client_failure(&error, "shop.test", authority.certificate_file());
+    let explanation = explain_client_failure(
+        &error,
+        &ClientHandshake {
+            host: "shop.test",
+            port: Some(443),
+            after: std::time::Duration::from_millis(3),
+            ca_certificate: authority.certificate_file(),
+        },
+    );
     assert_eq!(
         explanation.to_string(),
-        "client does not trust our certificate for `shop.test`: TLS alert: unknown certificate authority"
+        "client does not trust our certificate for `shop.test`: TLS alert: unknown certificate authority \
+         (sent by the client after 3 ms)"
     );
     assert!(explanation.hint.unwrap().contains("flowgate-ca-cert.pem"));
 }
