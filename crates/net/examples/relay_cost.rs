@@ -3,6 +3,8 @@
 //! `cargo run --release -p flowgate-net --example relay_cost [GiB a run]`. Compare the rows of one run with one another, not
 //! runs with one another: how much a byte costs depends on what else the machine does.
 
+#![allow(clippy::print_stdout, reason = "the figures are what this is for")]
+
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
