@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 ///
 /// Boxed as [`BoxIo`], so that what stands on a connection does not multiply with what the connection stands on.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
-    /// The socket, if the stream is nothing but one.
+    /// The socket, if the stream is nothing but one: what is read and written is what crosses the socket, byte for byte.
+    ///
+    /// Asked again, it may come to be one ([`Rewound`] when the bytes before it are read), but never ceases to be one.
     fn tcp(&self) -> Option<&TcpStream> {
         None
     }
