@@ -7,5 +7,6 @@
 pub mod client_hello;
 pub mod http1;
 pub mod sniff;
+pub mod websocket;
 
 pub mod limits;
