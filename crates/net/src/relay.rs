@@ -23,6 +23,9 @@ const POOLED_BUFFERS_MAX: usize = 16;
 pub trait Tap {
     /// A piece that was read, before it is written on.
     fn chunk(&mut self, from_client: bool, data: &[u8]);
+
+    /// A side will send no more: all it sent was told before.
+    fn ended(&mut self, _from_client: bool) {}
 }
 
 /// Sees nothing.
@@ -58,11 +61,11 @@ pub async fn relay(mut client: BoxIo, mut server: BoxIo, tap: &mut impl Tap) -> 
     let mut down = Direction::default();
     let result = poll_fn(|cx| {
         // Both are polled each time: a direction that waits must not keep the other from moving.
-        let first = up.poll(cx, &mut client, &mut server, |data| tap.chunk(true, data));
+        let first = up.poll(cx, &mut client, &mut server, true, tap);
         if let Poll::Ready(Err((reading, err))) = first {
             return Poll::Ready(Err((reading, err)));
         }
-        let second = down.poll(cx, &mut server, &mut client, |data| tap.chunk(false, data));
+        let second = down.poll(cx, &mut server, &mut client, false, tap);
         match (first, second) {
             (_, Poll::Ready(Err((reading, err)))) => Poll::Ready(Err((!reading, err))),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
@@ -117,7 +120,8 @@ impl Direction {
         cx: &mut Context<'_>,
         from: &mut BoxIo,
         to: &mut BoxIo,
-        mut tap: impl FnMut(&[u8]),
+        from_client: bool,
+        tap: &mut impl Tap,
     ) -> Poll<Result<(), SideError>> {
         loop {
             if let Some(buf) = &mut self.buf {
@@ -138,10 +142,13 @@ impl Direction {
                     self.state = State::Closed;
                 }
                 State::Open => match self.poll_fill(cx, from) {
-                    Poll::Ready(Ok(0)) => self.state = State::Closing,
+                    Poll::Ready(Ok(0)) => {
+                        self.state = State::Closing;
+                        tap.ended(from_client);
+                    }
                     Poll::Ready(Ok(n)) => {
                         if let Some(read) = self.buf.as_ref().and_then(|buf| buf.bytes.get(..n)) {
-                            tap(read);
+                            tap.chunk(from_client, read);
                         }
                     }
                     Poll::Ready(Err(err)) => return Poll::Ready(Err((true, err))),
@@ -197,19 +204,24 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
+    /// What each side sent, and who ended, in order.
     #[derive(Default)]
-    struct Seen(Vec<u8>, Vec<u8>);
+    struct Seen(Vec<u8>, Vec<u8>, Vec<bool>);
 
     impl Tap for Seen {
         fn chunk(&mut self, from_client: bool, data: &[u8]) {
             if from_client { &mut self.0 } else { &mut self.1 }.extend_from_slice(data);
         }
+
+        fn ended(&mut self, from_client: bool) {
+            self.2.push(from_client);
+        }
     }
 
     #[tokio::test]
     async fn a_half_close_lets_the_answer_through() {
-        let (mut client, client_end) = duplex(64);
-        let (mut server, server_end) = duplex(64);
+        let (mut client, client_end) = duplex(4096);
+        let (mut server, server_end) = duplex(4096);
         let relay = tokio::spawn(async move {
             let mut seen = Seen::default();
             let end = relay(Box::new(client_end), Box::new(server_end), &mut seen).await;
@@ -228,7 +240,7 @@ mod tests {
         let (end, seen) = relay.await.unwrap();
         assert_eq!(end.relayed, Relayed { up: 8, down: 1000 });
         assert!(end.failure.is_none());
-        assert_eq!((seen.0, seen.1), (b"question".to_vec(), vec![7; 1000]));
+        assert_eq!((seen.0, seen.1, seen.2), (b"question".to_vec(), vec![7; 1000], vec![true, false]));
     }
 
     #[tokio::test]
