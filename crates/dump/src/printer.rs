@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use flowgate_flow::{Flow, RawMessage, Timestamp};
+use flowgate_flow::{Flow, FlowKind, RawMessage, Timestamp, WebSocketMessage};
 use flowgate_options::Level;
 use flowgate_proxy::Events;
 use tokio::sync::Notify;
@@ -103,8 +103,12 @@ impl Printer {
         }
     }
 
+    /// What is left to print when a flow has ended: all of it, or of a WebSocket its end.
     fn render(&self, flow: &Flow, text: &mut String) {
-        self.dumper.flow(flow, text);
+        match &flow.kind {
+            FlowKind::Http(http) if http.websocket.is_some() => self.dumper.websocket_end(flow, text),
+            _ => self.dumper.flow(flow, text),
+        }
     }
 
     fn prints_flows(&self) -> bool {
@@ -128,6 +132,18 @@ impl Events for Printer {
     fn raw_message(&self, flow: &Flow, message: &RawMessage) {
         if self.prints_flows() {
             self.print(|out| self.dumper.raw_message(flow, message, out));
+        }
+    }
+
+    fn websocket_started(&self, flow: &Flow) {
+        if self.prints_flows() {
+            self.print(|out| self.dumper.flow(flow, out));
+        }
+    }
+
+    fn websocket_message(&self, flow: &Flow, message: &WebSocketMessage) {
+        if self.prints_flows() {
+            self.print(|out| self.dumper.websocket_message(flow, message, out));
         }
     }
 

@@ -37,6 +37,9 @@ pub trait Tap {
 
     /// A piece that was read, before it is written on.
     fn chunk(&mut self, from_client: bool, data: &[u8]);
+
+    /// A side will send no more: all it sent was told before.
+    fn ended(&mut self, _from_client: bool) {}
 }
 
 /// Sees nothing.
@@ -88,11 +91,11 @@ async fn relay_through<T: Tap>(
     let mut down = Direction::new(pipes, !T::SEES);
     let result = poll_fn(|cx| {
         // Both are polled each time: a direction that waits must not keep the other from moving.
-        let first = up.poll(cx, &mut client, &mut server, |data| see(tap, true, data));
+        let first = up.poll(cx, &mut client, &mut server, true, tap);
         if let Poll::Ready(Err((reading, err))) = first {
             return Poll::Ready(Err((reading, err)));
         }
-        let second = down.poll(cx, &mut server, &mut client, |data| see(tap, false, data));
+        let second = down.poll(cx, &mut server, &mut client, false, tap);
         match (first, second) {
             (_, Poll::Ready(Err((reading, err)))) => Poll::Ready(Err((!reading, err))),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
@@ -162,7 +165,8 @@ impl Direction {
         cx: &mut Context<'_>,
         from: &mut BoxIo,
         to: &mut BoxIo,
-        mut tap: impl FnMut(&[u8]),
+        from_client: bool,
+        tap: &mut impl Tap,
     ) -> Poll<Result<(), SideError>> {
         let turn_ends_at = self.bytes + TURN_BYTES;
         loop {
@@ -181,11 +185,12 @@ impl Direction {
                     Poll::Ready(Ok(0)) => {
                         self.give_back();
                         self.state = State::Closing;
+                        tap.ended(from_client);
                     }
                     Poll::Ready(Ok(n)) => {
                         self.burst += n as u64;
                         if let Some(buffer) = &self.buffer {
-                            tap(buffer.left());
+                            see(tap, from_client, buffer.left());
                         }
                     }
                     Poll::Ready(Err(err)) => return Poll::Ready(Err((true, err))),

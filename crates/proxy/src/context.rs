@@ -143,6 +143,10 @@ pub(crate) mod tests {
     struct Nobody;
 
     impl Events for Nobody {
+        fn websocket_started(&self, _flow: &Flow) {}
+
+        fn websocket_message(&self, _flow: &Flow, _message: &flowgate_flow::WebSocketMessage) {}
+
         fn logs(&self, _: Level) -> bool {
             false
         }

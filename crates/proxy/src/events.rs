@@ -7,7 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use flowgate_flow::{Flow, RawMessage};
+use flowgate_flow::{Flow, RawMessage, WebSocketMessage};
 use flowgate_options::Level;
 
 /// Who receives what the proxy tells.
@@ -23,6 +23,13 @@ pub trait Events: Send + Sync {
 
     /// A piece of a TCP flow that is in progress; the flow itself comes when it ends.
     fn raw_message(&self, flow: &Flow, message: &RawMessage);
+
+    /// A flow became a WebSocket: its 101 was passed on. The flow itself comes when the WebSocket ends.
+    fn websocket_started(&self, flow: &Flow);
+
+    /// A message of a WebSocket that is in progress; without content if [`Events::keeps_bodies`] says no. The flow is as it
+    /// was when the WebSocket started: it has this message and all others when it ends.
+    fn websocket_message(&self, flow: &Flow, message: &WebSocketMessage);
 
     /// Takes a flow that has ended, or gives it back if there is no room at the moment.
     ///

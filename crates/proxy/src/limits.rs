@@ -34,6 +34,9 @@ pub const COALESCE_BYTES: usize = 8 * 1024;
 pub const BODY_MEMORY_BYTES: usize = 1024 * 1024;
 /// How much of a raw flow is recorded; what follows crosses unrecorded.
 pub const RAW_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How much the recorded messages of a WebSocket may take, in bytes of content and of what stands around it; what follows
+/// crosses unrecorded.
+pub const WEBSOCKET_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How many idle server connections one client connection keeps.
 pub const IDLE_SERVERS_MAX: usize = 8;
 /// How many HTTP/2 streams a client may have open at once.

@@ -37,8 +37,9 @@ pub(crate) async fn relay_recorded(
     context.report(flow).await;
 }
 
-/// Runs a relay until it ends, or nothing crossed for as long as the settings allow.
-async fn until_idle(
+/// Runs a relay until it ends, or nothing crossed for as long as the settings allow; then it gives `None`. Its tap counts
+/// `activity` up with each piece.
+pub(crate) async fn until_idle(
     context: &Context,
     relay: impl Future<Output = RelayEnd>,
     activity: &AtomicU64,
@@ -61,7 +62,7 @@ async fn until_idle(
 }
 
 /// What a flow tells of a relay that did not end with both sides closing.
-fn end_error(end: Option<RelayEnd>, timestamp: Timestamp) -> Option<FlowError> {
+pub(crate) fn end_error(end: Option<RelayEnd>, timestamp: Timestamp) -> Option<FlowError> {
     let (message, side) = match end {
         None => ("closed for inactivity".to_owned(), Side::Proxy),
         Some(RelayEnd { failure: None, .. }) => return None,
@@ -103,11 +104,4 @@ impl Tap for Recording<'_> {
             self.messages.push(message);
         }
     }
-}
-
-/// Relays a WebSocket and reports its flow when it ends.
-pub(crate) async fn relay_websocket(context: &Context, flow: Flow, client: BoxIo, server: BoxIo) {
-    let activity = AtomicU64::new(0);
-    until_idle(context, relay(client, server, &mut flowgate_net::NoTap), &activity).await;
-    context.report(flow).await;
 }

@@ -9,5 +9,6 @@ pub mod http1;
 pub mod sniff;
 pub mod socks5;
 pub mod socks5_client;
+pub mod websocket;
 
 pub mod limits;

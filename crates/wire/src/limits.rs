@@ -14,3 +14,7 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 4 * 1024;
 pub const TRAILER_BYTES_MAX: usize = 16 * 1024;
 /// The most interim (1xx) responses before a final one.
 pub const INTERIM_RESPONSES_MAX: usize = 16;
+/// How much of a WebSocket message is shown; a longer one crosses whole and is shown cut.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The longest compressed WebSocket message, once inflated, that is inflated to its end.
+pub const WEBSOCKET_INFLATED_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -1,7 +1,7 @@
 //! A client connection that speaks HTTP/1: requests one after the other, pipelined ones in order.
 
 use bytes::Bytes;
-use flowgate_flow::{Address, Body, FlowKind, Request, Timestamp};
+use flowgate_flow::{Address, Body, Request, Timestamp};
 use flowgate_net::{BoxIo, Rewound};
 use flowgate_wire::http1::{
     BodyError, HeadError, RequestHead, Target, TargetError, parse_authority, parse_target,
@@ -17,6 +17,7 @@ use super::side::SideError;
 use crate::egress::Purpose;
 use crate::idle::IdleTimer;
 use crate::raw;
+use crate::websocket;
 use flowgate_options::Level;
 
 /// What the connection turned into, if it did not simply end.
@@ -221,12 +222,10 @@ async fn switch_protocols(service: &Service, mut client: H1Client, upgrade: Upgr
     let (server_io, from_server, _guard) = upgrade.link.into_parts();
     let client_io: BoxIo = Box::new(Rewound::new(from_client, client_io));
     let server_io: BoxIo = Box::new(Rewound::new(from_server, server_io));
-    let websocket = service.context.settings.websocket
-        && matches!(&upgrade.flow.kind, FlowKind::Http(http)
-        if http.request.headers.get("upgrade").is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")));
     let server = std::sync::Arc::clone(&upgrade.flow.server);
-    if websocket {
-        raw::relay_websocket(&service.context, upgrade.flow, client_io, server_io).await;
+    if service.context.settings.websocket && websocket::is_agreed(&upgrade.flow) {
+        // Boxed: few connections need the room that its decoders take.
+        Box::pin(websocket::relay_recorded(&service.context, upgrade.flow, client_io, server_io)).await;
     } else {
         service.context.report(upgrade.flow).await;
         raw::relay_recorded(&service.context, client_io, server_io, server).await;
