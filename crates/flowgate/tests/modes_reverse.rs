@@ -119,7 +119,8 @@ fn tls_is_spoken_to_the_server_for_a_client_that_does_not() {
     let ca = TestCa::new();
     let server = RawServer::start_tls(ca.leaf(&["localhost"]).server_config(&[]), |connection| {
         let said = connection.read_to_end()?;
-        connection.send([&b"heard "[..], &said].concat())
+        connection.send([&b"heard "[..], &said].concat())?;
+        connection.shutdown_write()
     });
     let flowgate = reverse(&format!("tls://localhost:{}", server.address().port()))
         .set("ssl_verify_upstream_trusted_ca", ca.certificate_path().display())
@@ -153,7 +154,7 @@ fn several_modes_run_at_once() {
     for (curl, url) in [
         (curl.clone().proxy(&format!("http://{regular}")), &url),
         (curl.clone().proxy(&format!("socks5h://{socks}")), &url),
-        (curl.clone(), &direct),
+        (curl, &direct),
     ] {
         let reply = curl.fetch(url);
         assert_eq!(reply.status, 200, "{reply:?}");

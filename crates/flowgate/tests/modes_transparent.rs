@@ -37,7 +37,9 @@ impl Network {
         let may = is_root();
         assert!(may || std::env::var_os("CI").is_none(), "network namespaces need root");
         if !may {
-            eprintln!("skipped: network namespaces need root");
+            // Past the capture of the test harness, as the test kit says what it skips.
+            let line = b"skipped modes_transparent: network namespaces need root\n";
+            std::io::Write::write_all(&mut std::io::stderr(), line).unwrap();
             return None;
         }
         let links = |of: &str, to: &str, link: &str| {
