@@ -74,7 +74,6 @@ enum Failure {
 impl Handshake {
     async fn destination(&mut self) -> Result<Address, Failure> {
         let greeting = self.message(parse_greeting).await?;
-        // Differs from mitmproxy in nothing yet: `proxyauth` will ask for `Method::UserPassword` here.
         if !greeting.offers(Method::NoAuthentication) {
             return Err(Failure::NoMethod);
         }

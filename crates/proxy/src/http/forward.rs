@@ -123,6 +123,41 @@ mod tests {
     }
 
     #[test]
+    fn a_request_names_one_host() {
+        let check = |version: HttpVersion, authority: &str, fields: &[(&str, &str)], expected: &[&str]| {
+            let mut request = Request {
+                version,
+                method: Bytes::from_static(b"GET"),
+                scheme: Bytes::new(),
+                host: String::new(),
+                port: 0,
+                authority: Bytes::copy_from_slice(authority.as_bytes()),
+                path: Bytes::from_static(b"/"),
+                headers: fields.iter().copied().collect(),
+                body: flowgate_flow::Body::EMPTY,
+                trailers: None,
+                timestamp_start: crate::clock::now(),
+                timestamp_end: None,
+            };
+            name_host(&mut request, "new:1");
+            let fields = request.headers.iter().map(|f| String::from_utf8_lossy(f.line).into_owned());
+            let all: Vec<_> = std::iter::once(String::from_utf8_lossy(&request.authority).into_owned())
+                .chain(fields)
+                .collect();
+            assert_eq!(all, expected);
+        };
+        check(
+            HttpVersion::Http11,
+            "",
+            &[("a", "1"), ("host", "x"), ("Host", "y")],
+            &["", "a: 1", "Host: new:1"],
+        );
+        check(HttpVersion::Http10, "", &[("a", "1")], &["", "Host: new:1", "a: 1"]);
+        check(HttpVersion::Http11, "x", &[("Host", "x")], &["new:1", "Host: new:1"]);
+        check(HttpVersion::Http2, "x", &[("a", "1")], &["new:1", "a: 1"]);
+    }
+
+    #[test]
     fn framing_cannot_be_nominated_away() {
         let fields = [
             ("Connection", "Content-Length, Host, Transfer-Encoding"),
