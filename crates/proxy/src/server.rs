@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::task::TaskTracker;
 
 use crate::clock;
 use crate::context::Context;
@@ -54,6 +55,13 @@ impl ServerError {
 pub(crate) struct ServerGuard {
     context: Context,
     name: String,
+}
+
+impl ServerGuard {
+    /// Where tasks belong that outlive the client connection.
+    pub(crate) fn tasks(&self) -> TaskTracker {
+        self.context.proxy.tasks.clone()
+    }
 }
 
 impl Drop for ServerGuard {

@@ -9,12 +9,15 @@ use flowgate_net::BoxIo;
 use flowgate_wire::http1::{BodyEvent, Framing, encode_request, parse_response, response_framing};
 use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
 
+use tokio::time::timeout;
+
 use super::forward::{asks_to_upgrade, wants_to_persist};
 use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ServerSide, SideError};
 use super::translate;
 use crate::clock;
 use crate::egress::ForwardedRequests;
+use crate::limits::LINGER_TIMEOUT;
 
 /// One HTTP/1 connection to a server.
 pub(crate) struct H1Server {
@@ -49,6 +52,12 @@ impl H1Server {
     /// Whether an idle connection is still good, as far as one can know: it is open and nothing came unasked.
     pub(crate) async fn is_fresh(&mut self) -> bool {
         poll_fn(|cx| Poll::Ready(self.stream.poll_stale(cx).is_pending())).await
+    }
+
+    /// Ends our direction and does not wait for the server's.
+    pub(crate) async fn hang_up(mut self) {
+        // A server that does not take even the end is none to wait for.
+        let _ = timeout(LINGER_TIMEOUT, poll_fn(|cx| self.stream.poll_shutdown(cx))).await;
     }
 
     /// Whether the head in hand switched protocols; then [`into_parts`](Self::into_parts) has what follows.

@@ -219,6 +219,21 @@ impl Servers {
     }
 }
 
+impl Drop for Servers {
+    /// Idle TLS connections are ended as TLS wants it (RFC 8446 section 6.1), so that no server takes it for a cut.
+    fn drop(&mut self) {
+        let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for link in idle.into_iter().filter(|link| link.route.tls_name.is_some()) {
+            let tasks = link.guard.tasks();
+            tasks.spawn(async move {
+                let H1Link { server, guard, .. } = *link;
+                server.hang_up().await;
+                drop(guard);
+            });
+        }
+    }
+}
+
 impl H1Link {
     /// The connection itself, for what follows HTTP.
     pub(crate) fn into_parts(self) -> (flowgate_net::BoxIo, Vec<u8>, ServerGuard) {
