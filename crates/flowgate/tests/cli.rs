@@ -162,76 +162,74 @@ fn help() {
         "flowgate",
         &["dump", "--help"],
         expect![[r#"
-        exit 0
-        --- stdout
-        An intercepting proxy for HTTP and TLS
+            exit 0
+            --- stdout
+            An intercepting proxy for HTTP and TLS
 
-        Usage: flowgate dump [OPTIONS] [FILTER]...
+            Usage: flowgate dump [OPTIONS] [FILTER]...
 
-        Arguments:
-          [FILTER]...  Filter expression: only flows that match are shown and saved (not there yet)
+            Arguments:
+              [FILTER]...  Filter expression: only flows that match are shown and saved (not there yet)
 
-        Options:
-              --version             Print the version and stop
-              --options             Print every option with its default, as a config file, and stop
-              --set <NAME[=VALUE]>  Set an option. Without a value a switch is turned on, a list is emptied and any
-                                    other option that may be empty is emptied. Switches take `true`, `false` and
-                                    `toggle`. To give a list several entries, repeat the flag.
-          -q, --quiet               Print only errors, and no flows
-          -v, --verbose             Print every decision, and flows with their headers
-          -h, --help                Print help
+            Options:
+                  --version             Print the version and stop
+                  --options             Print every option with its default, as a config file, and stop
+                  --set <NAME[=VALUE]>  Set an option. Without a value a switch is turned on, a list is emptied and any
+                                        other option that may be empty is emptied. Switches take `true`, `false` and
+                                        `toggle`. To give a list several entries, repeat the flag.
+              -q, --quiet               Print only errors, and no flows
+              -v, --verbose             Print every decision, and flows with their headers
+              -h, --help                Print help
 
-        Modes and addresses:
-          -m, --mode <SPEC>         How traffic reaches flowgate: `mode[@[host:]port]`, where the part after the `@`
-                                    takes the place of `listen_host` and `listen_port` for this mode. Only
-                                    `regular`, an explicit HTTP proxy, runs today.
-              --listen-host <HOST>  The address to listen on for modes that name none. Empty means every address of
-                                    this machine.
-          -p, --listen-port <PORT>  The port to listen on for modes that name none. Without it each mode has its
-                                    own: 8080 for `regular`. 0 lets the operating system choose.
-              --server              Whether to listen at all. Off is useful to read a file without starting a proxy.
-          -n, --no-server           The opposite of `--server`.
+            Modes and addresses:
+              -m, --mode <SPEC>         How traffic reaches flowgate: `mode[@[host:]port]`, where the part after the `@`
+                                        takes the place of `listen_host` and `listen_port` for this mode. Only
+                                        `regular`, an explicit HTTP proxy, runs today.
+                  --listen-host <HOST>  The address to listen on for modes that name none. Empty means every address of
+                                        this machine.
+              -p, --listen-port <PORT>  The port to listen on for modes that name none. Without it each mode has its
+                                        own: 8080 for `regular`. 0 lets the operating system choose.
+                  --server              Whether to listen at all. Off is useful to read a file without starting a proxy.
+              -n, --no-server           The opposite of `--server`.
 
-        What is decrypted:
-              --ignore-hosts <REGEX>   Pass connections through untouched when a regular expression matches
-                                       `host:port`. May be given several times.
-              --allow-hosts <REGEX>    The opposite of `ignore_hosts`: pass everything through untouched that no
-                                       regular expression matches. May be given several times.
-              --tcp-hosts <REGEX>      Decrypt, but do not read as HTTP, connections to hosts that a regular expression
-                                       matches. Unlike `ignore_hosts` it is matched against the host without a port.
-                                       May be given several times.
-              --show-ignored-hosts     Show connections that are passed through as flows of raw bytes.
-              --no-show-ignored-hosts  The opposite of `--show-ignored-hosts`.
+            What is decrypted:
+                  --ignore-hosts <REGEX>   Pass connections through untouched when a regular expression matches
+                                           `host:port`. May be given several times.
+                  --allow-hosts <REGEX>    The opposite of `ignore_hosts`: pass everything through untouched that no
+                                           regular expression matches. May be given several times.
+                  --tcp-hosts <REGEX>      Decrypt, but do not read as HTTP, connections to hosts that a regular expression
+                                           matches: the host alone, or `host:port`. May be given several times.
+                  --show-ignored-hosts     Show connections that are passed through as flows of raw bytes.
+                  --no-show-ignored-hosts  The opposite of `--show-ignored-hosts`.
 
-        Servers and TLS:
-          -k, --ssl-insecure     Accept any certificate from servers. Whoever sits between flowgate and the
-                                 server can then read along.
-              --no-ssl-insecure  The opposite of `--ssl-insecure`.
+            Servers and TLS:
+              -k, --ssl-insecure     Accept any certificate from servers. Whoever sits between flowgate and the
+                                     server can then read along.
+                  --no-ssl-insecure  The opposite of `--ssl-insecure`.
 
-        Protocols:
-              --http2      Speak HTTP/2 with clients and servers that do.
-              --no-http2   The opposite of `--http2`.
-              --rawtcp     Relay what is not a known protocol as raw TCP. Off reads everything as HTTP.
-              --no-rawtcp  The opposite of `--rawtcp`.
+            Protocols:
+                  --http2      Speak HTTP/2 with clients and servers that do.
+                  --no-http2   The opposite of `--http2`.
+                  --rawtcp     Relay what is not a known protocol as raw TCP. Off reads everything as HTTP.
+                  --no-rawtcp  The opposite of `--rawtcp`.
 
-        Bodies:
-              --store-streamed-bodies     Keep a copy of bodies that are handed on as they come.
-              --no-store-streamed-bodies  The opposite of `--store-streamed-bodies`.
+            Bodies:
+                  --store-streamed-bodies     Keep bodies that `stream_large_bodies` would leave out.
+                  --no-store-streamed-bodies  The opposite of `--store-streamed-bodies`.
 
-        Reading and saving flows:
-          -r, --rfile <PATH>             Read flows from this file at the start; `-` reads standard input.
-          -w, --save-stream-file <PATH>  Save each flow to this file when it is complete. The file is emptied first
-                                         unless the path starts with `+`; `%Y`, `%m`, `%d`, `%H` and the like are filled
-                                         in with the time.
+            Reading and saving flows:
+              -r, --rfile <PATH>             Read flows from this file at the start; `-` reads standard input.
+              -w, --save-stream-file <PATH>  Save each flow to this file when it is complete. The file is emptied first
+                                             unless the path starts with `+`.
 
-        What is shown:
-              --flow-detail <LEVEL>  How much to print of each flow: 0 nothing, 1 a line, 2 with headers, 3 with
-                                     bodies cut short, 4 everything.
-              --showhost             Take the host in shown addresses from the `Host` header. Off by default: a
-                                     client can write anything there.
-              --no-showhost          The opposite of `--showhost`.
-        --- stderr
-    "#]],
+            What is shown:
+                  --flow-detail <LEVEL>  How much to print of each flow: 0 nothing, 1 a line, 2 with headers, 3 with
+                                         bodies cut short, 4 everything.
+                  --showhost             Take the host in shown addresses from the `Host` header. Off by default: a
+                                         client can write anything there.
+                  --no-showhost          The opposite of `--showhost`.
+            --- stderr
+        "#]],
     );
 }
 

@@ -330,9 +330,9 @@ fn flags_of_mitmproxy() {
     check(
         "flowgate dump -Z 3m",
         expect![[r#"
-        error: `-Z` is a flag that mitmproxy removed
-        hint: it is `--set body_size_limit=VALUE` now
-    "#]],
+            error: `-Z` is a flag that mitmproxy removed
+            hint: it is option `body_size_limit` now, which flowgate does not have yet
+        "#]],
     );
     check(
         "flowgate dump --cert x.pem",
