@@ -139,8 +139,9 @@ fn is_own_name(name: &str) -> bool {
 fn host_name(text: &str) -> Option<&str> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX;
-    let label =
-        |label: &str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+    let label = |label: &str| {
+        !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+    };
     (fits && name.split('.').all(label)).then_some(name)
 }
 

@@ -21,7 +21,7 @@ use crate::value::quoted;
 const RULES_MAX: usize = 10_000;
 
 /// A rule as it was written.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuleText {
     /// The file, as the user named it.
     pub file: String,
@@ -97,12 +97,6 @@ words! {
         Block = "block",
         /// As `decrypt`, but neither shown nor stored.
         Hide = "hide",
-    }
-}
-
-impl Default for RuleAction {
-    fn default() -> Self {
-        Self::Decrypt
     }
 }
 
@@ -276,22 +270,20 @@ fn read(text: &str, file: &str) -> Result<Vec<RuleText>, Mistake> {
 }
 
 fn read_rule(at: usize, table: &DeTable<'_>, file: &str, places: &Places<'_>) -> Result<RuleText, Mistake> {
-    let mut rule =
-        RuleText { file: file.to_owned(), line: places.of(at).0, ..RuleText::default() };
-    let mut action = None;
+    let (mut action, mut via, mut conditions) = (None, None, Vec::new());
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "action" => action = Some(read_action(value)?),
-            "via" => rule.via = Some(places.word(value, text_of("via", value)?)),
+            "via" => via = Some(places.word(value, text_of("via", value)?)),
             name => match ConditionKind::of(name) {
-                Some(kind) => rule.conditions.push(read_condition(kind, value, places)?),
+                Some(kind) => conditions.push(read_condition(kind, value, places)?),
                 None => return Err((key.span().start, unknown_key(name))),
             },
         }
     }
-    rule.action = action.ok_or((at, RuleFileProblem::NoAction))?;
-    rule.conditions.sort_by_key(|condition| condition.kind as u8);
-    Ok(rule)
+    let action = action.ok_or((at, RuleFileProblem::NoAction))?;
+    conditions.sort_by_key(|condition| condition.kind as u8);
+    Ok(RuleText { file: file.to_owned(), line: places.of(at).0, action, via, conditions })
 }
 
 fn read_action(value: &Spanned<DeValue<'_>>) -> Result<RuleAction, Mistake> {

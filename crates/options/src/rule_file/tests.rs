@@ -9,9 +9,8 @@ fn check(text: &str, expected: Expect) {
     let shown = match parse_rules(text, "r.toml") {
         Ok(rules) => rules.iter().fold(String::new(), |shown, rule| {
             let conditions = rule.conditions.iter().map(|condition| {
-                let words = condition.words.iter().map(|word| {
-                    format!("{}@{}:{}", word.text, word.line, word.column)
-                });
+                let words =
+                    condition.words.iter().map(|word| format!("{}@{}:{}", word.text, word.line, word.column));
                 format!(" {}={}", condition.kind, words.collect::<Vec<_>>().join("|"))
             });
             let via = rule.via.as_ref().map(|via| format!(" via {}", via.text)).unwrap_or_default();
