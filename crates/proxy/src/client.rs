@@ -26,6 +26,8 @@ pub(crate) async fn serve(proxy: Arc<Proxy>, stream: TcpStream, peer: SocketAddr
         stop: proxy.stop.child_token(),
         client: Arc::new(client),
         peer,
+        hidden: false,
+        reason: None,
         proxy,
     };
     context.log(Level::Info, format_args!("client connect"));

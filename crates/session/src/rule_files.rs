@@ -124,10 +124,15 @@ impl RuleFiles {
     ///
     /// # Errors
     /// The first file that cannot be used.
-    pub fn read(paths: &[String], home: Option<&Path>, before: Option<&Self>) -> Result<Self, RuleFilesError> {
+    pub fn read(
+        paths: &[String],
+        home: Option<&Path>,
+        before: Option<&Self>,
+    ) -> Result<Self, RuleFilesError> {
         let mut files = Self::default();
         for shown in paths {
-            let path = expand_home(shown, home).ok_or_else(|| RuleFilesError::NoHome { path: shown.clone() })?;
+            let path =
+                expand_home(shown, home).ok_or_else(|| RuleFilesError::NoHome { path: shown.clone() })?;
             files.files.insert(path.clone(), Stamp::of(&path));
             let bytes = read_bounded(&path, RULE_FILE_BYTES_MAX)
                 .map_err(|source| RuleFilesError::Read { path: path.clone(), source })?
@@ -137,7 +142,7 @@ impl RuleFiles {
                 source: error.utf8_error(),
             })?;
             let rules = parse_rules(&text, shown)?;
-            let folder = path.parent().unwrap_or(Path::new(""));
+            let folder = path.parent().unwrap_or_else(|| Path::new(""));
             for (rule, word) in rules.iter().flat_map(lists_of) {
                 files.add_list(rule, word, folder, home, before)?;
             }
@@ -176,7 +181,8 @@ impl RuleFiles {
 
     fn warn_of(&mut self, path: &Path, report: &ListReport) {
         let path = path.display();
-        self.warnings.extend(report.first_bad.iter().map(|(line, why)| format!("{path}:{line}: {why}; left out")));
+        self.warnings
+            .extend(report.first_bad.iter().map(|(line, why)| format!("{path}:{line}: {why}; left out")));
         let more = report.bad_lines - report.first_bad.len();
         if more > 0 {
             self.warnings.push(format!("{path}: {more} more lines left out"));
@@ -245,7 +251,8 @@ fn read_list(path: &Path, rule: &RuleText, word: &Word) -> Result<(NameSet, List
     let mut names = NameSetBuilder::default();
     let report = parse_list(&bytes, |listed| {
         // The bounds of a list and of a name leave room for all of them.
-        let _ = names.insert(listed.name, if listed.with_subdomains { Reach::WithSubdomains } else { Reach::Exact });
+        let _ = names
+            .insert(listed.name, if listed.with_subdomains { Reach::WithSubdomains } else { Reach::Exact });
     });
     Ok((names.build(), report))
 }

@@ -10,7 +10,7 @@ use flowgate_wire::http1::{
 use super::error_page::error_page;
 use super::h1_client::{H1Client, NextRequest, Unreadable};
 use super::servers::Route;
-use super::service::{Next, Origin, Service, Upgrade};
+use super::service::{Allowed, Next, Origin, Service, Upgrade};
 use super::side::SideError;
 use crate::idle::IdleTimer;
 use crate::raw;
@@ -65,6 +65,20 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 let _ = client.flush().await;
                 break;
             }
+        };
+        let hidden;
+        let service = match (service.allowed(&route), &service.origin) {
+            (Allowed::No(why), _) => {
+                service.refuse(&mut client, request, 403, &why).await;
+                // The body it may have is not waited for.
+                let _ = client.flush().await;
+                break;
+            }
+            (Allowed::Hidden, Origin::Explicit { over_tls }) => {
+                hidden = service.hide(*over_tls);
+                &hidden
+            }
+            _ => service,
         };
         match service.serve(&mut client, request, framing, &route, &mut idle).await {
             Next::Continue if client.can_continue() => {}
@@ -128,7 +142,7 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
             (request.host, request.port) = (destination.host.clone(), destination.port);
             return match origin {
                 Origin::Explicit { .. } => Ok(Resolved::Connect(request, destination)),
-                Origin::Fixed(_) => {
+                Origin::Fixed(_) | Origin::Blocked(..) => {
                     Err(Refused::new(request, "CONNECT inside a connection that has its destination."))
                 }
             };
@@ -141,7 +155,7 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
         Target::Origin | Target::Asterisk => (matches!(origin, Origin::Explicit { over_tls: true }), None),
     };
     let route = match (origin, asked) {
-        (Origin::Fixed(route), _) => route.clone(),
+        (Origin::Fixed(route) | Origin::Blocked(route, _), _) => route.clone(),
         (Origin::Explicit { .. }, Some(address)) => {
             Route { tls_name: tls.then(|| address.host.clone()), address }
         }
