@@ -60,7 +60,7 @@ fn why_with_host_options() {
         considered:
           names: bank.test:8443 (destination), x.test:8443 (sni)
           ignore_hosts: 1 pattern
-        otherwise: decrypt: no ignore_hosts pattern matched bank.test:8443, x.test:8443
+        if no more becomes known: decrypt: no ignore_hosts pattern matched bank.test:8443, x.test:8443
     "#]],
     );
     check(
@@ -126,7 +126,7 @@ fn why_with_rules() {
           rule rules.toml:2 does not match: list
           rule rules.toml:6 does not match: domain
           rule rules.toml:11 may still match: it needs peer
-        otherwise: decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set
+        if no more becomes known: decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set
     "#]],
     );
     check(

@@ -71,7 +71,7 @@ fn known<'a>(question: &'a Question, mode: &'a str) -> Facts<'a> {
 fn outcomes<'a>(question: &'a Question, facts: Facts<'a>) -> Vec<(&'static str, Facts<'a>)> {
     let facts = Facts { peer: if facts.peer == Fact::Unknown { Fact::Absent } else { facts.peer }, ..facts };
     if facts.first != FirstBytes::Nothing {
-        return vec![("otherwise", facts)];
+        return vec![("if no more becomes known", facts)];
     }
     let host = question.destination.host.as_str();
     let name = if host.parse::<IpAddr>().is_ok() { Fact::Absent } else { Fact::Is(host) };
