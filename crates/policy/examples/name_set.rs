@@ -23,7 +23,12 @@ fn main() {
     });
     let parsed = begun.elapsed();
     let names = builder.build();
-    println!("{} names of {} bytes: read in {parsed:.0?}, with the table {:.0?}", names.len(), list.len(), begun.elapsed());
+    println!(
+        "{} names of {} bytes: read in {parsed:.0?}, with the table {:.0?}",
+        names.len(),
+        list.len(),
+        begun.elapsed()
+    );
     println!("{} lines left out", report.bad_lines);
     let bytes = names.memory_bytes();
     println!("memory {:.1} MB, {:.1} bytes a name", bytes as f64 / 1e6, bytes as f64 / names.len() as f64);
@@ -34,7 +39,12 @@ fn main() {
     let hits: Vec<String> = asked.into_iter().step_by(step).collect();
     let below = hits.iter().map(|name| format!("www.static.{name}")).collect();
     let misses = hits.iter().map(|name| format!("www.{name}.example")).collect();
-    for (what, asked) in [("listed", hits), ("below a listed one", below), ("not listed", misses), ("120 labels", vec![longest])] {
+    for (what, asked) in [
+        ("listed", hits),
+        ("below a listed one", below),
+        ("not listed", misses),
+        ("120 labels", vec![longest]),
+    ] {
         println!("{what:20} {:5.0} ns a look-up", nanoseconds(&asked, |name| names.find(name).is_some()));
     }
 }

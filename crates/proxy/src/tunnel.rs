@@ -248,7 +248,7 @@ impl<'a> Tunnel<'a> {
     /// Says why, where HTTP is spoken in the clear, and closes.
     async fn block(self) {
         let why = self.context.reason.clone().unwrap_or_default();
-        self.context.log(Level::Warn, format_args!("{}: {why}", self.destination));
+        self.context.log(Level::Info, format_args!("{}: {why}", self.destination));
         if self.learned.first != FirstBytes::Http1 || self.decrypted.is_some() {
             return;
         }

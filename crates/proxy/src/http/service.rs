@@ -242,7 +242,7 @@ pub(crate) fn explicit_allowed(context: &Context, destination: &Address, entry: 
     };
     match decide(rules, &facts) {
         Decision::Verdict(verdict) if verdict.action == Action::Refuse => {
-            context.log(Level::Warn, format_args!("{destination}: {}", verdict.reason));
+            context.log(Level::Info, format_args!("{destination}: {}", verdict.reason));
             Allowed::No(verdict.reason.to_string().into())
         }
         Decision::Verdict(verdict) => {
