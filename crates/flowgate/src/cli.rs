@@ -7,6 +7,7 @@ mod config_files;
 mod error;
 mod flags;
 mod migration;
+mod query;
 mod tool;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use flowgate_options::registry::{OPTIONS, find};
 use flowgate_options::{Assignment, Change, Options, Source, Value, expand_home, parse_assignments};
 
 pub(crate) use error::CliError;
+pub(crate) use query::{Query, Question};
 pub(crate) use tool::Tool;
 
 /// What the user wants.
@@ -36,6 +38,8 @@ pub(crate) struct Invocation {
 pub(crate) enum Action {
     /// Start it.
     Run,
+    /// Answer a question about the options.
+    Query(Query),
     /// Print this help.
     Help(String),
     /// Print [`version`].
@@ -61,6 +65,10 @@ pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     home: Option<&Path>,
 ) -> Result<Invocation, CliError> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some((kind, arguments)) = query::split(&arguments) {
+        return parse_query(kind, arguments, home);
+    }
     let (tool, program, arguments) = tool::split(arguments)?;
     let print = |action| Ok(Invocation { tool, options: Options::default(), action });
     let matches = match flags::command(tool, &program).try_get_matches_from(arguments) {
@@ -82,6 +90,31 @@ pub(crate) fn parse(
     }
     let options = resolve(tool, &matches, home)?;
     Ok(Invocation { tool, options, action: Action::Run })
+}
+
+/// The rest of a command line that asks a question.
+fn parse_query(
+    kind: query::Kind,
+    arguments: Vec<OsString>,
+    home: Option<&Path>,
+) -> Result<Invocation, CliError> {
+    let tool = query::TOOL;
+    let print = |action| Ok(Invocation { tool, options: Options::default(), action });
+    let matches = match query::command(kind).try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            return print(Action::Help(error.to_string()));
+        }
+        Err(error) => return Err(CliError::from_clap(&error)),
+    };
+    if matches.get_flag(flags::VERSION) {
+        return print(Action::Version);
+    }
+    if matches.get_flag(flags::SHOW_OPTIONS) {
+        return print(Action::Options);
+    }
+    let action = Action::Query(query::read(kind, &matches)?);
+    Ok(Invocation { tool, options: resolve(tool, &matches, home)?, action })
 }
 
 /// The options after the config files, `--set` and the flags.

@@ -1,9 +1,11 @@
 //! The flowgate binary: reads the command line, prints what is asked for, or runs a session.
 //!
-//! Nothing is decided here. Every way out is an [`ExitCode`]: 0 for what was asked, 1 for everything else.
+//! Nothing is decided here. Every way out is an [`ExitCode`]: 0 for what was asked, 1 for everything else, warnings of `lint`
+//! among them.
 #![forbid(unsafe_code)]
 
 mod cli;
+mod query;
 mod report;
 mod run;
 
@@ -24,6 +26,14 @@ fn main() -> ExitCode {
         Action::Help(text) => print(text),
         Action::Version => print(&cli::version()),
         Action::Options => print(&flowgate_options::defaults_yaml(invocation.tool.option_set())),
+        Action::Query(query) => match query::answer(query, invocation.options.values(), home.as_deref()) {
+            Ok(answer) if answer.good => print(&answer.text),
+            Ok(answer) => {
+                print(&answer.text);
+                ExitCode::FAILURE
+            }
+            Err(error) => report::failure(&error, error.hint()),
+        },
         Action::Run => start(&invocation, home.as_deref()),
     }
 }

@@ -201,6 +201,9 @@ fn help() {
                                                colon: `user:password`. Sent as Basic credentials, or in SOCKS as RFC 1929 says.
 
             What is decrypted:
+                  --rules <FILE>           A file of ordered rules that say what is decrypted, passed through, recorded
+                                           raw, blocked or hidden. They are asked before `ignore_hosts`, `allow_hosts` and
+                                           `tcp_hosts`. Read again when it changes. May be given several times.
                   --ignore-hosts <REGEX>   Pass connections through untouched when a regular expression matches
                                            `host:port`. May be given several times.
                   --allow-hosts <REGEX>    The opposite of `ignore_hosts`: pass everything through untouched that no
@@ -245,7 +248,7 @@ fn help() {
 fn help_of_the_whole_program() {
     let shown = run_in(&TempDir::new().unwrap(), "flowgate", &["--help"]);
     assert!(shown.starts_with("exit 0\n"), "{shown}");
-    assert!(shown.contains("Usage: flowgate [dump | web] [OPTIONS]"), "{shown}");
+    assert!(shown.contains("Usage: flowgate [dump | web | why | lint] [OPTIONS]"), "{shown}");
 }
 
 #[test]

@@ -26,6 +26,8 @@ mod options;
 mod assignment;
 mod config;
 mod error;
+mod name_list;
+mod rule_file;
 // ... and the pages that show them.
 mod defaults;
 mod reference;
@@ -37,9 +39,13 @@ pub use credentials::Credentials;
 pub use defaults::defaults_yaml;
 pub use error::{OptionError, ValueError};
 pub use kind::Kind;
+pub use name_list::{BAD_LINES_TOLD_MAX, BadLine, ListReport, ListedName, parse_list};
 pub use options::{Change, Options, Source};
 pub use path::{Directory, expand_home};
 pub use reference::reference_markdown;
+pub use rule_file::{
+    ConditionKind, ConditionText, RuleAction, RuleFileError, RuleFileProblem, RuleText, Word, parse_rules,
+};
 pub use size::Size;
 pub use table::Values;
 pub use value::Value;

@@ -157,6 +157,9 @@ pub fn find(name: &str) -> Result<&'static OptionSpec, OptionError> {
 
 /// The one option starting with `prefix` that mitmproxy has and flowgate does not; `None` when it is none or several.
 pub fn later_option_starting(prefix: &str) -> Option<&'static str> {
+    if OPTIONS.iter().any(|spec| spec.name == prefix) {
+        return None;
+    }
     let mut starting = only_in_mitmproxy().filter(|name| name.starts_with(prefix));
     let only = starting.next()?;
     starting.next().is_none().then_some(only)

@@ -95,6 +95,11 @@ options! {
     }
 
     "What is decrypted" {
+        /// A file of ordered rules that say what is decrypted, passed through, recorded raw, blocked or hidden. They are
+        /// asked before `ignore_hosts`, `allow_hosts` and `tcp_hosts`. Read again when it changes. May be given several
+        /// times.
+        rules: Vec<String> = Vec::new(), ALL, Some(Flag::value("FILE"));
+
         /// Pass connections through untouched when a regular expression matches `host:port`. May be given several
         /// times.
         ignore_hosts: Vec<String> = Vec::new(), ALL, Some(Flag::value("REGEX"));

@@ -95,6 +95,11 @@ impl Candidates {
         self.spans().iter().filter_map(|span| self.candidate(span.fact, span.start, span.end))
     }
 
+    /// The host of each, without its port.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = Candidate<'_>> + Clone {
+        self.spans().iter().filter_map(|span| self.candidate(span.fact, span.start, span.host_end))
+    }
+
     /// What `tcp_hosts` and `udp_hosts` see: of the destination and the SNI, the host alone and `host:port`.
     pub(crate) fn raw_hosts(&self) -> impl Iterator<Item = Candidate<'_>> + Clone {
         let named = |span: &&Span| matches!(span.fact, FactKind::Destination | FactKind::Sni);

@@ -5,10 +5,12 @@
 //! name still to come may change what it says.
 
 use flowgate_flow::Transport;
+use flowgate_options::RuleAction;
 
 use crate::candidates::{Candidate, Candidates};
 use crate::facts::{Entry, Expect, Fact, Facts, FirstBytes, Needs};
 use crate::pattern::Outcome;
+use crate::rule::{self, RuleAnswer, RuleHit, View};
 use crate::rules::{BrokenHello, Ech, HostOption, Rules};
 use crate::verdict::{Action, Decision, Exemption, Hit, Next, PatternId, Reason, Verdict, Why};
 
@@ -18,7 +20,7 @@ use crate::verdict::{Action, Decision, Exemption, Hit, Next, PatternId, Reason, 
 /// first bytes, and a ClientHello is waited for only while a pattern could still hit its name.
 #[must_use]
 pub fn decide<'a>(rules: &'a Rules, facts: &'a Facts<'a>) -> Decision<'a> {
-    let mut question = Question { rules, facts, pending: facts.pending(), gave_up: None };
+    let mut question = Question { rules, facts, pending: facts.pending(), gave_up: None, rule_gave_up: None };
     let answer = match question.exemption() {
         Ok(exemption) if exemption.passes_through() => Ok((Action::PassThrough, Next::Plain, exemption)),
         Ok(exemption) => question.next(exemption).map(|(action, next)| (action, next, exemption)),
@@ -26,8 +28,15 @@ pub fn decide<'a>(rules: &'a Rules, facts: &'a Facts<'a>) -> Decision<'a> {
     };
     match answer {
         Ok((action, next, exemption)) => {
-            let why = Why { exemption, next, gave_up: question.gave_up };
-            Decision::Verdict(Verdict { action, reason: Reason { why, action, rules, facts } })
+            let Question { gave_up, rule_gave_up, .. } = question;
+            let why = Why { exemption, next, gave_up, rule_gave_up };
+            let rule = if let Exemption::Rule(hit) = exemption { Some(hit) } else { None };
+            Decision::Verdict(Verdict {
+                action,
+                hidden: rule.is_some_and(|hit| hit.action == RuleAction::Hide),
+                via: rule.and_then(|hit| rules.rules().get(hit.index)?.via.as_deref()),
+                reason: Reason { why, action, rules, facts },
+            })
         }
         Err(needs) => Decision::Undecided { needs },
     }
@@ -38,6 +47,7 @@ struct Question<'a> {
     facts: &'a Facts<'a>,
     pending: Needs,
     gave_up: Option<PatternId>,
+    rule_gave_up: Option<usize>,
 }
 
 impl Question<'_> {
@@ -45,7 +55,13 @@ impl Question<'_> {
     fn exemption(&mut self) -> Result<Exemption, Needs> {
         let Self { rules, facts, pending, .. } = *self;
         if facts.entry == Entry::ExplicitRequest {
-            return Ok(Exemption::ExplicitRequest);
+            let candidates = Candidates::of(facts);
+            return Ok(match self.rule(&candidates)? {
+                Some(hit) if matches!(hit.action, RuleAction::Block | RuleAction::Hide) => {
+                    Exemption::Rule(hit)
+                }
+                _ => Exemption::ExplicitRequest,
+            });
         }
         if facts.decrypted {
             return Ok(Exemption::AlreadyDecrypted);
@@ -53,13 +69,16 @@ impl Question<'_> {
         if facts.destination.is_none() {
             return Ok(Exemption::NoDestination);
         }
+        let candidates = if rules.is_empty() { Candidates::default() } else { Candidates::of(facts) };
+        if let Some(hit) = self.rule(&candidates)? {
+            return Ok(Exemption::Rule(hit));
+        }
         let ignore_empty = rules.list(HostOption::IgnoreHosts).is_empty();
         let allow_empty = rules.list(HostOption::AllowHosts).is_empty();
         let hidden_passes = rules.ech == Ech::PassThrough;
         if ignore_empty && allow_empty && !hidden_passes {
             return Ok(Exemption::NoRules);
         }
-        let candidates = Candidates::of(facts);
         let more = pending.peer || pending.sni || pending.host;
         let ignored = self.ask(HostOption::IgnoreHosts, candidates.with_port(), more);
         if let Answer::Hit(hit) = ignored {
@@ -87,10 +106,24 @@ impl Question<'_> {
         })
     }
 
+    /// The rule that decides, if one does.
+    fn rule(&mut self, candidates: &Candidates) -> Result<Option<RuleHit>, Needs> {
+        let view = View { facts: self.facts, candidates, pending: self.pending };
+        match rule::ask(self.rules.rules(), &view, &mut self.rule_gave_up) {
+            RuleAnswer::Hit(hit) => Ok(Some(hit)),
+            RuleAnswer::None => Ok(None),
+            RuleAnswer::Open(needs) => Err(needs),
+        }
+    }
+
     /// What follows for a connection that is not passed through.
     fn next(&mut self, exemption: Exemption) -> Result<(Action, Next), Needs> {
         let facts = self.facts;
-        if exemption == Exemption::ExplicitRequest {
+        let said = if let Exemption::Rule(hit) = exemption { Some(hit.action) } else { None };
+        if said == Some(RuleAction::Block) {
+            return Ok((Action::Refuse, Next::Plain));
+        }
+        if facts.entry == Entry::ExplicitRequest {
             return Ok((Action::Http, Next::Plain));
         }
         if facts.first.is_open() {
@@ -108,13 +141,18 @@ impl Question<'_> {
             return Err(Needs { sni: true, ..Needs::default() });
         }
         let raw = Action::RecordRaw { decrypt: facts.first == FirstBytes::Tls };
+        if said == Some(RuleAction::Record) {
+            return Ok((raw, Next::Plain));
+        }
         match facts.expect {
             Expect::Raw => return Ok((raw, Next::Mode)),
             Expect::Http if facts.first == FirstBytes::Tls => return Ok((Action::Decrypt, Next::Plain)),
             Expect::Http => return Ok((Action::Http, Next::Mode)),
             Expect::Anything => {}
         }
-        if let Some(hit) = self.raw_host()? {
+        if said.is_none()
+            && let Some(hit) = self.raw_host()?
+        {
             return Ok((raw, Next::RawHost(hit)));
         }
         Ok(match facts.first {
@@ -176,6 +214,10 @@ impl Exemption {
     /// The connection is passed through.
     #[must_use]
     pub const fn passes_through(self) -> bool {
-        matches!(self, Self::Ignored(_) | Self::NotAllowed | Self::HiddenName)
+        match self {
+            Self::Ignored(_) | Self::NotAllowed | Self::HiddenName => true,
+            Self::Rule(hit) => matches!(hit.action, RuleAction::Pass),
+            _ => false,
+        }
     }
 }

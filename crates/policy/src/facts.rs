@@ -3,8 +3,9 @@
 //! Facts only ever become known: a caller that has learned one never takes it back, and asks again with all of them.
 //! That is what makes an early verdict final.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use flowgate_flow::{Address, Transport};
 
 /// A fact that may still come.
@@ -24,6 +25,10 @@ pub enum Fact<T> {
 pub struct Facts<'a> {
     /// How the client came here.
     pub entry: Entry,
+    /// The mode by which it came, without what follows a colon: `regular`.
+    pub mode: &'a str,
+    /// The client's address; `None` if there is none that could be told.
+    pub client: Option<IpAddr>,
     /// TCP or UDP: whether `tcp_hosts` or `udp_hosts` is asked.
     pub transport: Transport,
     /// Where the connection is to go: target of CONNECT or SOCKS, original destination, target of the reverse mode.
@@ -40,6 +45,8 @@ pub struct Facts<'a> {
     pub host: Fact<&'a str>,
     /// The ClientHello has an encrypted one in it; looked at once [`Self::sni`] is known.
     pub ech: bool,
+    /// The protocols that the ClientHello offers by ALPN; looked at once [`Self::sni`] is known.
+    pub alpn: &'a [Bytes],
     /// The TLS to the destination was ended here; [`Self::first`] and [`Self::host`] tell of what is inside.
     pub decrypted: bool,
     /// What the mode says must follow.
@@ -133,6 +140,18 @@ pub struct Needs {
     pub sni: bool,
     /// The Host field, if there is going to be one.
     pub host: bool,
+}
+
+impl Needs {
+    /// Both together.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            first: self.first || other.first,
+            peer: self.peer || other.peer,
+            sni: self.sni || other.sni,
+            host: self.host || other.host,
+        }
+    }
 }
 
 impl std::fmt::Display for Needs {

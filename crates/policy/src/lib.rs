@@ -19,7 +19,7 @@
 //!     verdict.reason.to_string(),
 //!     r"pass through: ignore_hosts[0] /^(.+\.)?bank\.test:443$/ matched api.bank.test:443 (destination)",
 //! );
-//! # Ok::<(), flowgate_policy::PatternError>(())
+//! # Ok::<(), flowgate_policy::RulesError>(())
 //! ```
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
@@ -28,17 +28,29 @@ mod decide;
 mod facts;
 mod verdict;
 
+mod considered;
+mod lint;
+
+mod rule;
 mod rules;
 
 mod candidates;
+mod glob;
+mod name_set;
+mod network;
 mod pattern;
 mod punycode;
 
 mod text;
 
 pub use candidates::{FactKind, HOST_BYTES_MAX};
+pub use considered::considered;
 pub use decide::decide;
 pub use facts::{Entry, Expect, Fact, Facts, FirstBytes, Needs};
-pub use pattern::{Fault, Pattern, PatternError, STEPS_MAX};
-pub use rules::{BrokenHello, Ech, HostOption, Rules, RulesSource};
+pub use lint::{Lint, Warning, lint};
+pub use name_set::{NameSet, NameSetBuilder, Reach};
+pub use network::NetworkFault;
+pub use pattern::{Fault, Never, Pattern, PatternError, STEPS_MAX};
+pub use rule::{Rule, RuleError, RuleFault, RuleHit, RuleListSource};
+pub use rules::{BrokenHello, Ech, HostOption, Rules, RulesError, RulesSource};
 pub use verdict::{Action, Decision, Exemption, Hit, Next, PatternId, Reason, Verdict, Why};

@@ -11,10 +11,13 @@ mod escape;
 mod fault;
 mod list;
 mod parse;
+mod shape;
 mod syntax;
 
 pub use fault::Fault;
 pub(crate) use list::{Outcome, PatternList};
+pub use shape::Never;
+pub(crate) use shape::{Searched, Shape, shape};
 
 use crate::rules::HostOption;
 use crate::text::OneLine;

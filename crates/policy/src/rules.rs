@@ -4,10 +4,13 @@
 //! of the old one, so that a bad pattern changes nothing; connections keep the value they were decided with.
 
 use crate::pattern::{Pattern, PatternError, PatternList};
+use crate::rule::{Rule, RuleError, RuleListSource};
 
 /// The options that a [`Rules`] is made of, as the user gave them.
 #[derive(Clone, Debug, Default)]
 pub struct RulesSource {
+    /// The ordered rules, asked before the options.
+    pub rules: RuleListSource,
     /// `ignore_hosts`: pass through what matches.
     pub ignore_hosts: Vec<String>,
     /// `allow_hosts`: pass through what does not match, unless empty.
@@ -66,11 +69,22 @@ impl std::fmt::Display for HostOption {
     }
 }
 
+/// Why rules were refused as a whole.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    /// A pattern of a host option.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A word of a rule.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+}
+
 /// Compiled rules; the default is none at all.
 #[derive(Debug, Default)]
 pub struct Rules {
-    // An ordered list of rules (names, domains, globs, networks, ports, each with an action) goes here, asked by
-    // `decide` where it asks these lists: they are such a list with the actions in a fixed order.
+    rules: Vec<Rule>,
     ignore_hosts: PatternList,
     allow_hosts: PatternList,
     tcp_hosts: PatternList,
@@ -83,22 +97,46 @@ impl Rules {
     /// Compiles the options.
     ///
     /// # Errors
-    /// The first pattern that cannot be used.
-    pub fn compile(source: &RulesSource) -> Result<Self, PatternError> {
+    /// The first rule or pattern that cannot be used.
+    pub fn compile(source: &RulesSource) -> Result<Self, RulesError> {
+        let list = |option, texts: &[String]| {
+            PatternList::compile(texts).map_err(|(index, position, fault)| PatternError {
+                option,
+                index,
+                pattern: texts.get(index).cloned().unwrap_or_default(),
+                position,
+                fault,
+            })
+        };
         Ok(Self {
-            ignore_hosts: PatternList::compile(HostOption::IgnoreHosts, &source.ignore_hosts)?,
-            allow_hosts: PatternList::compile(HostOption::AllowHosts, &source.allow_hosts)?,
-            tcp_hosts: PatternList::compile(HostOption::TcpHosts, &source.tcp_hosts)?,
-            udp_hosts: PatternList::compile(HostOption::UdpHosts, &source.udp_hosts)?,
+            rules: source.rules.compile()?,
+            ignore_hosts: list(HostOption::IgnoreHosts, &source.ignore_hosts)?,
+            allow_hosts: list(HostOption::AllowHosts, &source.allow_hosts)?,
+            tcp_hosts: list(HostOption::TcpHosts, &source.tcp_hosts)?,
+            udp_hosts: list(HostOption::UdpHosts, &source.udp_hosts)?,
             broken_hello: source.broken_hello,
             ech: source.ech,
         })
+    }
+
+    /// The ordered rules.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// The patterns of an option, in order.
     #[must_use]
     pub fn patterns(&self, option: HostOption) -> &[Pattern] {
         self.list(option).patterns()
+    }
+
+    /// Nothing asks for names.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+            && self.ignore_hosts.is_empty()
+            && self.allow_hosts.is_empty()
+            && self.ech == Ech::MatchOuterName
     }
 
     pub(crate) const fn list(&self, option: HostOption) -> &PatternList {

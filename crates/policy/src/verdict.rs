@@ -8,6 +8,7 @@ use std::fmt::{Display, Formatter, Result};
 use crate::candidates::{Candidate, Candidates, FactKind};
 use crate::facts::{Fact, Facts, Needs};
 use crate::pattern::STEPS_MAX;
+use crate::rule::{RuleHit, View};
 use crate::rules::{HostOption, Rules};
 use crate::text::OneLine;
 
@@ -28,6 +29,10 @@ pub enum Decision<'a> {
 pub struct Verdict<'a> {
     /// What is done.
     pub action: Action,
+    /// It is neither shown nor stored.
+    pub hidden: bool,
+    /// The egress it takes, if a rule names one.
+    pub via: Option<&'a str>,
     /// Why.
     pub reason: Reason<'a>,
 }
@@ -83,11 +88,15 @@ pub struct Why {
     pub next: Next,
     /// A pattern whose search was given up at the step limit. It counted as not matching.
     pub gave_up: Option<PatternId>,
+    /// The place, from 0, of a rule with such a pattern.
+    pub rule_gave_up: Option<usize>,
 }
 
 /// Why a connection is, or is not, passed through.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exemption {
+    /// A rule says what becomes of it.
+    Rule(RuleHit),
     /// Passed through: a pattern of `ignore_hosts` matched.
     Ignored(Hit),
     /// Passed through: no pattern of `allow_hosts` matched.
@@ -179,6 +188,13 @@ impl Display for Reason<'_> {
                 write!(f, "; {option}[{index}] gave up after {STEPS_MAX} steps")
             }
             None => Ok(()),
+        }?;
+        match self.why.rule_gave_up.and_then(|index| self.rules.rules().get(index)) {
+            Some(rule) => {
+                let (file, line) = (OneLine(rule.file()), rule.line());
+                write!(f, "; rule {file}:{line} gave up after {STEPS_MAX} steps")
+            }
+            None => Ok(()),
         }
     }
 }
@@ -186,6 +202,10 @@ impl Display for Reason<'_> {
 impl Reason<'_> {
     fn write_exemption(&self, f: &mut Formatter<'_>, candidates: &Candidates) -> Result {
         match self.why.exemption {
+            Exemption::Rule(hit) => {
+                let view = View { facts: self.facts, candidates, pending: self.facts.pending() };
+                self.rules.rules().get(hit.index).map_or(Ok(()), |rule| rule.write_match(f, &view))
+            }
             Exemption::Ignored(hit) => self.write_hit(f, hit, candidates.with_port()),
             Exemption::NotAllowed => self.write_no_hit(f, HostOption::AllowHosts, candidates),
             Exemption::HiddenName => f.write_str("ECH hides its name"),
@@ -198,6 +218,9 @@ impl Reason<'_> {
                 self.write_no_hit(f, HostOption::IgnoreHosts, candidates)
             }
             Exemption::NotIgnored => self.write_no_hit(f, HostOption::IgnoreHosts, candidates),
+            Exemption::NoRules if !self.rules.rules().is_empty() => {
+                f.write_str("no rule matched, and neither ignore_hosts nor allow_hosts is set")
+            }
             Exemption::NoRules => f.write_str("neither ignore_hosts nor allow_hosts is set"),
             Exemption::ExplicitRequest => f.write_str("an explicit request is never passed through"),
             Exemption::NoDestination => f.write_str("no destination to pass it through to"),

@@ -1,9 +1,11 @@
 //! Facts may arrive in any order: an early verdict is the one that all facts together give.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod common;
 
 use common::{Connection, connect, rules};
-use flowgate_policy::{Action, Decision, Expect, Fact, FirstBytes, decide};
+use flowgate_policy::{Action, Decision, Entry, Expect, Fact, FirstBytes, considered, decide};
 use proptest::prelude::*;
 
 const PATTERNS: &[&str] = &[
@@ -46,13 +48,53 @@ fn fact<T: Clone + std::fmt::Debug + 'static>(
     prop_oneof![1 => Just(Fact::Absent), 3 => is.prop_map(Fact::Is)].boxed()
 }
 
+const CONDITIONS: &[&str] = &[
+    "name=bank.test",
+    "name=192.0.2.1,::1",
+    "domain=bank.test,www.test",
+    "domain=xn--bcher-kva.test",
+    "glob=*.test",
+    "glob=*",
+    "glob=192.*",
+    "regex=^(?!bank)",
+    "regex=:443$",
+    "regex=^(?:(a+)\\1?)+$",
+    "list=ads.txt",
+    "cidr=192.0.2.0/24",
+    "cidr=::/0",
+    "port=80",
+    "port=1-1024",
+    "mode=regular",
+    "mode=socks5",
+    "client=10.0.0.0/8",
+    "alpn=h2",
+];
+
+/// A rule in short: each key at most once.
+fn rule() -> impl Strategy<Value = String> {
+    let action = prop::sample::select(&["decrypt", "pass", "record", "block", "hide"][..]);
+    (action, prop::sample::subsequence(CONDITIONS, 0..3)).prop_map(|(action, conditions)| {
+        let mut keys: Vec<&str> = Vec::new();
+        conditions.iter().fold(action.to_owned(), |rule, condition| {
+            let key = condition.split('=').next().unwrap_or_default();
+            if keys.contains(&key) {
+                return rule;
+            }
+            keys.push(key);
+            rule + ";" + condition
+        })
+    })
+}
+
 fn options() -> impl Strategy<Value = String> {
     let option = prop::sample::select(&["--ignore-hosts", "--allow-hosts", "--tcp-hosts"][..]);
     let with_pattern =
         (option, prop::sample::select(PATTERNS)).prop_map(|(option, pattern)| format!("{option} {pattern}"));
     let switch =
         prop::sample::select(&["--broken-hello=raw", "--ech=pass-through"][..]).prop_map(str::to_owned);
-    prop::collection::vec(prop_oneof![5 => with_pattern, 1 => switch], 0..4).prop_map(|words| words.join(" "))
+    let rule = rule().prop_map(|rule| format!("--rule {rule}"));
+    prop::collection::vec(prop_oneof![5 => with_pattern, 1 => switch, 5 => rule], 0..5)
+        .prop_map(|words| words.join(" "))
 }
 
 prop_compose! {
@@ -69,6 +111,9 @@ prop_compose! {
         host in fact(name()),
         ech: bool,
         decrypted: bool,
+        explicit in prop::bool::weighted(0.1),
+        client in prop::sample::select(&[None, Some("10.1.2.3"), Some("::1")][..]),
+        alpn in prop::sample::select(vec![&["h2", "http/1.1"][..], &[]]),
         expect in prop::sample::select(&[Expect::Anything, Expect::Anything, Expect::Http, Expect::Raw][..]),
     ) -> Connection {
         let known = connect(&format!("{to}:{port}"));
@@ -77,7 +122,10 @@ prop_compose! {
             _ => known.no_peer(),
         };
         let http = matches!(first, FirstBytes::Http1 | FirstBytes::Http2);
+        let known = known.mode("regular").alpn(if first == FirstBytes::Tls { alpn } else { &[] });
         Connection {
+            entry: if explicit { Entry::ExplicitRequest } else { Entry::Tunnel },
+            client: client.map(|client| client.parse().unwrap()),
             first,
             sni: if first == FirstBytes::Tls { sni } else { Fact::Absent },
             host: if http { host } else { Fact::Absent },
@@ -98,6 +146,7 @@ fn on_the_way(whole: &Connection, peer_at: usize, partial: bool) -> Vec<Connecti
         sni: Fact::Unknown,
         host: Fact::Unknown,
         ech: false,
+        alpn: Vec::new(),
         ..whole.clone()
     };
     let begun = if tls { FirstBytes::Tls } else { whole.first };
@@ -141,9 +190,11 @@ proptest! {
                 Decision::Verdict(early) => {
                     let holds = same_in_effect(early.action, last.action);
                     prop_assert!(holds, "{:?} after {}, but then {}", step, early.reason, last.reason);
+                    prop_assert_eq!((early.hidden, early.via), (last.hidden, last.via));
                     prop_assert!(!early.reason.to_string().contains('\n'));
                 }
                 Decision::Undecided { needs } => {
+                    prop_assert!(considered(&rules, &facts).iter().all(|line| !line.contains('\n')));
                     prop_assert!(needs.first || needs.peer || needs.sni || needs.host);
                     prop_assert!(!needs.peer || step.peer == Fact::Unknown);
                     prop_assert!(!needs.sni || step.sni == Fact::Unknown);

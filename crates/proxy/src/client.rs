@@ -36,6 +36,8 @@ pub(crate) async fn serve(
         stop: proxy.stop.child_token(),
         client: Arc::new(client),
         peer,
+        hidden: false,
+        reason: None,
         proxy,
     };
     context.log(Level::Info, format_args!("client connect"));

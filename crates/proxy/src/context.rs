@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use flowgate_flow::{ClientConnection, Flow};
+use flowgate_flow::{ClientConnection, Flow, MetadataValue};
 use flowgate_tls::{ClientConfigs, Leaves};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,6 +13,9 @@ use crate::egress::Egress;
 use crate::events::{self, Events};
 use crate::settings::Settings;
 use flowgate_options::Level;
+
+/// The metadata of a flow that says why its connection was handled as it was.
+const REASON: &str = "flowgate.reason";
 
 /// What all connections share.
 pub struct Proxy {
@@ -106,24 +109,45 @@ pub(crate) struct Context {
     pub(crate) egress: Arc<Egress>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
+    /// Neither shown nor stored: a rule says so.
+    pub(crate) hidden: bool,
+    /// Why it is handled as it is, for its flows.
+    pub(crate) reason: Option<Arc<str>>,
     /// Cancelled when no new work is to be taken; a child of the proxy's, so that asking takes no shared lock.
     pub(crate) stop: CancellationToken,
 }
 
 impl Context {
     pub(crate) fn log(&self, level: Level, message: fmt::Arguments<'_>) {
-        if self.proxy.events.logs(level) {
+        let shown = !self.hidden || level <= Level::Warn;
+        if shown && self.proxy.events.logs(level) {
             self.proxy.events.log(level, Some(self.peer), message);
         }
     }
 
-    pub(crate) async fn report(&self, flow: Flow) {
+    pub(crate) async fn report(&self, mut flow: Flow) {
+        if self.hidden {
+            return;
+        }
+        if let Some(reason) = &self.reason {
+            flow.metadata.push((REASON.into(), MetadataValue::Text(reason.to_string())));
+        }
         events::report(&*self.proxy.events, flow).await;
+    }
+
+    /// Whether bodies and raw messages are kept with flows.
+    pub(crate) fn keeps_bodies(&self) -> bool {
+        !self.hidden && self.proxy.events.keeps_bodies()
     }
 
     /// Up to which size a body is kept in its flow.
     pub(crate) fn kept_body_bytes_max(&self) -> u64 {
-        if self.proxy.events.keeps_bodies() { self.settings.kept_body_bytes_max } else { 0 }
+        if self.keeps_bodies() { self.settings.kept_body_bytes_max } else { 0 }
+    }
+
+    /// The same connection, neither shown nor stored from now on.
+    pub(crate) fn hide(&self) -> Self {
+        Self { hidden: true, ..self.clone() }
     }
 
     /// The same connection after something became known of the client.
@@ -176,6 +200,8 @@ pub(crate) mod tests {
         let client_configs = ClientConfigs::new(ServerVerification::default()).unwrap();
         let proxy = Proxy::new(Settings::default(), leaves, client_configs, Arc::new(Nobody));
         Context {
+            hidden: false,
+            reason: None,
             settings: proxy.settings(),
             client: Arc::new(ClientConnection::new(FlowId::from_random(1), "regular".into())),
             egress: Arc::new(egress),

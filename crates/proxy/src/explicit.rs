@@ -4,8 +4,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flowgate_flow::{Flow, FlowKind, HttpFlow};
+use flowgate_flow::{Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side};
 use flowgate_net::{BoxIo, Rewound};
+use flowgate_policy::Entry;
 use flowgate_tls::LeafSpec;
 use tokio::time::timeout;
 
@@ -13,7 +14,10 @@ use crate::clock;
 use crate::context::Context;
 use crate::decrypt;
 use crate::egress::Purpose;
-use crate::http::{self, Connect, Ended, Origin, Servers, Service, connect_established, connect_refusal};
+use crate::http::{
+    self, Allowed, Connect, Ended, H1Client, Origin, OwnResponse, Servers, Service, connect_established,
+    connect_refusal,
+};
 use crate::limits::CLIENT_IDLE_TIMEOUT;
 use crate::peek::Peeked;
 use crate::server::{self, ServerError};
@@ -65,7 +69,7 @@ async fn serve_tls(context: &Context, client: BoxIo) {
 async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
     let service = Service {
         context: context.clone(),
-        servers: Servers::new(http::offers(context.settings.http2)),
+        servers: Arc::new(Servers::new(http::offers(context.settings.http2))),
         origin: Origin::Explicit { over_tls },
     };
     if let Ended::Connect(connect) = http::serve_h1(&service, client).await {
@@ -78,25 +82,24 @@ async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
 /// A tunnel was asked for: connect first (unless lazy), so that a failure can be told, then answer.
 async fn serve_connect(context: &Context, connect: Connect) {
     let Connect { mut client, request, destination } = connect;
+    if let Allowed::No(why) = http::explicit_allowed(context, &destination, Entry::Tunnel) {
+        let error = FlowError {
+            message: why.to_string(),
+            timestamp: clock::now(),
+            side: Some(Side::Proxy),
+            phase: Some(Phase::Connect),
+        };
+        let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(destination)));
+        return refuse_connect(context, client, request, facts, connect_refusal(403, &why), error).await;
+    }
     let server = match context.settings.connection_strategy {
         ConnectionStrategy::Lazy => ServerState::NotYet,
         ConnectionStrategy::Eager => match server::open(context, &destination, Purpose::Tunnel).await {
             Ok(open) => ServerState::Open(Box::new(open)),
             Err(error) => {
-                let answer = connect_refusal(error.status, &refusal_text(&error));
-                let told = client.send_own_response(&answer.head, answer.body).is_ok()
-                    && client.flush().await.is_ok();
-                let http = HttpFlow { request, response: None, websocket: None };
-                let created = http.request.timestamp_start;
-                let kind = FlowKind::Http(Box::new(http));
-                let server = Arc::clone(&error.facts);
-                let mut flow = Flow::new(clock::new_id(), Arc::clone(&context.client), server, kind, created);
-                flow.error = Some(error.flow_error());
-                context.report(flow).await;
-                if told {
-                    client.close().await;
-                }
-                return;
+                let refusal = connect_refusal(error.status, &refusal_text(&error));
+                let facts = Arc::clone(&error.facts);
+                return refuse_connect(context, client, request, facts, refusal, error.flow_error()).await;
             }
         },
     };
@@ -108,6 +111,27 @@ async fn serve_connect(context: &Context, connect: Connect) {
     let (io, read) = client.into_parts();
     let client: BoxIo = if read.is_empty() { io } else { Box::new(Rewound::new(read, io)) };
     tunnel::run(context, Target::anything(destination), client, server, None).await;
+}
+
+/// Tells the client that there is no tunnel for it, and reports the flow.
+async fn refuse_connect(
+    context: &Context,
+    mut client: H1Client,
+    request: Request,
+    server: Arc<ServerConnection>,
+    answer: OwnResponse,
+    error: FlowError,
+) {
+    let told = client.send_own_response(&answer.head, answer.body).is_ok() && client.flush().await.is_ok();
+    let http = HttpFlow { request, response: None, websocket: None };
+    let created = http.request.timestamp_start;
+    let kind = FlowKind::Http(Box::new(http));
+    let mut flow = Flow::new(clock::new_id(), Arc::clone(&context.client), server, kind, created);
+    flow.error = Some(error);
+    context.report(flow).await;
+    if told {
+        client.close().await;
+    }
 }
 
 fn refusal_text(error: &ServerError) -> String {

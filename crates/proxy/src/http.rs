@@ -18,9 +18,9 @@ mod h2_client;
 mod h2_server;
 mod side;
 
-pub(crate) use error_page::{connect_established, connect_refusal};
+pub(crate) use error_page::{OwnResponse, connect_established, connect_refusal};
+pub(crate) use h1_client::H1Client;
 pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};
 pub(crate) use serve_h2::serve as serve_h2;
 pub(crate) use servers::{Route, Servers};
-pub(crate) use service::offers;
-pub(crate) use service::{Origin, Service};
+pub(crate) use service::{Allowed, Origin, Service, explicit_allowed, offers};

@@ -86,7 +86,7 @@ struct Recording<'a> {
 
 impl<'a> Recording<'a> {
     fn new(context: &'a Context, flow: Flow) -> Self {
-        let keep = context.proxy.events.keeps_bodies();
+        let keep = context.keeps_bodies();
         let (messages, activity) = (Vec::new(), Arc::default());
         Self { context, flow, keep, kept: 0, truncated: false, messages, activity }
     }
@@ -95,6 +95,9 @@ impl<'a> Recording<'a> {
 impl Tap for Recording<'_> {
     fn chunk(&mut self, from_client: bool, data: &[u8]) {
         self.activity.fetch_add(1, Ordering::Relaxed);
+        if self.context.hidden {
+            return;
+        }
         let message =
             RawMessage { from_client, content: Bytes::copy_from_slice(data), timestamp: clock::now() };
         self.context.proxy.events.raw_message(&self.flow, &message);

@@ -197,7 +197,12 @@ mod tls_io {
             cx: &mut Context<'_>,
             buf: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_read(cx, buf)
+            match Pin::new(&mut self.0).poll_read(cx, buf) {
+                // A peer that ends without close_notify has ended all the same: what is delimited by lengths or chunks tells
+                // a cut, and what is not cannot tell it in the clear either (mitmproxy likewise).
+                Poll::Ready(Err(err)) if err.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+                read => read,
+            }
         }
     }
 

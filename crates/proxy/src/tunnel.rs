@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flowgate_flow::{Address, ServerConnection};
 use flowgate_net::{BoxIo, NoTap, relay};
-use flowgate_policy::{Action, Decision, Expect, Fact, Facts, FirstBytes, Needs, decide};
+use flowgate_policy::{Action, Decision, Exemption, Expect, Fact, Facts, FirstBytes, Needs, Verdict, decide};
 use flowgate_wire::client_hello::{ClientHello, HelloReader, HelloState};
 use flowgate_wire::sniff::{HostReader, HostState, Sniff, sniff};
 use tokio::time::{Instant, sleep_until};
@@ -116,13 +116,16 @@ pub(crate) async fn run(
     decrypted: Option<Decrypted>,
 ) {
     let mut tunnel = Tunnel::new(context, target, client, server, decrypted);
-    let Some(action) = tunnel.decision().await else { return };
+    let Some(Decided { action, context, blocked }) = tunnel.decision().await else { return };
+    let context = &context;
+    let tunnel = Tunnel { context, ..tunnel };
     match action {
         Action::PassThrough => tunnel.pass_through().await,
         Action::RecordRaw { decrypt: false } if tunnel.may_be_raw() => tunnel.record_raw().await,
         Action::Http | Action::RecordRaw { decrypt: false } => tunnel.http().await,
         Action::Decrypt => tunnel.decrypt(false).await,
         Action::RecordRaw { decrypt: true } => tunnel.decrypt(true).await,
+        Action::Refuse if blocked => tunnel.block().await,
         Action::Refuse => {
             context.log(
                 Level::Warn,
@@ -139,6 +142,15 @@ struct Tunnel<'a> {
     server: Server,
     decrypted: Option<Decrypted>,
     learned: Learned,
+}
+
+/// What policy said.
+struct Decided {
+    action: Action,
+    /// The connection as it is handled from now on.
+    context: Context,
+    /// Refused by a rule.
+    blocked: bool,
 }
 
 enum Server {
@@ -185,19 +197,14 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Brings policy facts until it knows; `None` if the connection ended before.
-    async fn decision(&mut self) -> Option<Action> {
+    async fn decision(&mut self) -> Option<Decided> {
         let began = Instant::now();
         let mut client_spoke_at = None;
         loop {
             self.learned.learn(&self.client);
             let facts = self.facts();
             let needs = match decide(&self.context.settings.rules, &facts) {
-                Decision::Verdict(verdict) => {
-                    if self.context.proxy.events.logs(Level::Debug) {
-                        self.context.log(Level::Debug, format_args!("{}", verdict.reason));
-                    }
-                    return Some(verdict.action);
-                }
+                Decision::Verdict(verdict) => return Some(self.decided(&verdict)),
                 Decision::Undecided { needs } => needs,
             };
             let not_connected = matches!(self.server, Server::NotYet);
@@ -238,8 +245,26 @@ impl<'a> Tunnel<'a> {
         }
     }
 
+    /// The verdict, said in the event log and kept for the flows.
+    fn decided(&self, verdict: &Verdict<'_>) -> Decided {
+        let mut context = self.context.clone();
+        if context.proxy.events.logs(Level::Debug) {
+            context.log(Level::Debug, format_args!("{}", verdict.reason));
+        }
+        let reported = verdict.action != Action::PassThrough || context.settings.show_ignored_hosts;
+        // What was decided outside of the TLS stays the reason for what is inside.
+        if reported && context.reason.is_none() {
+            context.reason = Some(verdict.reason.to_string().into());
+        }
+        context.hidden |= verdict.hidden;
+        let blocked = matches!(verdict.reason.why.exemption, Exemption::Rule(_));
+        Decided { action: verdict.action, context, blocked: blocked && verdict.action == Action::Refuse }
+    }
+
     fn facts(&self) -> Facts<'_> {
         Facts {
+            mode: mode_of(self.context),
+            client: Some(self.context.peer.ip()),
             destination: Some(&self.target.address),
             peer: match &self.server {
                 // An upstream proxy resolves the name itself and does not tell.
@@ -251,6 +276,7 @@ impl<'a> Tunnel<'a> {
             first: self.learned.first,
             sni: borrowed(&self.learned.sni),
             host: borrowed(&self.learned.host),
+            alpn: self.learned.hello.as_ref().map_or(&[], |hello| &hello.alpn),
             ech: self.learned.hello.as_ref().is_some_and(|hello| hello.has_ech),
             decrypted: self.decrypted.is_some(),
             expect: self.target.expect,
@@ -306,6 +332,22 @@ impl<'a> Tunnel<'a> {
         raw::relay_recorded(context, client, open.io, Arc::new(open.facts)).await;
     }
 
+    /// Says why, where HTTP is spoken in the clear, and closes.
+    async fn block(self) {
+        let why = self.context.reason.clone().unwrap_or_default();
+        self.context.log(Level::Info, format_args!("{}: {why}", self.target.address));
+        if self.learned.first != FirstBytes::Http1 || self.decrypted.is_some() {
+            return;
+        }
+        let origin = Origin::Blocked(
+            Route { address: self.target.address, tls_name: None, purpose: Purpose::Tunnel },
+            why,
+        );
+        let servers = Arc::new(Servers::new(Vec::new()));
+        let service = Service { context: self.context.clone(), servers, origin };
+        let _ = http::serve_h1(&service, self.client.rewind()).await;
+    }
+
     async fn http(self) {
         let http2 = self.learned.first == FirstBytes::Http2;
         let clear = self.decrypted.is_none();
@@ -335,6 +377,7 @@ impl<'a> Tunnel<'a> {
                 }
             }
         }
+        let servers = Arc::new(servers);
         let service = Service {
             context: self.context.clone(),
             servers,
@@ -361,6 +404,12 @@ impl<'a> Tunnel<'a> {
         // Boxed: what is inside is a tunnel again.
         Box::pin(decrypt::run(self.context, self.target, client, &hello, server, raw)).await;
     }
+}
+
+/// The mode by which a client came, as rules name it.
+pub(crate) fn mode_of(context: &Context) -> &str {
+    let mode = &*context.client.mode;
+    mode.split_once([':', '@']).map_or(mode, |(mode, _)| mode)
 }
 
 /// Connects to the server before the client has said anything, unless that is to be lazy.

@@ -6,6 +6,9 @@
 mod session;
 mod settings;
 
+mod rule_files;
+mod watch;
+
 mod flow_file;
 mod read;
 
@@ -13,4 +16,7 @@ pub use flowgate_net::raise_descriptor_limit;
 
 pub use flow_file::{Emptying, FlowFile, FlowFileError, Saver};
 pub use read::{ReadFlowsError, read_flows};
+pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError};
 pub use session::{Session, SessionError};
+pub use settings::sources;
+pub use watch::RULE_FILES_INTERVAL;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use flowgate_net::BindError;
 use flowgate_options::mode_spec::ModeSpec;
 use flowgate_options::{Values, expand_home};
-use flowgate_policy::PatternError;
+use flowgate_policy::RulesError;
 use flowgate_proxy::{Events, Instance, Proxy};
 use flowgate_tls::{
     Authority, CaError, CaWarning, ClientConfigs, KeyLogError, KeyLogWriter, Leaves, LeavesError,
@@ -17,7 +17,9 @@ use flowgate_tls::{
 };
 use thiserror::Error;
 
-use crate::settings::settings;
+use crate::rule_files::{RuleFiles, RuleFilesError};
+use crate::settings::{settings, sources};
+use crate::watch::{self, Watch, Watched};
 
 /// A proxy that runs, or is about to.
 #[derive(Debug)]
@@ -25,15 +27,20 @@ pub struct Session {
     proxy: Arc<Proxy>,
     authority: Arc<Authority>,
     instances: Vec<(ModeSpec, Instance)>,
+    /// Of the rule files, if there are any.
+    _watch: Option<Watch>,
 }
 
 /// Why a session did not start. Nothing of it runs.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// A pattern of a host option cannot be compiled.
+    /// A rule, or a pattern of a host option, cannot be compiled.
     #[error(transparent)]
-    Pattern(#[from] PatternError),
+    Rules(#[from] RulesError),
+    /// Rule files cannot be read.
+    #[error(transparent)]
+    RuleFiles(#[from] RuleFilesError),
     /// `~` in a path, and no home directory.
     #[error("option `{option}`: there is no home directory for `{path}`")]
     NoHome {
@@ -86,7 +93,10 @@ impl SessionError {
             Self::Ca(err) => err.hint(),
             Self::Tls(err) => err.hint(),
             Self::NoHome { option, .. } => Some(format!("give `{option}` as an absolute path")),
-            Self::Pattern(_) => Some("patterns are regular expressions as in Python's `re`".to_owned()),
+            Self::Rules(RulesError::Pattern(_)) => {
+                Some("patterns are regular expressions as in Python's `re`".to_owned())
+            }
+            Self::RuleFiles(err) => err.hint(),
             Self::SameAddress { .. } => {
                 Some("give one of them another port, as in `--mode regular@9090`".into())
             }
@@ -121,7 +131,8 @@ impl Session {
         home: Option<&Path>,
         events: Arc<dyn Events>,
     ) -> Result<Self, SessionError> {
-        let settings = settings(values)?;
+        let files = RuleFiles::read(&values.rules, home, None)?;
+        let settings = settings(values, &sources(values, &files))?;
         let confdir = path("confdir", values.confdir.as_str(), home)?;
         let extra_ca = values.ssl_verify_upstream_trusted_ca.as_deref();
         let extra_ca_file =
@@ -137,7 +148,12 @@ impl Session {
         let authority = Arc::new(Authority::load_or_create(&confdir)?);
         let leaves =
             Leaves::new(Arc::clone(&authority), LeavesOptions { key_log, ..LeavesOptions::default() })?;
-        let proxy = Proxy::new(settings, leaves, client_configs, events);
+        let proxy = Proxy::new(settings, leaves, client_configs, Arc::clone(&events));
+        let watch = (!values.rules.is_empty()).then(|| {
+            watch::tell(&*events, &files);
+            let home = home.map(Path::to_owned);
+            Watch::start(&proxy, events, Watched { values: values.clone(), home, files })
+        });
         let mut instances: Vec<(ModeSpec, Instance)> = Vec::new();
         for mode in values.mode.iter().filter(|_| values.server) {
             // Every mode that runs today has an address.
@@ -158,7 +174,7 @@ impl Session {
             })?;
             instances.push((mode.clone(), instance));
         }
-        Ok(Self { proxy, authority, instances })
+        Ok(Self { proxy, authority, instances, _watch: watch })
     }
 
     /// What should be told at the start besides where we listen.

@@ -3,20 +3,29 @@
 use std::time::Duration;
 
 use flowgate_options::Values;
-use flowgate_policy::{PatternError, Rules, RulesSource};
+use flowgate_policy::{Rules, RulesError, RulesSource};
 use flowgate_proxy::Settings;
 
-/// The proxy's settings for these options.
-///
-/// # Errors
-/// If a pattern cannot be compiled; the caller keeps what it had.
-pub(crate) fn settings(values: &Values) -> Result<Settings, PatternError> {
-    let rules = Rules::compile(&RulesSource {
+use crate::rule_files::RuleFiles;
+
+/// What the rules are compiled from: the rule files, and the host options.
+#[must_use]
+pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
+    RulesSource {
+        rules: files.source().clone(),
         ignore_hosts: values.ignore_hosts.clone(),
         allow_hosts: values.allow_hosts.clone(),
         tcp_hosts: values.tcp_hosts.clone(),
         ..RulesSource::default()
-    })?;
+    }
+}
+
+/// The proxy's settings for these options.
+///
+/// # Errors
+/// If a rule or a pattern cannot be compiled; the caller keeps what it had.
+pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings, RulesError> {
+    let rules = Rules::compile(source)?;
     let kept_max = if values.store_streamed_bodies { None } else { values.stream_large_bodies };
     Ok(Settings {
         rules,

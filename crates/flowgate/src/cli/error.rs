@@ -71,6 +71,15 @@ pub(crate) enum CliError {
     /// A config file of absurd size.
     #[error("config file {} is longer than {limit} bytes", path.display())]
     ConfigTooLong { path: PathBuf, limit: u64 },
+    /// `flowgate why` without a host.
+    #[error("`flowgate why` needs a host to ask about")]
+    NoDestination,
+    /// Not a host with a port.
+    #[error("expected HOST or HOST:PORT, found `{text}`")]
+    BadDestination { text: String },
+    /// A flag that takes an address.
+    #[error("flag `--{flag}`: expected an IP address, found `{text}`")]
+    NotAddress { flag: &'static str, text: String },
     /// `~` has no meaning.
     #[error("`~` in option `confdir` cannot be resolved: this user has no home directory")]
     NoHome,
@@ -88,8 +97,10 @@ impl CliError {
             }
             Self::Option(error) => return error.hint(),
             Self::Config(error) => return error.hint(),
+            Self::NoDestination | Self::BadDestination { .. } => "as in `flowgate why bank.example:443`",
             Self::NoHome => "name a directory: `--set confdir=PATH`",
-            Self::UnexpectedWord { .. }
+            Self::NotAddress { .. }
+            | Self::UnexpectedWord { .. }
             | Self::ValueUnexpected { .. }
             | Self::Conflict { .. }
             | Self::NotText

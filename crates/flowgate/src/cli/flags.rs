@@ -21,22 +21,27 @@ const HELP_CHARS_MAX: usize = 80;
 /// The command of `tool`, started as `program`.
 pub(super) fn command(tool: Tool, program: &str) -> Command {
     let usage = match (tool, program) {
-        (Tool::Console, "flowgate") => "flowgate [dump | web] [OPTIONS]".to_owned(),
+        (Tool::Console, "flowgate") => "flowgate [dump | web | why | lint] [OPTIONS]".to_owned(),
         (Tool::Dump, _) => format!("{program} [OPTIONS] [FILTER]..."),
         _ => format!("{program} [OPTIONS]"),
     };
-    let mut command = Command::new("flowgate")
-        .about("An intercepting proxy for HTTP and TLS")
-        .override_usage(usage)
-        .infer_long_args(true)
-        .args_override_self(true)
-        .disable_version_flag(true)
-        .args(general(tool));
+    let mut command = base(tool, &usage).about("An intercepting proxy for HTTP and TLS");
     if tool == Tool::Dump {
         let help = "Filter expression: only flows that match are shown and saved (not there yet)";
         let filter = Arg::new(FILTER).value_name("FILTER").num_args(1..).trailing_var_arg(true);
         command = command.arg(filter.help(help));
     }
+    command
+}
+
+/// The flags of `tool`, without what is not a flag.
+pub(super) fn base(tool: Tool, usage: &str) -> Command {
+    let mut command = Command::new("flowgate")
+        .override_usage(usage.to_owned())
+        .infer_long_args(true)
+        .args_override_self(true)
+        .disable_version_flag(true)
+        .args(general(tool));
     for option in OPTIONS.iter().filter(|option| has_flag(tool, option)) {
         command = command.args(if is_switch(option) { switch(option) } else { vec![value(option)] });
     }

@@ -1,8 +1,7 @@
 //! The patterns of one option, and what they say of the names known so far.
 
-use super::{Engine, Fault, Pattern, PatternError, compile, search};
+use super::{Engine, Fault, Pattern, compile, search};
 use crate::candidates::Candidate;
-use crate::rules::HostOption;
 
 /// The patterns of one option, compiled.
 #[derive(Debug, Default)]
@@ -35,18 +34,12 @@ pub(crate) enum Outcome {
 }
 
 impl PatternList {
-    pub(crate) fn compile(option: HostOption, texts: &[String]) -> Result<Self, PatternError> {
-        let error = |index: usize, (position, fault): (usize, Fault)| PatternError {
-            option,
-            index,
-            pattern: texts.get(index).cloned().unwrap_or_default(),
-            position,
-            fault,
-        };
+    /// Compiles patterns; on failure says which one is at fault, and at which character.
+    pub(crate) fn compile(texts: &[String]) -> Result<Self, (usize, usize, Fault)> {
         let mut list = Self::default();
         let mut linear = Vec::new();
         for (index, text) in texts.iter().enumerate() {
-            let (pattern, spelled) = compile(text).map_err(|fault| error(index, fault))?;
+            let (pattern, spelled) = compile(text).map_err(|(position, fault)| (index, position, fault))?;
             match spelled {
                 Some(spelled) => linear.push((index, spelled)),
                 None => list.alone.push(index),
@@ -54,7 +47,7 @@ impl PatternList {
             list.any_is_enough |= !pattern.holds_for_all();
             list.patterns.push(pattern);
         }
-        add_sets(&linear, &mut list.sets).map_err(|index| error(index, (0, Fault::TooComplex)))?;
+        add_sets(&linear, &mut list.sets).map_err(|index| (index, 0, Fault::TooComplex))?;
         Ok(list)
     }
 

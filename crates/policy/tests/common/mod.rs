@@ -2,19 +2,25 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use expect_test::Expect;
 use flowgate_flow::{Address, Transport};
+use flowgate_options::parse_rules;
 use flowgate_policy::{
-    BrokenHello, Decision, Ech, Entry, Expect as Expected, Fact, Facts, FirstBytes, HostOption, Rules,
-    RulesSource, decide,
+    BrokenHello, Decision, Ech, Entry, Expect as Expected, Fact, Facts, FirstBytes, HostOption,
+    NameSetBuilder, Reach, RuleListSource, Rules, RulesSource, decide,
 };
 
 /// What is known of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connection {
     pub entry: Entry,
+    pub mode: &'static str,
+    pub client: Option<IpAddr>,
+    pub alpn: Vec<Bytes>,
     pub transport: Transport,
     pub destination: Option<Address>,
     pub peer: Fact<SocketAddr>,
@@ -110,6 +116,18 @@ impl Connection {
         Self { ech: true, ..self }
     }
 
+    pub fn from(self, client: &str) -> Self {
+        Self { client: Some(client.parse().unwrap()), ..self }
+    }
+
+    pub fn mode(self, mode: &'static str) -> Self {
+        Self { mode, ..self }
+    }
+
+    pub fn alpn(self, offers: &[&'static str]) -> Self {
+        Self { alpn: offers.iter().map(|offer| Bytes::from_static(offer.as_bytes())).collect(), ..self }
+    }
+
     pub fn expect_http(self) -> Self {
         Self { expect: Expected::Http, ..self }
     }
@@ -121,6 +139,9 @@ impl Connection {
     pub fn facts(&self) -> Facts<'_> {
         Facts {
             entry: self.entry,
+            mode: self.mode,
+            client: self.client,
+            alpn: &self.alpn,
             transport: self.transport,
             destination: self.destination.as_ref(),
             peer: self.peer,
@@ -142,16 +163,49 @@ fn text(fact: &Fact<String>) -> Fact<&str> {
     }
 }
 
+/// A rule written in short, `pass;domain=a.test,b.test;port=443`, as it stands in a file.
+pub fn rule_toml(short: &str) -> String {
+    let mut parts = short.split(';');
+    let action = parts.next().unwrap();
+    let mut toml = format!("[[rule]]\naction = '{action}'\n");
+    for part in parts {
+        let (key, words) = part.split_once('=').unwrap();
+        let words: Vec<_> = words.split(',').map(|word| format!("'{word}'")).collect();
+        toml += &match (key, &words[..]) {
+            ("via", [via]) => format!("via = {via}\n"),
+            _ => format!("{key} = [{}]\n", words.join(", ")),
+        };
+    }
+    toml
+}
+
+/// Rules written in short.
+pub fn rule_list(shorts: &[&str]) -> RuleListSource {
+    let toml: String = shorts.iter().map(|short| rule_toml(short)).collect();
+    let rules = parse_rules(&toml, "r").unwrap();
+    let mut ads = NameSetBuilder::default();
+    for name in ["ads.test", "192.0.2.7"] {
+        assert!(ads.insert(name, Reach::WithSubdomains));
+    }
+    let lists = [(("r".to_owned(), "ads.txt".to_owned()), Arc::new(ads.build()))].into();
+    RuleListSource { rules, lists, egresses: vec!["tor".to_owned()] }
+}
+
 /// Options as on the command line, without quotes.
 pub fn rules(options: &str) -> Rules {
     let mut source = RulesSource::default();
     let mut words = options.split_whitespace();
+    let mut shorts = Vec::new();
     while let Some(option) = words.next() {
         let list = match option {
             "--ignore-hosts" => &mut source.ignore_hosts,
             "--allow-hosts" => &mut source.allow_hosts,
             "--tcp-hosts" => &mut source.tcp_hosts,
             "--udp-hosts" => &mut source.udp_hosts,
+            "--rule" => {
+                shorts.push(words.next().unwrap());
+                continue;
+            }
             "--broken-hello=raw" => {
                 source.broken_hello = BrokenHello::RecordRaw;
                 continue;
@@ -164,6 +218,7 @@ pub fn rules(options: &str) -> Rules {
         };
         list.push(words.next().unwrap_or_default().to_owned());
     }
+    source.rules = rule_list(&shorts);
     Rules::compile(&source).unwrap()
 }
 
@@ -174,6 +229,10 @@ pub fn check(options: &str, connection: Connection, expect: Expect) {
     let rules = rules(options);
     expect.assert_eq(&match decide(&rules, &connection.facts()) {
         Decision::Verdict(verdict) => {
+            assert_eq!(
+                verdict.hidden,
+                options.contains("hide") && verdict.reason.to_string().contains("rule ")
+            );
             let patterns =
                 [HostOption::IgnoreHosts, HostOption::AllowHosts, HostOption::TcpHosts, HostOption::UdpHosts]
                     .map(|option| rules.patterns(option));

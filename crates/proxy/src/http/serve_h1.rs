@@ -12,7 +12,7 @@ use super::forward::asks_to_upgrade;
 use super::forward::name_host;
 use super::h1_client::{H1Client, NextRequest, Unreadable};
 use super::servers::Route;
-use super::service::{Next, Origin, Service, Upgrade};
+use super::service::{Allowed, Next, Origin, Service, Upgrade};
 use super::side::SideError;
 use crate::egress::Purpose;
 use crate::idle::IdleTimer;
@@ -73,6 +73,20 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 let _ = client.flush().await;
                 break;
             }
+        };
+        let hidden;
+        let service = match (service.allowed(&route), &service.origin) {
+            (Allowed::No(why), _) => {
+                service.refuse(&mut client, request, 403, &why).await;
+                // The body it may have is not waited for.
+                let _ = client.flush().await;
+                break;
+            }
+            (Allowed::Hidden, Origin::Explicit { over_tls }) => {
+                hidden = service.hide(*over_tls);
+                &hidden
+            }
+            _ => service,
         };
         match service.serve(&mut client, request, framing, &route, &mut idle).await {
             Next::Continue if client.can_continue() => {}
@@ -139,7 +153,7 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
             (request.host, request.port) = (destination.host.clone(), destination.port);
             return match origin {
                 Origin::Explicit { .. } => Ok(Resolved::Connect(request, destination)),
-                Origin::Fixed { .. } => {
+                Origin::Fixed { .. } | Origin::Blocked(..) => {
                     Err(Refused::new(request, "CONNECT inside a connection that has its destination."))
                 }
             };
@@ -156,7 +170,7 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
     // An upgrade is for the server: proxies in between would take it out (RFC 9110 section 7.8).
     let purpose = if tls || asks_to_upgrade(&request.headers) { Purpose::Tunnel } else { Purpose::Requests };
     let route = match (origin, asked) {
-        (Origin::Fixed { route, .. }, _) => route.clone(),
+        (Origin::Fixed { route, .. } | Origin::Blocked(route, _), _) => route.clone(),
         (Origin::Explicit { .. }, Some(address)) => {
             Route { tls_name: tls.then(|| address.host.clone()), address, purpose }
         }
@@ -223,7 +237,9 @@ async fn switch_protocols(service: &Service, mut client: H1Client, upgrade: Upgr
     let client_io: BoxIo = Box::new(Rewound::new(from_client, client_io));
     let server_io: BoxIo = Box::new(Rewound::new(from_server, server_io));
     let server = std::sync::Arc::clone(&upgrade.flow.server);
-    if service.context.settings.websocket && websocket::is_agreed(&upgrade.flow) {
+    // What a rule hides is relayed as bytes, which tell nothing of it.
+    let read = service.context.settings.websocket && !service.context.hidden;
+    if read && websocket::is_agreed(&upgrade.flow) {
         // Boxed: few connections need the room that its decoders take.
         Box::pin(websocket::relay_recorded(&service.context, upgrade.flow, client_io, server_io)).await;
     } else {

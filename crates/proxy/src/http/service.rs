@@ -1,7 +1,9 @@
 //! From a request to a flow: find the server, run the exchange, answer in our own name where there is no answer, report.
 
 use bytes::Bytes;
-use flowgate_flow::{Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side};
+use flowgate_flow::{Address, Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side};
+use flowgate_options::Level;
+use flowgate_policy::{Action, Decision, Entry, Fact, Facts, FirstBytes, decide};
 use flowgate_wire::http1::{BodyError, Framing};
 use std::sync::Arc;
 
@@ -15,11 +17,12 @@ use crate::clock;
 use crate::context::Context;
 use crate::idle::IdleTimer;
 use crate::server::ServerError;
+use crate::tunnel::mode_of;
 
 /// The requests of one client connection, whatever version it speaks.
 pub(crate) struct Service {
     pub(crate) context: Context,
-    pub(crate) servers: Servers,
+    pub(crate) servers: Arc<Servers>,
     pub(crate) origin: Origin,
 }
 
@@ -36,6 +39,8 @@ pub(crate) enum Origin {
         /// What each request has to name as its host, if that is not the client's choice.
         host: Option<String>,
     },
+    /// None goes anywhere: a rule forbids it, for this reason.
+    Blocked(Route, Arc<str>),
 }
 
 /// The ALPN protocols that a server is offered when no client says what it wants.
@@ -45,6 +50,16 @@ pub(crate) fn offers(http2: bool) -> Vec<Bytes> {
         offers.insert(0, Bytes::from_static(b"h2"));
     }
     offers
+}
+
+/// What rules say of a request.
+pub(crate) enum Allowed {
+    /// It is carried through.
+    Yes,
+    /// It is carried through, neither shown nor stored.
+    Hidden,
+    /// It is refused, for this reason.
+    No(Arc<str>),
 }
 
 /// What comes after a request.
@@ -64,6 +79,23 @@ pub(crate) struct Upgrade {
 }
 
 impl Service {
+    /// Asks the rules about a request. Those of a connection with one destination were asked about that.
+    pub(crate) fn allowed(&self, route: &Route) -> Allowed {
+        match &self.origin {
+            Origin::Fixed { .. } => Allowed::Yes,
+            Origin::Blocked(_, why) => Allowed::No(Arc::clone(why)),
+            Origin::Explicit { .. } => {
+                explicit_allowed(&self.context, &route.address, Entry::ExplicitRequest)
+            }
+        }
+    }
+
+    /// The same service, of which nothing is shown or stored.
+    pub(crate) fn hide(&self, over_tls: bool) -> Self {
+        let (context, servers) = (self.context.hide(), Arc::clone(&self.servers));
+        Self { context, servers, origin: Origin::Explicit { over_tls } }
+    }
+
     /// Carries one request through.
     pub(crate) async fn serve(
         &self,
@@ -190,7 +222,7 @@ impl Service {
         status: u16,
         message: &str,
     ) {
-        let address = flowgate_flow::Address { host: request.host.clone(), port: request.port };
+        let address = Address { host: request.host.clone(), port: request.port };
         let address = (!address.host.is_empty()).then_some(address);
         let facts = Arc::new(ServerConnection::new(clock::new_id(), address));
         let error = FlowError {
@@ -200,6 +232,40 @@ impl Service {
             phase: Some(Phase::Head),
         };
         self.answer(client, Exchange::new(request, Framing::None, 0), facts, error, status).await;
+    }
+}
+
+/// Asks the rules about what a client of an explicit proxy wants before anything is connected to. What cannot be known
+/// without that, such as the server's address, decides nothing here.
+pub(crate) fn explicit_allowed(context: &Context, destination: &Address, entry: Entry) -> Allowed {
+    let rules = &context.settings.rules;
+    if rules.rules().is_empty() {
+        return Allowed::Yes;
+    }
+    let is_request = entry == Entry::ExplicitRequest;
+    let facts = Facts {
+        entry,
+        destination: Some(destination),
+        mode: mode_of(context),
+        client: Some(context.peer.ip()),
+        // A tunnel is asked about again, with all that becomes known.
+        peer: if is_request { Fact::Absent } else { Fact::Unknown },
+        first: if is_request { FirstBytes::Http1 } else { FirstBytes::Nothing },
+        host: if is_request { Fact::Absent } else { Fact::Unknown },
+        ..Facts::default()
+    };
+    match decide(rules, &facts) {
+        Decision::Verdict(verdict) if verdict.action == Action::Refuse => {
+            context.log(Level::Info, format_args!("{destination}: {}", verdict.reason));
+            Allowed::No(verdict.reason.to_string().into())
+        }
+        Decision::Verdict(verdict) => {
+            if is_request {
+                context.log(Level::Debug, format_args!("{}", verdict.reason));
+            }
+            if verdict.hidden { Allowed::Hidden } else { Allowed::Yes }
+        }
+        Decision::Undecided { .. } => Allowed::Yes,
     }
 }
 

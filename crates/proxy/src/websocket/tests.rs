@@ -161,6 +161,8 @@ fn start(listener: &Arc<Listener>, flow: Flow) -> (DuplexStream, DuplexStream, J
     let events: Arc<dyn Events> = Arc::<Listener>::clone(listener);
     let proxy = Proxy::new(Settings::default(), leaves, configs, events);
     let context = Context {
+        hidden: false,
+        reason: None,
         egress: Arc::new(Egress::Direct),
         settings: proxy.settings(),
         client: client_facts(),

@@ -1,0 +1,84 @@
+//! What was looked at on the way to an answer, line by line, for a person who asks why.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::candidates::Candidates;
+use crate::facts::{Entry, Facts};
+use crate::rule::{Rule, Truth, View};
+use crate::rules::{HostOption, Rules};
+use crate::text::OneLine;
+
+/// Rules that do not match are told one by one up to this number.
+const RULES_TOLD_MAX: usize = 50;
+
+/// What [`decide`](crate::decide()) looks at for these facts: the names, then each rule and option in the order in which
+/// they are asked, up to the one that decides. One line each.
+#[must_use]
+pub fn considered(rules: &Rules, facts: &Facts<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let candidates = Candidates::of(facts);
+    let names: Vec<_> =
+        candidates.with_port().map(|name| format!("{} ({})", OneLine(name.text), name.fact)).collect();
+    if !names.is_empty() {
+        lines.push(format!("names: {}", names.join(", ")));
+    }
+    if facts.decrypted {
+        return lines;
+    }
+    let view = View { facts, candidates: &candidates, pending: facts.pending() };
+    let mut failed = 0;
+    for rule in rules.rules() {
+        match rule.ask(&view, &mut false) {
+            Truth::Holds => {
+                lines.push(Matched { rule, view: &view }.to_string());
+                return lines;
+            }
+            Truth::Open(needs) => {
+                lines.push(format!("{} may still match: it needs {needs}", place(rule)));
+                return lines;
+            }
+            Truth::Fails => {
+                failed += 1;
+                if failed <= RULES_TOLD_MAX {
+                    lines.push(format!("{} does not match: {}", place(rule), why_not(rule, &view)));
+                }
+            }
+        }
+    }
+    if failed > RULES_TOLD_MAX {
+        lines.push(format!("{} more rules do not match", failed - RULES_TOLD_MAX));
+    }
+    if facts.entry == Entry::Tunnel {
+        let options =
+            [HostOption::IgnoreHosts, HostOption::AllowHosts, HostOption::TcpHosts, HostOption::UdpHosts];
+        for option in options {
+            let count = rules.patterns(option).len();
+            if count > 0 {
+                lines.push(format!("{option}: {count} {}", if count == 1 { "pattern" } else { "patterns" }));
+            }
+        }
+    }
+    lines
+}
+
+struct Matched<'a> {
+    rule: &'a Rule,
+    view: &'a View<'a>,
+}
+
+impl Display for Matched<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.rule.write_match(f, self.view)?;
+        write!(f, "; it says {}", self.rule.action())
+    }
+}
+
+fn place(rule: &Rule) -> String {
+    format!("rule {}:{}", OneLine(rule.file()), rule.line())
+}
+
+/// The first condition that fails.
+fn why_not(rule: &Rule, view: &View<'_>) -> String {
+    let failing = rule.conditions.iter().find(|condition| condition.ask(view, &mut false) == Truth::Fails);
+    failing.map_or_else(String::new, |condition| condition.kind.to_string())
+}
