@@ -14,7 +14,29 @@ use crate::{report, tools};
 const FOLDER: &str = "../shared/acceptance/ignore_hosts";
 
 /// The cases that must pass, as globs over their ids. Globs are only ever added.
-const MUST_PASS: [&str; 6] = ["regular.*", "sni.*", "http.*", "tls.*", "start.*", "upstream.*"];
+const MUST_PASS: [&str; 21] = [
+    "regular.*",
+    "sni.*",
+    "http.*",
+    "tls.*",
+    "start.*",
+    "hello.*",
+    "malformed.*",
+    "explicit.*",
+    "serverfirst.*",
+    "close.*",
+    "allow.*",
+    "both.*",
+    "shown.*",
+    "swp.*",
+    "timing.*",
+    "big.*",
+    "tcp.*",
+    "socks5.*",
+    "transparent.*",
+    "reverse.*",
+    "upstream.*",
+];
 
 /// Builds the release binary and runs the cases that must pass.
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
