@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use flowgate_net::{NoTap, RelayEnd, Tap, prepare, relay};
+use flowgate_net::{NoTap, RelayEnd, Tap, relay};
 use rustix::time::{ClockId, clock_gettime};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -120,9 +120,9 @@ fn relay_on_this_thread(
         let listener = tokio::net::TcpListener::from_std(listener)?;
         for _ in 0..connections {
             let (client, _) = listener.accept().await?;
-            prepare(&client)?;
+            client.set_nodelay(true)?;
             let server = tokio::net::TcpStream::connect(to).await?;
-            prepare(&server)?;
+            server.set_nodelay(true)?;
             if let RelayEnd { failure: Some((_, err)), .. } =
                 relay(Box::new(client), Box::new(server), &mut tap).await
             {

@@ -130,7 +130,7 @@ async fn connect_one(at: SocketAddr, from: Option<IpAddr>) -> Result<TcpStream, 
                 socket.connect(at).await?
             }
         };
-        prepare(&stream)?;
+        prepare(&SockRef::from(&stream))?;
         Ok(stream)
     };
     open.await.map_err(|source| ConnectError::Connect { at, source })
@@ -138,12 +138,9 @@ async fn connect_one(at: SocketAddr, from: Option<IpAddr>) -> Result<TcpStream, 
 
 /// Sets what every connection of ours has, accepted or opened: no delay from the first byte on (a delayed segment of a
 /// handshake costs 40 ms), and the kernel notices peers that vanished.
-///
-/// # Errors
-/// What the system says; usually that the peer is gone already.
-pub fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
+pub(crate) fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod original;
 mod process;
 mod relay;
 
-pub use connect::{ConnectError, connect, prepare};
+pub use connect::{ConnectError, connect};
 pub use io::{BoxIo, Io, Rewound};
 pub use listen::{Accepts, BindError, bind};
 pub use original::{OriginalError, original_destination};

@@ -3,9 +3,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
 use thiserror::Error;
 use tokio::net::TcpListener;
+
+use crate::connect::prepare;
 
 /// How many connections the kernel keeps for us until we accept them.
 const BACKLOG: i32 = 4096;
@@ -100,6 +103,8 @@ fn listen(at: SocketAddr, accepts: Accepts) -> Result<TcpListener, BindError> {
         }
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        // What is accepted inherits these (Linux: tcp(7)), which saves three calls for each connection.
+        prepare(&SockRef::from(&socket))?;
         if accepts == Accepts::Foreign {
             accept_foreign(&socket, at);
         }

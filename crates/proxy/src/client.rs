@@ -21,8 +21,6 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     bound: Option<SocketAddr>,
 ) {
-    // It fails if the client is gone already, which the first read will tell.
-    let _ = flowgate_net::prepare(&stream);
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let mut client = ClientConnection::new(clock::new_id(), mode.to_string());
     client.connection.peername = Some(peer);

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use flowgate_flow::{ClientConnection, Flow, MetadataValue};
 use flowgate_tls::{ClientConfigs, Leaves};
+use flowgate_wire::client_hello::ClientHello;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -143,6 +144,14 @@ impl Context {
     /// Up to which size a body is kept in its flow.
     pub(crate) fn kept_body_bytes_max(&self) -> u64 {
         if self.keeps_bodies() { self.settings.kept_body_bytes_max } else { 0 }
+    }
+
+    /// The same connection after its ClientHello was seen and left alone: flows tell whom it asks for.
+    pub(crate) fn with_hello(&self, hello: &ClientHello) -> Self {
+        let mut client = ClientConnection::clone(&self.client);
+        client.connection.sni = hello.sni.clone();
+        client.connection.alpn_offers = hello.alpn.clone();
+        self.with_client(client)
     }
 
     /// The same connection, neither shown nor stored from now on.

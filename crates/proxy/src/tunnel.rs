@@ -304,7 +304,10 @@ impl<'a> Tunnel<'a> {
     }
 
     async fn pass_through(self) {
-        let context = self.context;
+        let context = &match &self.learned.hello {
+            Some(hello) if self.context.settings.show_ignored_hosts => self.context.with_hello(hello),
+            _ => self.context.clone(),
+        };
         let show = context.settings.show_ignored_hosts;
         let Some((client, server, facts, _guard)) = self.both_sides().await else { return };
         if show {
