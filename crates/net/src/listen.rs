@@ -146,4 +146,13 @@ mod tests {
             "{err:?}"
         );
     }
+
+    #[tokio::test]
+    async fn accepted_sockets_inherit_what_the_listener_was_given() {
+        let listeners = bind("127.0.0.1", 0, Accepts::Own).await.unwrap();
+        let _client = std::net::TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+        let (stream, _) = listeners[0].accept().await.unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert!(SockRef::from(&stream).keepalive().unwrap());
+    }
 }
