@@ -35,6 +35,12 @@ pub enum DumpError {
     /// Flows cannot be read.
     #[error(transparent)]
     Read(#[from] ReadFlowsError),
+    /// Flows would be read from the file they are saved to.
+    #[error("options `rfile` and `save_stream_file` name the same file, {}", path.display())]
+    SameFile {
+        /// Which.
+        path: PathBuf,
+    },
     /// Nobody reads what is printed any more, or it cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -53,6 +59,7 @@ impl DumpError {
             Self::Read(ReadFlowsError::Open { .. }) => {
                 Some("option `rfile` (`-r`) names a file of flows".to_owned())
             }
+            Self::SameFile { .. } => Some("save to another file (`-w`)".to_owned()),
             _ => None,
         }
     }
@@ -99,6 +106,7 @@ async fn run_on(
     output: &Output,
     saver: &mut Option<Saver>,
 ) -> Result<(), DumpError> {
+    refuse_same_file(values, home)?;
     let reads_only = values.rfile.is_some() && !values.keepserving;
     let mut signals = Signals::new()?;
     let mut printer = Printer::new(dumper(values), term_log(values), output.clone());
@@ -209,6 +217,18 @@ fn columns() -> Option<u16> {
     said.or_else(|| {
         rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|cols| *cols > 0)
     })
+}
+
+/// A file that is read while it is written would be read for ever, or be empty.
+fn refuse_same_file(values: &Values, home: Option<&Path>) -> Result<(), DumpError> {
+    let (Some(read), Some(saved)) = (values.rfile.as_deref(), values.save_stream_file.as_deref()) else {
+        return Ok(());
+    };
+    let there = |path: &str| expanded(path, home).canonicalize().ok();
+    match (there(read), there(saved.strip_prefix('+').unwrap_or(saved))) {
+        (Some(read), Some(saved)) if read == saved => Err(DumpError::SameFile { path: read }),
+        _ => Ok(()),
+    }
 }
 
 /// `-w FILE` empties the file, `-w +FILE` appends.

@@ -201,6 +201,23 @@ fn a_port_that_is_taken() {
     .assert_eq(&masked(&shown, &names));
 }
 
+/// Reading what is being written would never end, or read nothing.
+#[test]
+fn a_file_is_not_read_and_written_at_once() {
+    for save in ["FOLDER/flows", "+FOLDER/../FOLDER_NAME/flows"] {
+        let folder_name = |folder: &Path| folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("flows"), "flows of a day").unwrap();
+        let path = folder.path().to_str().unwrap();
+        let save = save.replace("FOLDER_NAME", &folder_name(folder.path())).replace("FOLDER", path);
+        let output = Flowgate::run(FLOWGATE, &["dump", "-n", "-r", &format!("{path}/flows"), "-w", &save]);
+        assert_eq!(output.status.code(), Some(1));
+        let told = "error: options `rfile` and `save_stream_file` name the same file, ";
+        assert!(output.stderr.starts_with(told) && output.stderr.contains("\nhint: "), "{}", output.stderr);
+        assert_eq!(fs::read(folder.path().join("flows")).unwrap(), b"flows of a day");
+    }
+}
+
 /// Somebody starts the same command line twice: the second one must not empty the file of the first.
 #[test]
 fn a_start_that_fails_leaves_the_flow_file_as_it_was() {
