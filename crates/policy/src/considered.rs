@@ -6,7 +6,7 @@ use crate::candidates::Candidates;
 use crate::facts::{Entry, Facts};
 use crate::rule::{Rule, Truth, View};
 use crate::rules::{HostOption, Rules};
-use crate::text::OneLine;
+use flowgate_pattern::OneLine;
 
 /// Rules that do not match are told one by one up to this number.
 const RULES_TOLD_MAX: usize = 50;

@@ -41,8 +41,6 @@ mod network;
 mod pattern;
 mod punycode;
 
-mod text;
-
 pub use candidates::{FactKind, HOST_BYTES_MAX};
 pub use considered::considered;
 pub use decide::decide;

@@ -11,7 +11,7 @@ use crate::candidates::{Candidate, FactKind};
 use crate::pattern::Outcome;
 use crate::pattern::{Never, PatternList, Searched, Shape, shape};
 use crate::rules::{HostOption, Rules, RulesError, RulesSource};
-use crate::text::OneLine;
+use flowgate_pattern::OneLine;
 
 /// A warning; its `Display` is one line: where, what, and what to do.
 #[derive(Clone, Debug, Eq, PartialEq)]

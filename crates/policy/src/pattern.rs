@@ -1,26 +1,24 @@
 //! Host patterns: Python's `re` dialect on the Rust engines, searched unanchored and without regard to letter case.
 //!
 //! A pattern that a linear engine can do goes into one set with the others ([`PatternList`]); the rest backtrack, each
-//! search within [`STEPS_MAX`] steps. Not a general translation of `re`: nothing here looks at captures, and
-//! `$` means the end only, since no candidate holds a line feed. `\b` is Unicode's even under `(?a)`.
+//! search within [`STEPS_MAX`] steps. How a pattern is read is in `flowgate-pattern`; here `$` means the end only, since
+//! no candidate holds a line feed. `\b` is Unicode's even under `(?a)`.
 //!
 //! Invariant: a pattern compiles or is refused at start. At match time only the step limit can fail, and that is an
 //! outcome of its own.
 
-mod escape;
-mod fault;
 mod list;
-mod parse;
 mod shape;
-mod syntax;
 
-pub use fault::Fault;
+pub use flowgate_pattern::Fault;
 pub(crate) use list::{Outcome, PatternList};
 pub use shape::Never;
 pub(crate) use shape::{Searched, Shape, shape};
 
+use flowgate_pattern::syntax::{self, DollarAs};
+use flowgate_pattern::{Flavour, OneLine, Search};
+
 use crate::rules::HostOption;
-use crate::text::OneLine;
 
 /// How many backtracking steps one search may take. The longest candidate that is a name has 259 characters; sensible
 /// patterns need some hundred steps on it.
@@ -83,35 +81,20 @@ impl Pattern {
 
 /// Reads a pattern. Gives it as the linear engine spells it, too, if that engine is to search it.
 fn compile(text: &str) -> Result<(Pattern, Option<String>), (usize, Fault)> {
-    let parsed = parse::parse(text)?;
-    let spelled = syntax::spell(&parsed.branches);
+    let parsed = flowgate_pattern::parse(text, Flavour::default())?;
+    let spelled = syntax::spell(&parsed.branches, DollarAs::End);
     let (engine, linear) = if parsed.needs_backtracking {
-        let guard = syntax::guard(&parsed.branches).map(backtracking).transpose()?;
-        (Engine::Backtracking { whole: backtracking(spelled)?, guard }, None)
+        let guard = syntax::guard(&parsed.branches).as_deref().map(backtracking).transpose()?;
+        (Engine::Backtracking { whole: backtracking(&spelled)?, guard }, None)
     } else {
         (Engine::Linear, Some(spelled))
     };
     Ok((Pattern { text: text.to_owned(), engine }, linear))
 }
 
-fn backtracking(spelled: String) -> Result<Box<fancy_regex::Regex>, (usize, Fault)> {
-    use fancy_regex::{CompileError, Error};
-    fancy_regex::RegexBuilder::new(&spelled)
-        .case_insensitive(true)
-        .backtrack_limit(STEPS_MAX)
-        .build()
-        .map(Box::new)
-        .map_err(|error| match error {
-            Error::CompileError(error)
-                if matches!(
-                    *error,
-                    CompileError::LookBehindNotConst | CompileError::VariableLookBehindRequiresFeature
-                ) =>
-            {
-                (0, Fault::VariableLookBehind)
-            }
-            _ => (0, Fault::TooComplex),
-        })
+fn backtracking(spelled: &str) -> Result<Box<fancy_regex::Regex>, (usize, Fault)> {
+    let search = Search { flavour: Flavour::default(), ignore_case: true, steps_max: STEPS_MAX };
+    flowgate_pattern::backtracking(spelled, &search).map_err(|fault| (0, fault))
 }
 
 /// Whether a pattern is found in `text`, and whether the search was given up, which counts as not found.

@@ -10,7 +10,7 @@ use crate::facts::{Fact, Facts, Needs};
 use crate::pattern::STEPS_MAX;
 use crate::rule::{RuleHit, View};
 use crate::rules::{HostOption, Rules};
-use crate::text::OneLine;
+use flowgate_pattern::OneLine;
 
 /// The answer to "what is to be done with this connection".
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use crate::workspace::{Dependency, Package, short};
 
 /// From the ground up; crates of one layer do not know each other.
 const LAYERS: [&[&str]; 8] = [
-    &["flow"],
+    &["flow", "pattern"],
     &["wire", "filter", "options"],
     &["policy", "tls", "net"],
     &["proxy"],

@@ -9,7 +9,7 @@ use super::{Finding, SourceFile, line_of};
 use crate::workspace::Package;
 
 /// The crates that are pure.
-const PURE: [&str; 5] = ["flow", "filter", "options", "wire", "policy"];
+const PURE: [&str; 6] = ["flow", "pattern", "filter", "options", "wire", "policy"];
 
 /// Dependencies with sockets, files, clocks or a runtime in them, each alone or as the beginning of a family (`tokio-`).
 const WORLDLY: [&str; 14] = [

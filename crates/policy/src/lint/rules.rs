@@ -7,7 +7,7 @@ use crate::network::{Network, Ports};
 use crate::pattern::{Searched, shape};
 use crate::rule::{Condition, Rule, Test};
 use crate::rules::Rules;
-use crate::text::OneLine;
+use flowgate_pattern::OneLine;
 
 /// Rules that are compared with each other; comparing is quadratic.
 const RULES_COMPARED_MAX: usize = 500;

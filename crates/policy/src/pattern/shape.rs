@@ -3,8 +3,8 @@
 //! Not an analysis of the language it describes: only shapes that people write by mistake are recognised. What is said
 //! holds; what is not said may be so all the same.
 
-use super::parse::{self, Parsed};
-use super::syntax::{self, Branches, Item, Node, Sequence};
+use flowgate_pattern::syntax::{self, Branches, Item, Node, Sequence};
+use flowgate_pattern::{Flavour, Parsed, parse};
 
 /// What is searched in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,7 +52,7 @@ pub enum Never {
 
 /// Looks at a pattern; `None` if it cannot be used at all.
 pub(crate) fn shape(pattern: &str, searched: Searched) -> Option<Shape> {
-    let Parsed { branches, .. } = parse::parse(pattern).ok()?;
+    let Parsed { branches, .. } = parse(pattern, Flavour::default()).ok()?;
     if syntax::guard(&branches).is_some() {
         // It says what a name must not be: nothing of the following would be a mistake.
         return Some(Shape::default());
@@ -73,15 +73,7 @@ pub(crate) fn shape(pattern: &str, searched: Searched) -> Option<Shape> {
 
 /// The character that an item stands for, and no other (but for letter case).
 fn literal(item: &Item) -> Option<char> {
-    let (Node::Text(text), None) = (&item.node, &item.repeat) else { return None };
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (Some(only), None) => Some(only),
-        _ => {
-            let code = text.strip_prefix("\\x{")?.strip_suffix('}')?;
-            char::from_u32(u32::from_str_radix(code, 16).ok()?)
-        }
-    }
+    if item.repeat.is_none() { syntax::literal(&item.node) } else { None }
 }
 
 fn is_word(item: &Item) -> bool {
@@ -133,7 +125,7 @@ fn loose_dot(branches: &Branches) -> bool {
 fn never(branch: &Sequence, searched: Searched) -> Option<Never> {
     let consumes = |item: &Item| matches!(item.node, Node::Text(_) | Node::Dot) && !optional(item);
     let start = branch.iter().rposition(|item| matches!(item.node, Node::Start));
-    let end = branch.iter().position(|item| matches!(item.node, Node::End));
+    let end = branch.iter().position(|item| item.node.is_end());
     let before_start = start.and_then(|at| branch.get(..at)).unwrap_or_default();
     let behind_end = end.and_then(|at| branch.get(at..)).unwrap_or_default();
     if before_start.iter().any(consumes) || behind_end.iter().any(consumes) {
@@ -160,14 +152,14 @@ fn never(branch: &Sequence, searched: Searched) -> Option<Never> {
 
 /// It is found even in nothing: `.*`, `a?`, and anchors beside them would not matter to everything.
 fn matches_nothing_too(item: &Item) -> bool {
-    let any = matches!(item.node, Node::Dot | Node::Start | Node::End);
+    let any = matches!(item.node, Node::Dot | Node::Start) || item.node.is_end();
     any && (optional(item) || item.node.is_anchor())
         || (matches!(item.node, Node::Dot) && item.repeat.as_ref().is_some_and(|repeat| repeat.min <= 1))
 }
 
 fn only_text(branch: &Sequence) -> Option<String> {
     match branch.as_slice() {
-        [Item { node: Node::Start, .. }, middle @ .., Item { node: Node::End, .. }] => {
+        [Item { node: Node::Start, .. }, middle @ .., Item { node: Node::End | Node::Dollar, .. }] => {
             middle.iter().map(literal).collect()
         }
         _ => None,

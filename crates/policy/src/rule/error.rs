@@ -2,7 +2,7 @@
 
 use crate::network::NetworkFault;
 use crate::pattern::Fault;
-use crate::text::OneLine;
+use flowgate_pattern::OneLine;
 
 /// A rule that cannot be used; its `Display` is one line.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

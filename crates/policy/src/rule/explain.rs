@@ -4,7 +4,7 @@ use std::fmt::{Formatter, Result, Write};
 
 use super::{Condition, Rule, Test, View};
 use crate::pattern::Outcome;
-use crate::text::OneLine;
+use flowgate_pattern::OneLine;
 
 impl Rule {
     /// `rule mine.toml:7 matched: domain bank.test has api.bank.test (sni), port 443`.

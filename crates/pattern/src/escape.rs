@@ -128,9 +128,9 @@ impl Parser {
             't' => Ok(Member::Char('\t')),
             'v' => Ok(Member::Char('\u{b}')),
             'x' => self.hex(start, 2),
-            'u' => self.hex(start, 4),
-            'U' => self.hex(start, 8),
-            'N' => Err((start, Fault::CharacterName)),
+            'u' if !self.bytes => self.hex(start, 4),
+            'U' if !self.bytes => self.hex(start, 8),
+            'N' if !self.bytes => Err((start, Fault::CharacterName)),
             '0' => {
                 self.at -= 1;
                 self.octal(start, 3)

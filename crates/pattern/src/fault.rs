@@ -1,6 +1,6 @@
 //! What can be wrong with a pattern, in the words of Python's `re`, which people find when they search for them.
 
-use crate::text::OneLine;
+use crate::one_line::OneLine;
 
 /// What is wrong with a pattern.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

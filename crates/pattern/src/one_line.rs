@@ -3,7 +3,8 @@
 use std::fmt::{Display, Formatter, Result, Write};
 
 /// Writes a text with its control characters escaped: what a stranger sent cannot begin a line of its own in a log.
-pub(crate) struct OneLine<'a>(pub(crate) &'a str);
+#[derive(Clone, Copy, Debug)]
+pub struct OneLine<'a>(pub &'a str);
 
 impl Display for OneLine<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

@@ -1,4 +1,4 @@
-//! The grammar of Python's `re` (3.11), as far as it says what a text is; what follows one backslash is in `escape`.
+//! The grammar of Python's `re` (3.11 to 3.13), as far as it says what a text is; what follows one backslash is in `escape`.
 //!
 //! Not an engine and not a superset: what Python refuses is refused, with its words and its position, so that nobody
 //! carries a pattern here that means something else there. Positions count characters, as Python's do.
@@ -9,21 +9,49 @@ use super::fault::Fault;
 use super::syntax::{Branches, Greed, Item, Node, Repeat, Sequence, spell_char};
 
 /// How deep groups may lie in one another.
-pub(super) const GROUP_DEPTH_MAX: usize = 40;
+pub const GROUP_DEPTH_MAX: usize = 40;
 
-/// A pattern that was read.
-pub(super) struct Parsed {
-    pub(super) branches: Branches,
-    /// It has look-around, references or atomic parts, which a linear engine cannot do.
-    pub(super) needs_backtracking: bool,
+/// What a pattern means where nothing in it says otherwise; the default is Python's for text without flags.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Flavour {
+    /// The pattern is UTF-8 and searched in bytes: `é` is two bytes, `.` is one, and only ASCII has letters and digits.
+    pub bytes: bool,
+    /// `^` and `$` hold at every line (`re.MULTILINE`).
+    pub multi_line: bool,
+    /// `.` is a line feed, too (`re.DOTALL`).
+    pub dot_all: bool,
 }
 
-/// Reads a pattern; on failure says at which character.
-pub(super) fn parse(pattern: &str) -> Result<Parsed, (usize, Fault)> {
+/// A pattern that was read.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The tree.
+    pub branches: Branches,
+    /// It has look-around, references or atomic parts, which a linear engine cannot do.
+    pub needs_backtracking: bool,
+}
+
+/// Reads a pattern.
+///
+/// # Errors
+/// What is wrong, and at which character (byte, where the flavour says so), from 0.
+pub fn parse(pattern: &str, flavour: Flavour) -> Result<Parsed, (usize, Fault)> {
+    let chars = if flavour.bytes {
+        // A byte is a character below 256 from here on.
+        pattern.bytes().map(char::from).collect()
+    } else {
+        pattern.chars().collect()
+    };
     let mut parser = Parser {
-        chars: pattern.chars().collect(),
+        chars,
         at: 0,
-        flags: Flags::default(),
+        bytes: flavour.bytes,
+        flags: Flags {
+            ascii: flavour.bytes,
+            multi_line: flavour.multi_line,
+            dot_all: flavour.dot_all,
+            verbose: false,
+        },
         groups: Vec::new(),
         names: HashMap::new(),
         depth: 0,
@@ -48,6 +76,7 @@ pub(super) struct Flags {
 pub(super) struct Parser {
     chars: Vec<char>,
     pub(super) at: usize,
+    pub(super) bytes: bool,
     pub(super) flags: Flags,
     /// Whether each capturing group is closed; group 1 comes first.
     groups: Vec<bool>,
@@ -125,9 +154,8 @@ impl Parser {
                 '.' => Node::Dot,
                 '^' if self.flags.multi_line => Node::Boundary("(?m:^)"),
                 '^' => Node::Start,
-                // Python's also matches before a final line feed, which no candidate has.
                 '$' if self.flags.multi_line => Node::Boundary("(?m:$)"),
-                '$' => Node::End,
+                '$' => Node::Dollar,
                 '[' => Node::Text(self.class(start)?),
                 '\\' => self.escape(start)?,
                 literal => Node::Text(spell_char(literal)),
@@ -325,7 +353,8 @@ impl Parser {
     fn flags(&mut self, start: usize, allowed: bool) -> Parse<Option<Node>> {
         let mut flags = self.flags;
         let on = self.flag_letters();
-        if on.contains('L') || (on.contains('a') && on.contains('u')) {
+        let wrong = |letters: &str| letters.contains('L') || (self.bytes && letters.contains('u'));
+        if wrong(&on) || (on.contains('a') && on.contains('u')) {
             return Err((self.at, Fault::BadFlags));
         }
         let mut open = String::from(if on.contains('i') { "(?i" } else { "(?" });
