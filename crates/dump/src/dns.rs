@@ -1,10 +1,7 @@
 //! DNS flows: a line for the query, and one for the answers, the response code or the error.
 
-mod names;
-mod record;
-
 use flowgate_contentview::escape;
-use flowgate_flow::{DnsFlow, Flow};
+use flowgate_flow::{DnsFlow, Flow, dns_text};
 
 use crate::dumper::Dumper;
 use crate::style::{Colour, Look};
@@ -17,11 +14,11 @@ impl Dumper {
             out.push(' ');
             if response.answers.is_empty() {
                 self.style
-                    .paint(out, Look::RED, |out| names::push_response_code(out, response.response_code));
+                    .paint(out, Look::RED, |out| dns_text::push_response_code(out, response.response_code));
             }
             for (at, answer) in response.answers.iter().enumerate() {
                 out.push_str(if at > 0 { ", " } else { "" });
-                let answer = record::data(answer);
+                let answer = dns_text::record_data(answer);
                 self.style.paint(out, Look::of(Colour::BrightBlue), |out| escape::push_line(out, &answer));
             }
             out.push('\n');
@@ -35,16 +32,16 @@ impl Dumper {
         out.push_str(": ");
         let question = dns.request.questions.first();
         let colour = match question.map(|question| question.kind) {
-            Some(names::A) => Colour::Green,
-            Some(names::AAAA) => Colour::Magenta,
+            Some(dns_text::A) => Colour::Green,
+            Some(dns_text::AAAA) => Colour::Magenta,
             _ => Colour::Red,
         };
         self.style.paint(out, Look::of(colour), |out| {
             out.push_str("DNS ");
-            names::push_op_code(out, dns.request.op_code);
+            dns_text::push_op_code(out, dns.request.op_code);
             if let Some(question) = question {
                 out.push_str(" (");
-                names::push_kind(out, question.kind);
+                dns_text::push_kind(out, question.kind);
                 out.push(')');
             }
         });

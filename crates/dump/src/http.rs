@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use flowgate_contentview::escape;
-use flowgate_flow::{Flow, Headers, HttpFlow, HttpVersion, Replay, Request, Response};
+use flowgate_flow::{Flow, Headers, HostFrom, HttpFlow, HttpVersion, Replay, Request, Response};
 
 use crate::content::Content;
 use crate::dumper::{Dumper, REPLAY_MARK, client_address};
 use crate::human::Size;
+use crate::reason;
 use crate::style::{Colour, Look};
-use crate::{reason, url};
 
 impl Dumper {
     pub(crate) fn http(&self, flow: &Flow, http: &HttpFlow, out: &mut String) {
@@ -18,7 +18,7 @@ impl Dumper {
         if self.flow_detail >= 2 {
             self.headers(&request.headers, out);
             if self.flow_detail >= 3 {
-                let query = url::query(request);
+                let query = request.query();
                 let content = Content::of_message(&request.body, &request.headers);
                 self.content(Content { query, ..content }, out);
             }
@@ -58,7 +58,8 @@ impl Dumper {
         out.push(' ');
         self.style.paint(out, Look::BOLD, |out| {
             let start = out.len();
-            url::push(out, request, self.showhost);
+            let host_from = if self.showhost { HostFrom::Header } else { HostFrom::Destination };
+            escape::push_line_bytes(out, &request.url(host_from));
             if self.flow_detail == 1 {
                 cut_url(out, start, self.columns);
             }

@@ -15,7 +15,6 @@ mod dns;
 mod dumper;
 mod http;
 mod raw;
-mod url;
 mod websocket;
 
 pub mod human;

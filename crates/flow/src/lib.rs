@@ -8,6 +8,7 @@
 mod body;
 mod connection;
 mod dns;
+pub mod dns_text;
 mod error;
 mod flow;
 mod headers;
@@ -15,6 +16,7 @@ mod http;
 mod id;
 mod raw;
 mod time;
+mod url;
 mod websocket;
 
 pub use body::{Body, StoredBody};
@@ -27,4 +29,5 @@ pub use http::{HttpFlow, HttpVersion, Request, Response};
 pub use id::FlowId;
 pub use raw::{RawFlow, RawMessage};
 pub use time::Timestamp;
+pub use url::HostFrom;
 pub use websocket::{WebSocketData, WebSocketMessage};

@@ -9,11 +9,13 @@ mod settings;
 mod rule_files;
 mod watch;
 
+mod filters;
 mod flow_file;
 mod read;
 
 pub use flowgate_net::raise_descriptor_limit;
 
+pub use filters::{Decoding, case_from_env};
 pub use flow_file::{Emptying, FlowFile, FlowFileError, Saver};
 pub use read::{ReadFlowsError, read_flows};
 pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError};

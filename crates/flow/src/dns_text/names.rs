@@ -2,16 +2,18 @@
 
 use std::fmt::Write as _;
 
-pub(crate) const A: u16 = 1;
+/// The record type of that name.
+pub const A: u16 = 1;
 pub(crate) const NS: u16 = 2;
 pub(crate) const CNAME: u16 = 5;
 pub(crate) const PTR: u16 = 12;
 pub(crate) const TXT: u16 = 16;
-pub(crate) const AAAA: u16 = 28;
+/// The record type of that name.
+pub const AAAA: u16 = 28;
 pub(crate) const HTTPS: u16 = 65;
 
 /// Adds a record type: `A`, or `TYPE(4711)`.
-pub(crate) fn push_kind(out: &mut String, kind: u16) {
+pub fn push_kind(out: &mut String, kind: u16) {
     match KINDS.binary_search_by_key(&kind, |(number, _)| *number).ok().and_then(|at| KINDS.get(at)) {
         Some((_, name)) => out.push_str(name),
         // Writing to a `String` cannot fail.
@@ -22,7 +24,7 @@ pub(crate) fn push_kind(out: &mut String, kind: u16) {
 }
 
 /// Adds an opcode: `QUERY`, or `OPCODE(9)`.
-pub(crate) fn push_op_code(out: &mut String, op_code: u8) {
+pub fn push_op_code(out: &mut String, op_code: u8) {
     out.push_str(match op_code {
         0 => "QUERY",
         1 => "IQUERY",
@@ -38,7 +40,7 @@ pub(crate) fn push_op_code(out: &mut String, op_code: u8) {
 }
 
 /// Adds a response code: `NXDOMAIN`, or `RCODE(99)`.
-pub(crate) fn push_response_code(out: &mut String, response_code: u16) {
+pub fn push_response_code(out: &mut String, response_code: u16) {
     out.push_str(match response_code {
         0 => "NOERROR",
         1 => "FORMERR",

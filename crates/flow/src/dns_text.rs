@@ -1,21 +1,23 @@
-//! What a DNS record says, in a line (RFC 1035 section 3.3, RFC 9460).
+//! DNS as text: the names of its numbers, and what a record says, in a line (RFC 1035 section 3.3, RFC 9460).
 //!
 //! Never fails: data that does not fit its type is shown in hexadecimal.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use flowgate_contentview::escape;
-use flowgate_flow::DnsRecord;
+use crate::DnsRecord;
 
-use super::names;
+mod names;
 
-/// The record's data as text. Not escaped yet.
-pub(crate) fn data(record: &DnsRecord) -> String {
+pub use names::{A, AAAA, push_kind, push_op_code, push_response_code};
+
+/// The record's data as text; it may hold control characters.
+#[must_use]
+pub fn record_data(record: &DnsRecord) -> String {
     let data = record.data.as_ref();
     let text = match record.kind {
-        names::A => <[u8; 4]>::try_from(data).ok().map(|octets| Ipv4Addr::from(octets).to_string()),
-        names::AAAA => <[u8; 16]>::try_from(data).ok().map(|octets| Ipv6Addr::from(octets).to_string()),
+        A => <[u8; 4]>::try_from(data).ok().map(|octets| Ipv4Addr::from(octets).to_string()),
+        AAAA => <[u8; 16]>::try_from(data).ok().map(|octets| Ipv6Addr::from(octets).to_string()),
         names::NS | names::CNAME | names::PTR => match domain_name(data) {
             Some((name, b"")) => Some(name),
             _ => None,
@@ -27,7 +29,7 @@ pub(crate) fn data(record: &DnsRecord) -> String {
     text.unwrap_or_else(|| {
         let mut text = hex(data);
         text.push_str(" (invalid ");
-        names::push_kind(&mut text, record.kind);
+        push_kind(&mut text, record.kind);
         text.push_str(" data)");
         text
     })
@@ -111,11 +113,28 @@ fn service_binding(data: &[u8]) -> Option<String> {
             None => write!(text, "{key}: "),
         };
         let mut escaped = String::new();
-        escape::push_bytes(&mut escaped, value);
+        push_escaped(&mut escaped, value);
         push_quoted(&mut text, &escaped);
     }
     text.push('}');
     Some(text)
+}
+
+/// Adds bytes so that none is lost: printable ASCII as it is, all else escaped.
+fn push_escaped(out: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
+        match byte {
+            b'\\' => out.push_str("\\\\"),
+            b'\t' => out.push_str("\\t"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => {
+                // Writing to a `String` cannot fail.
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
 }
 
 /// Adds text in the quotes that Python's `repr` puts it in.
