@@ -24,10 +24,12 @@ mod style;
 mod output;
 mod termlog;
 
+mod filters;
 mod printer;
 mod tool;
 
 pub use dumper::Dumper;
+pub use filters::BadFilter;
 pub use output::{Output, OutputError};
 pub use style::Style;
 pub use termlog::{Event, LocalTime, TermLog, TimeZoneError};

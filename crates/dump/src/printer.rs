@@ -13,6 +13,7 @@ use flowgate_proxy::Events;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Permit, Sender, error::TrySendError};
 
+use crate::filters::Filters;
 use crate::{Dumper, Event, Output, OutputError, TermLog};
 
 /// From this `flow_detail` on bodies are printed.
@@ -24,6 +25,7 @@ pub(crate) struct Printer {
     dumper: Dumper,
     term_log: TermLog,
     output: Output,
+    filters: Arc<Filters>,
     save: Option<Sender<Flow>>,
     gone: Arc<Gone>,
 }
@@ -36,8 +38,8 @@ struct Gone {
 }
 
 impl Printer {
-    pub(crate) fn new(dumper: Dumper, term_log: TermLog, output: Output) -> Self {
-        Self { dumper, term_log, output, save: None, gone: Arc::default() }
+    pub(crate) fn new(dumper: Dumper, term_log: TermLog, output: Output, filters: Filters) -> Self {
+        Self { dumper, term_log, output, filters: Arc::new(filters), save: None, gone: Arc::default() }
     }
 
     /// Saves every flow from now on.
@@ -64,10 +66,15 @@ impl Printer {
     /// # Errors
     /// If the output is gone.
     pub(crate) fn saved_flow(&self, flow: Flow) -> Result<(), OutputError> {
-        let mut text = String::new();
-        self.dumper.saved_flow(&flow, &mut text);
-        self.output.push(&text)?;
-        if let Some(save) = &self.save {
+        if !self.filters.reads(&flow) {
+            return Ok(());
+        }
+        if self.prints(&flow) {
+            let mut text = String::new();
+            self.dumper.saved_flow(&flow, &mut text);
+            self.output.push(&text)?;
+        }
+        if let Some(save) = self.saver_of(&flow) {
             // It fails only when the writer has ended, which tells the reason itself.
             let _ = save.blocking_send(flow);
         }
@@ -111,8 +118,13 @@ impl Printer {
         }
     }
 
-    fn prints_flows(&self) -> bool {
-        self.dumper.flow_detail > 0
+    fn prints(&self, flow: &Flow) -> bool {
+        self.dumper.flow_detail > 0 && self.filters.prints(flow)
+    }
+
+    /// Where a flow is saved, if it is to be.
+    fn saver_of(&self, flow: &Flow) -> Option<&Sender<Flow>> {
+        self.save.as_ref().filter(|_| self.filters.saves(flow))
     }
 }
 
@@ -126,34 +138,34 @@ impl Events for Printer {
     }
 
     fn keeps_bodies(&self) -> bool {
-        self.save.is_some() || self.dumper.flow_detail >= BODY_DETAIL
+        self.save.is_some() || self.dumper.flow_detail >= BODY_DETAIL || self.filters.print_some()
     }
 
     fn raw_message(&self, flow: &Flow, message: &RawMessage) {
-        if self.prints_flows() {
+        if self.prints(flow) {
             self.print(|out| self.dumper.raw_message(flow, message, out));
         }
     }
 
     fn websocket_started(&self, flow: &Flow) {
-        if self.prints_flows() {
+        if self.prints(flow) {
             self.print(|out| self.dumper.flow(flow, out));
         }
     }
 
     fn websocket_message(&self, flow: &Flow, message: &WebSocketMessage) {
-        if self.prints_flows() {
+        if self.prints(flow) {
             self.print(|out| self.dumper.websocket_message(flow, message, out));
         }
     }
 
     fn flow(&self, flow: Flow) -> Result<(), Flow> {
-        let permit = match self.save.as_ref().map(Sender::try_reserve) {
+        let permit = match self.saver_of(&flow).map(Sender::try_reserve) {
             None | Some(Err(TrySendError::Closed(()))) => None,
             Some(Ok(permit)) => Some(permit),
             Some(Err(TrySendError::Full(()))) => return Err(flow),
         };
-        if self.prints_flows() {
+        if self.prints(&flow) {
             let printed = with_text(|text| {
                 self.render(&flow, text);
                 self.output.try_push(text)
@@ -169,11 +181,11 @@ impl Events for Printer {
 
     fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let permit = match &self.save {
+            let permit = match self.saver_of(&flow) {
                 None => None,
                 Some(save) => save.reserve().await.ok(),
             };
-            if self.prints_flows() {
+            if self.prints(&flow) {
                 let mut text = String::new();
                 self.render(&flow, &mut text);
                 let output = self.output.clone();

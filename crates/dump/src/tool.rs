@@ -16,6 +16,7 @@ use flowgate_session::{
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::filters::{BadFilter, Filters};
 use crate::printer::Printer;
 use crate::{Dumper, LocalTime, Output, OutputError, Style, TermLog};
 
@@ -41,6 +42,9 @@ pub enum DumpError {
         /// Which.
         path: PathBuf,
     },
+    /// A filter cannot be used.
+    #[error(transparent)]
+    Filter(#[from] BadFilter),
     /// Nobody reads what is printed any more, or it cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -107,9 +111,10 @@ async fn run_on(
     saver: &mut Option<Saver>,
 ) -> Result<(), DumpError> {
     refuse_same_file(values, home)?;
+    let filters = Filters::new(values)?;
     let reads_only = values.rfile.is_some() && !values.keepserving;
     let mut signals = Signals::new()?;
-    let mut printer = Printer::new(dumper(values), term_log(values), output.clone());
+    let mut printer = Printer::new(dumper(values), term_log(values), output.clone(), filters);
     let file = values.save_stream_file.as_deref().map(|spec| open_flow_file(spec, home)).transpose()?;
     let mut emptying = Emptying::default();
     if let Some(file) = file {

@@ -85,9 +85,6 @@ pub(crate) fn parse(
         return print(Action::Options);
     }
     tool.check_runs()?;
-    if let Some(words) = matches.try_get_many::<String>(flags::FILTER).ok().flatten() {
-        return Err(CliError::FilterLater { filter: words.cloned().collect::<Vec<_>>().join(" ") });
-    }
     let options = resolve(tool, &matches, home)?;
     Ok(Invocation { tool, options, action: Action::Run })
 }
@@ -132,6 +129,7 @@ fn resolve(tool: Tool, matches: &ArgMatches, home: Option<&Path>) -> Result<Opti
     changes.extend(set);
     changes.extend(implied_changes(tool, matches)?);
     changes.extend(flag_changes(tool, matches)?);
+    changes.extend(filter_changes(matches)?);
     Ok(Options::default().with(changes)?)
 }
 
@@ -152,6 +150,16 @@ fn implied_changes(tool: Tool, matches: &ArgMatches) -> Result<Vec<Change>, CliE
         }
     }
     Ok(changes)
+}
+
+/// What stands behind the flags: one filter for what is read, shown and saved, as in mitmproxy.
+fn filter_changes(matches: &ArgMatches) -> Result<Vec<Change>, CliError> {
+    let Some(words) = matches.try_get_many::<String>(flags::FILTER).ok().flatten() else {
+        return Ok(Vec::new());
+    };
+    let filter = words.cloned().collect::<Vec<_>>().join(" ");
+    let change = |name| Ok(Change::value(Source::Flag, find(name)?, Value::Text(filter.clone())));
+    ["save_stream_filter", "readfile_filter", "dumper_filter"].into_iter().map(change).collect()
 }
 
 /// The flags that name an option.

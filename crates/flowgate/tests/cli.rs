@@ -73,14 +73,37 @@ fn errors_go_to_stderr_and_exit_with_1() {
     );
     check(
         "flowgate",
-        &["dump", "~d example.com"],
+        &["dump", "~dd example.com"],
         expect![[r#"
         exit 1
         --- stdout
         --- stderr
-        error: filter expressions are not there yet: `~d example.com`
-        hint: leave the filter out: every flow is then shown and saved
+        error: option `readfile_filter`: unknown operator ~dd at column 1; did you mean ~d?
     "#]],
+    );
+    let flows = concat!(env!("CARGO_MANIFEST_DIR"), "/../session/tests/filters/flows.mitm");
+    check(
+        "flowgate",
+        &["dump", "-r", flows, "~c", "404", "|", "~udp", "&", "~bs", "secret"],
+        expect![[r#"
+        exit 0
+        --- stdout
+        192.168.1.20:51234: GET http://example.com/missing
+                         << 404 Not Found 9b
+        10.0.0.7:40000 -> udp -> game.test:27015
+        10.0.0.7:40000 <- udp <- game.test:27015
+        --- stderr
+    "#]],
+    );
+    check(
+        "flowgate",
+        &["dump", "-r", flows, "--set", "readfile_filter=~tcp", "--set", "dumper_filter=~b banner"],
+        expect![[r#"
+            exit 0
+            --- stdout
+            10.0.0.7:40000 <- tcp <- <no address>
+            --- stderr
+        "#]],
     );
     check(
         "flowgate",
@@ -169,7 +192,7 @@ fn help() {
             Usage: flowgate dump [OPTIONS] [FILTER]...
 
             Arguments:
-              [FILTER]...  Filter expression: only flows that match are shown and saved (not there yet)
+              [FILTER]...  Filter expression: only flows that match are read, shown and saved
 
             Options:
                   --version             Print the version and stop

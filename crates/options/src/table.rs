@@ -166,6 +166,12 @@ options! {
         /// `+`.
         save_stream_file: Option<String> = None, ALL, Some(Flag::value("PATH").short('w'));
 
+        /// Read only flows that match this filter from `rfile`.
+        readfile_filter: Option<String> = None, ALL, NO_FLAG;
+
+        /// Save only flows that match this filter.
+        save_stream_filter: Option<String> = None, ALL, NO_FLAG;
+
         /// Go on after the file given with `rfile` was read.
         keepserving: bool = false, DUMP, NO_FLAG;
     }
@@ -173,6 +179,9 @@ options! {
     "What is shown" {
         /// How much to print of each flow: 0 nothing, 1 a line, 2 with headers, 3 with bodies cut short, 4 everything.
         flow_detail(0..=4): u8 = 1, DUMP, Some(Flag::value("LEVEL"));
+
+        /// Print only flows that match this filter.
+        dumper_filter: Option<String> = None, DUMP, NO_FLAG;
 
         /// The least important messages that are still printed.
         termlog_verbosity: Level = Level::Info, DUMP_AND_WEB, NO_FLAG;

@@ -24,9 +24,6 @@ pub(crate) enum CliError {
         Tool::Web => "the browser interface (`flowgate web`, as `mitmweb`)",
     })]
     ToolLater { tool: Tool },
-    /// Words after the flags.
-    #[error("filter expressions are not there yet: `{filter}`")]
-    FilterLater { filter: String },
     /// A flag flowgate does not have.
     #[error(transparent)]
     UnknownFlag(UnknownFlag),
@@ -90,7 +87,6 @@ impl CliError {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::UnknownCommand { .. } | Self::ToolLater { .. } => "use `flowgate dump`",
-            Self::FilterLater { .. } => "leave the filter out: every flow is then shown and saved",
             Self::UnknownFlag(flag) => return flag.hint(),
             Self::ValueMissing { .. } => {
                 "a value that starts with `-` is written behind a `=`: `--flag=-value`"

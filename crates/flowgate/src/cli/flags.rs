@@ -27,7 +27,7 @@ pub(super) fn command(tool: Tool, program: &str) -> Command {
     };
     let mut command = base(tool, &usage).about("An intercepting proxy for HTTP and TLS");
     if tool == Tool::Dump {
-        let help = "Filter expression: only flows that match are shown and saved (not there yet)";
+        let help = "Filter expression: only flows that match are read, shown and saved";
         let filter = Arg::new(FILTER).value_name("FILTER").num_args(1..).trailing_var_arg(true);
         command = command.arg(filter.help(help));
     }

@@ -454,14 +454,13 @@ fn unknown_flags() {
 }
 
 #[test]
-fn filters_come_later() {
-    check(
-        "flowgate dump -q ~d example.com & ~s --bogus -n",
-        expect![[r#"
-        error: filter expressions are not there yet: `~d example.com & ~s --bogus -n`
-        hint: leave the filter out: every flow is then shown and saved
-    "#]],
-    );
+fn words_behind_the_flags_are_a_filter() {
+    let line = ["flowgate", "dump", "-q", "~d", "example.com", "&", "~s"].map(Into::into);
+    let invocation = parse(line, Some(Path::new("/nowhere"))).unwrap();
+    let values = invocation.options.values();
+    for filter in [&values.dumper_filter, &values.readfile_filter, &values.save_stream_filter] {
+        assert_eq!(filter.as_deref(), Some("~d example.com & ~s"));
+    }
 }
 
 #[test]
