@@ -10,6 +10,7 @@ use flowgate_wire::http1::{BodyEvent, Framing};
 
 use super::forward::remove_connection_fields;
 use super::side::{ClientSide, ServerSide, SideError};
+use crate::addon::Notes;
 use crate::clock;
 use crate::idle::IdleTimer;
 use crate::record::BodyRecorder;
@@ -21,6 +22,8 @@ pub(crate) struct Exchange {
     request_body: BodyRecorder,
     pub(crate) response: Option<Response>,
     response_body: BodyRecorder,
+    /// What addons noted on the flow.
+    pub(crate) notes: Notes,
     up: Up,
     down: Down,
 }
@@ -65,6 +68,7 @@ impl Exchange {
             request_body: BodyRecorder::new(kept_max),
             response: None,
             response_body: BodyRecorder::new(kept_max),
+            notes: Notes::default(),
             up: if framing == Framing::None { Up::Done } else { Up::Body },
             down: Down::Head,
         }

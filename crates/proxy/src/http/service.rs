@@ -1,10 +1,13 @@
 //! From a request to a flow: find the server, run the exchange, answer in our own name where there is no answer, report.
 
 use bytes::Bytes;
-use flowgate_flow::{Address, Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side};
+use flowgate_flow::{
+    Address, Body, Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side,
+};
 use flowgate_options::Level;
 use flowgate_policy::{Action, Decision, Entry, Fact, Facts, FirstBytes, decide};
 use flowgate_wire::http1::{BodyError, Framing};
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::error_page::error_page;
@@ -13,9 +16,11 @@ use super::forward::remove_connection_fields;
 use super::h2_server::H2ServerStream;
 use super::servers::{H1Link, Link, Route, Servers};
 use super::side::{ClientSide, SideError};
+use crate::addon::{LiveRequest, Notes, Outcome};
 use crate::clock;
 use crate::context::Context;
 use crate::idle::IdleTimer;
+use crate::record::BodyRecorder;
 use crate::server::ServerError;
 use crate::tunnel::mode_of;
 
@@ -106,7 +111,16 @@ impl Service {
         idle: &mut IdleTimer,
     ) -> Next {
         remove_connection_fields(&mut request.headers);
+        let mut notes = Notes::default();
+        if !self.context.proxy.addons.is_empty() && !self.context.hidden {
+            // Boxed, so that exchanges without addons are no larger for it.
+            match Box::pin(self.offer(client, request, framing)).await {
+                Some((hooked, noted)) => (request, notes) = (hooked, noted),
+                None => return Next::Close,
+            }
+        }
         let mut exchange = Exchange::new(request, framing, self.context.kept_body_bytes_max());
+        exchange.notes = notes;
         let mut fresh = false;
         loop {
             let link = match self.servers.get(&self.context, route, fresh).await {
@@ -156,6 +170,70 @@ impl Service {
                 }
             };
         }
+    }
+
+    /// Offers a request's head to the addons, and gives it back if it is to go on.
+    async fn offer(
+        &self,
+        client: &mut impl ClientSide,
+        request: Request,
+        framing: Framing,
+    ) -> Option<(Request, Notes)> {
+        let mut live = LiveRequest::new(Arc::clone(&self.context.client), request);
+        let gone = tokio::select! {
+            biased;
+            () = self.context.proxy.addons.requestheaders(&mut live) => None,
+            // A client that is still sending its body is read later, and found to be gone then.
+            gone = poll_fn(|cx| client.poll_gone(cx)), if framing == Framing::None => Some(gone),
+        };
+        let (mut request, outcome, notes) = live.into_parts();
+        if gone.is_none() && matches!(outcome, Outcome::Continue) {
+            // What a hook nominates in `Connection` belongs to the connection like what the client does.
+            remove_connection_fields(&mut request.headers);
+            return Some((request, notes));
+        }
+        if framing != Framing::None {
+            request.body = Body::Missing;
+        }
+        let address = Address { host: request.host.clone(), port: request.port };
+        let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(address)));
+        let mut exchange = Exchange::new(request, Framing::None, 0);
+        exchange.notes = notes;
+        let fails = |message: String, side| FlowError {
+            message,
+            timestamp: clock::now(),
+            side: Some(side),
+            phase: Some(Phase::Head),
+        };
+        let error = match outcome {
+            _ if gone.is_some() => Some(fails("Client disconnected.".into(), Side::Client)),
+            Outcome::Continue | Outcome::Kill => Some(fails("Connection killed.".into(), Side::Proxy)),
+            Outcome::Panicked(addon) => {
+                let message = format!("addon {addon} failed on this request (a panic)");
+                self.context.log(Level::Error, format_args!("{message}"));
+                self.answer(client, exchange, facts, fails(message, Side::Proxy), 502).await;
+                return None;
+            }
+            Outcome::Respond(mut head, body) => {
+                let is_head = exchange.request.method.as_ref() == b"HEAD";
+                let body = if is_head { Bytes::new() } else { body };
+                match client.send_own(&head, body.clone()) {
+                    Ok(()) => {
+                        let mut kept = BodyRecorder::new(self.context.kept_body_bytes_max());
+                        kept.push(&body);
+                        head.body = kept.finish();
+                        exchange.response = Some(*head);
+                        None
+                    }
+                    Err(err) => Some(fails(format!("the addon's response: {err}"), Side::Proxy)),
+                }
+            }
+        };
+        if error.is_some() {
+            client.abort();
+        }
+        self.context.report(self.flow(exchange, facts, error)).await;
+        None
     }
 
     /// Answers a request that has no server.
@@ -209,9 +287,11 @@ impl Service {
 
     fn flow(&self, exchange: Exchange, server: Arc<ServerConnection>, error: Option<FlowError>) -> Flow {
         let created = exchange.request.timestamp_start;
+        let Notes { marked, comment, metadata } = exchange.notes;
         let http = HttpFlow { request: exchange.request, response: exchange.response, websocket: None };
         let kind = FlowKind::Http(Box::new(http));
-        Flow { error, ..Flow::new(clock::new_id(), Arc::clone(&self.context.client), server, kind, created) }
+        let flow = Flow::new(clock::new_id(), Arc::clone(&self.context.client), server, kind, created);
+        Flow { error, marked, comment, metadata, ..flow }
     }
 
     /// Refuses a request before it has a server: tells the client and reports the flow.
