@@ -18,7 +18,8 @@ use futures_util::FutureExt;
 
 use crate::clock;
 
-/// What a hook gives: it may wait, and holds only its own flow meanwhile. Dropped unfinished if the client leaves.
+/// What a hook gives: it may wait, and holds only its own flow meanwhile. Dropped unfinished if the client resets its connection
+/// or stream meanwhile; with a request that has a body that is noticed only afterwards.
 pub type HookFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Code on hooks.

@@ -56,8 +56,8 @@ fn hook(name: &'static str, act: impl Fn(&mut LiveRequest) + Send + Sync + 'stat
     Arc::new(Hook(name, act))
 }
 
-/// What the client and the server got, and the flow. The server answers the first request with 200 and closes.
-async fn run(addons: Vec<Arc<dyn Addon>>, request: &str, hidden: bool) -> (String, String, Vec<Flow>) {
+/// A service with one destination, and what is told of its flows.
+fn service(addons: Vec<Arc<dyn Addon>>, address: Address, hidden: bool) -> (Service, Arc<Flows>) {
     let folder = tempfile::tempdir().unwrap();
     let authority = Arc::new(Authority::load_or_create(folder.path()).unwrap());
     let leaves = Leaves::new(authority, LeavesOptions::default()).unwrap();
@@ -76,6 +76,17 @@ async fn run(addons: Vec<Arc<dyn Addon>>, request: &str, hidden: bool) -> (Strin
         stop: proxy.stop.child_token(),
         proxy,
     };
+    let route = Route { address, tls_name: None, purpose: Purpose::Tunnel };
+    let service = Service {
+        context,
+        servers: Arc::new(Servers::new(Vec::new())),
+        origin: Origin::Fixed { route, host: None },
+    };
+    (service, flows)
+}
+
+/// What the client and the server got, and the flow. The server answers the first request with 200 and closes.
+async fn run(addons: Vec<Arc<dyn Addon>>, request: &str, hidden: bool) -> (String, String, Vec<Flow>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let address = Address { host: at.ip().to_string(), port: at.port() };
@@ -94,12 +105,7 @@ async fn run(addons: Vec<Arc<dyn Addon>>, request: &str, hidden: bool) -> (Strin
         let _ = io.write_all(answer).await;
         String::from_utf8_lossy(&got[..len]).into_owned()
     });
-    let route = Route { address, tls_name: None, purpose: Purpose::Tunnel };
-    let service = Service {
-        context,
-        servers: Arc::new(Servers::new(Vec::new())),
-        origin: Origin::Fixed { route, host: None },
-    };
+    let (service, flows) = service(addons, address, hidden);
     let (mut client, end) = duplex(4096);
     client.write_all(request.as_bytes()).await.unwrap();
     client.shutdown().await.unwrap();
@@ -211,4 +217,37 @@ async fn hidden_flows_are_offered_to_nobody() {
     let (answer, _, flows) = run(vec![hook("never", |_| panic!("asked"))], GET, true).await;
     assert!(answer.ends_with("ok"), "{answer}");
     assert!(flows.is_empty());
+}
+
+/// Says that it began, and never ends.
+struct Endless(tokio::sync::Notify);
+
+impl Addon for Endless {
+    fn name(&self) -> &str {
+        "endless"
+    }
+    fn requestheaders<'a>(&'a self, _: &'a mut LiveRequest) -> HookFuture<'a> {
+        Box::pin(async {
+            self.0.notify_one();
+            std::future::pending().await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_resets_ends_the_hook() {
+    let endless = Arc::new(Endless(tokio::sync::Notify::new()));
+    let address = Address { host: "127.0.0.1".into(), port: 1 };
+    let (service, flows) = service(vec![Arc::<Endless>::clone(&endless)], address, false);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (end, _) = listener.accept().await.unwrap();
+    let serving = tokio::spawn(async move { serve_h1(&service, Box::new(end)).await });
+    client.write_all(GET.as_bytes()).await.unwrap();
+    endless.0.notified().await;
+    client.set_zero_linger().unwrap();
+    drop(client);
+    serving.await.unwrap();
+    let flows = flows.0.lock().unwrap();
+    assert_eq!(flows[0].error.as_ref().unwrap().message, "Client disconnected.");
 }
