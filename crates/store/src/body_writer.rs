@@ -1,0 +1,171 @@
+//! Appends bodies to segment files, each content once. Blocking: for the store's own thread, not for a runtime's.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::limits::{KNOWN_BODIES_MAX, SEGMENT_BYTES, SEGMENT_NUMBER_MAX};
+use crate::segment::{BodyHash, BodyRef, MAGIC, ScanEnd, SegmentError, head, path_of, scan_segment};
+
+/// The one writer of a directory of bodies.
+#[derive(Debug)]
+pub struct BodyWriter {
+    directory: PathBuf,
+    /// Holds the lock that keeps other writers away.
+    _lock: File,
+    current: Option<Segment>,
+    next_segment: u32,
+    known: HashMap<BodyHash, BodyRef>,
+    segment_bytes: u64,
+}
+
+/// The file being appended to.
+#[derive(Debug)]
+struct Segment {
+    number: u32,
+    file: File,
+    end: u64,
+}
+
+impl BodyWriter {
+    /// Opens a directory for writing; makes it, readable by its owner alone, if it is not there.
+    ///
+    /// # Errors
+    /// What the medium says, that another process writes there, or that a file in it is of an unknown version.
+    pub fn open(directory: &Path) -> Result<Self, SegmentError> {
+        Self::with_segment_bytes(directory, SEGMENT_BYTES)
+    }
+
+    /// [`BodyWriter::open`] with files of another size than [`SEGMENT_BYTES`].
+    ///
+    /// # Errors
+    /// As [`BodyWriter::open`].
+    pub fn with_segment_bytes(directory: &Path, segment_bytes: u64) -> Result<Self, SegmentError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let lock = private().create(true).truncate(false).open(directory.join("writer.lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => SegmentError::Locked,
+            TryLockError::Error(error) => error.into(),
+        })?;
+        let last = last_segment(directory)?;
+        let mut writer = Self {
+            directory: directory.to_owned(),
+            _lock: lock,
+            current: None,
+            next_segment: last.map_or(0, |last| last + 1),
+            known: HashMap::new(),
+            segment_bytes,
+        };
+        if let Some(number) = last {
+            writer.resume(number)?;
+        }
+        Ok(writer)
+    }
+
+    /// Writes a body, unless this writer has written an equal one, and says where it lies. It survives this process at once, the
+    /// machine's failure after [`BodyWriter::sync`].
+    ///
+    /// # Errors
+    /// What the medium says, such as that it is full: what was written before stays, and later calls try again.
+    pub fn append(&mut self, body: &[u8]) -> Result<BodyRef, SegmentError> {
+        let hash = *blake3::hash(body).as_bytes();
+        if let Some(known) = self.known.get(&hash) {
+            return Ok(*known);
+        }
+        let segment_bytes = self.segment_bytes;
+        let mut segment = match self.current.take() {
+            Some(segment) if segment.end < segment_bytes => segment,
+            Some(full) => {
+                // Kept on failure, so that the bytes not yet synced are not forgotten.
+                if let Err(error) = full.file.sync_data() {
+                    self.current = Some(full);
+                    return Err(error.into());
+                }
+                self.begin()?
+            }
+            None => self.begin()?,
+        };
+        let len = body.len() as u64;
+        let head = head(len, &hash);
+        let at = BodyRef { segment: segment.number, offset: segment.end, len, hash };
+        if let Err(error) = segment.file.write_all(&head).and_then(|()| segment.file.write_all(body)) {
+            // Takes back our own half record. If not even that works, its file stays torn and the next body goes to a new one.
+            if segment.file.set_len(segment.end).is_ok() {
+                self.current = Some(segment);
+            } else {
+                segment.file.sync_data()?;
+            }
+            return Err(error.into());
+        }
+        segment.end += head.len() as u64 + len;
+        self.current = Some(segment);
+        self.remember(at);
+        Ok(at)
+    }
+
+    /// Waits until all that was appended is on the medium.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn sync(&self) -> io::Result<()> {
+        self.current.as_ref().map_or(Ok(()), |segment| segment.file.sync_data())
+    }
+
+    /// Goes on in the last file if its end is whole; otherwise leaves it alone. Its bodies are not taken as known: after a
+    /// failure of the machine they may be damaged, and no new flow shall refer to such a one.
+    fn resume(&mut self, number: u32) -> Result<(), SegmentError> {
+        let mut file = private().append(true).open(path_of(&self.directory, number))?;
+        let end = scan_segment(&mut file, number, |_| ())?;
+        if let ScanEnd::Clean(end) = end {
+            self.current = Some(Segment { number, file, end });
+        }
+        Ok(())
+    }
+
+    /// Begins the next file.
+    fn begin(&mut self) -> Result<Segment, SegmentError> {
+        let number = self.next_segment;
+        if number > SEGMENT_NUMBER_MAX {
+            return Err(SegmentError::Full);
+        }
+        let path = path_of(&self.directory, number);
+        let mut file = private().append(true).create_new(true).open(&path)?;
+        if let Err(error) = file.write_all(&MAGIC) {
+            // Nothing was in it; the number is used again. Should it stay, the next one is taken.
+            if fs::remove_file(&path).is_err() {
+                self.next_segment += 1;
+            }
+            return Err(error.into());
+        }
+        self.next_segment += 1;
+        File::open(&self.directory)?.sync_all()?; // the name survives, too
+        Ok(Segment { number, file, end: MAGIC.len() as u64 })
+    }
+
+    fn remember(&mut self, at: BodyRef) {
+        if self.known.len() >= KNOWN_BODIES_MAX {
+            self.known.clear();
+        }
+        self.known.insert(at.hash, at);
+    }
+}
+
+/// Opens files so that only their owner can read them.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+/// The highest number of the segment files that are there.
+fn last_segment(directory: &Path) -> io::Result<Option<u32>> {
+    let mut last = None;
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("bodies-")).and_then(|n| n.parse().ok());
+        last = last.max(number.filter(|n| *n <= SEGMENT_NUMBER_MAX));
+    }
+    Ok(last)
+}
