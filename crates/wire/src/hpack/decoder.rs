@@ -1,0 +1,156 @@
+//! Reading header blocks (RFC 7541 sections 3.2 and 6).
+
+use flowgate_flow::FieldSpan;
+
+use super::table::{ENTRY_OVERHEAD, Table};
+use super::{Error, FieldList, huffman, integer};
+
+/// How many times the allowed list a block may unpack to before the connection ends: what an index of one byte may cost.
+const EXCESS_FACTOR_MAX: usize = 16;
+/// The most size updates at the start of a block (section 4.2: the lowest, then the last).
+const SIZE_UPDATES_MAX: usize = 2;
+
+/// The reader of one direction's header blocks, which must all be given to it in order.
+#[derive(Debug)]
+pub struct Decoder {
+    table: Table,
+    table_bytes_max: usize,
+    update_due: bool,
+}
+
+/// A list being filled.
+#[derive(Default)]
+struct Building {
+    block: Vec<u8>,
+    spans: Vec<(FieldSpan, bool)>,
+    size: usize,
+}
+
+impl Decoder {
+    /// A reader whose table holds at most `table_bytes_max` (our SETTINGS_HEADER_TABLE_SIZE; 4096 before any).
+    #[must_use]
+    pub const fn new(table_bytes_max: usize) -> Self {
+        Self { table: Table::new(table_bytes_max), table_bytes_max, update_due: false }
+    }
+
+    /// Our SETTINGS_HEADER_TABLE_SIZE, once it has been acknowledged. If it is less than the table may be, the next block
+    /// must begin with an update (RFC 9113 section 4.3.1).
+    pub const fn set_table_bytes_max(&mut self, table_bytes_max: usize) {
+        self.table_bytes_max = table_bytes_max;
+        self.update_due = table_bytes_max < self.table.size_max();
+    }
+
+    /// Reads one complete header block. A field that makes the list larger than `list_bytes_max` (counted as in RFC 9113
+    /// section 6.5.2), and all after it, are read for the table's sake but left out and reported.
+    ///
+    /// # Errors
+    /// Each ends the connection with COMPRESSION_ERROR; the reader must not be used again.
+    pub fn decode(&mut self, block: &[u8], list_bytes_max: usize) -> Result<FieldList, Error> {
+        let list_bytes_max = list_bytes_max.min(u32::MAX as usize / 2);
+        let mut input = block;
+        self.read_size_updates(&mut input)?;
+        let mut list = Building::default();
+        while let Some((first, rest)) = input.split_first() {
+            input = rest;
+            self.read_field(*first, &mut input, &mut list, list_bytes_max)?;
+            if list.size / EXCESS_FACTOR_MAX > list_bytes_max {
+                return Err(Error::Excess);
+            }
+        }
+        Ok(FieldList { block: list.block.into(), spans: list.spans, too_large: list.size > list_bytes_max })
+    }
+
+    fn read_size_updates(&mut self, input: &mut &[u8]) -> Result<(), Error> {
+        let mut updates = 0;
+        while let Some((first, rest)) = input.split_first() {
+            if first & 0xe0 != 0x20 {
+                break;
+            }
+            *input = rest;
+            let size = integer::read(*first, 5, input)?;
+            updates += 1;
+            if size > self.table_bytes_max || updates > SIZE_UPDATES_MAX {
+                return Err(Error::TableSize);
+            }
+            self.table.set_size_max(size);
+            self.update_due = false;
+        }
+        if self.update_due { Err(Error::TableSizeMissing) } else { Ok(()) }
+    }
+
+    fn read_field(
+        &mut self,
+        first: u8,
+        input: &mut &[u8],
+        list: &mut Building,
+        list_bytes_max: usize,
+    ) -> Result<(), Error> {
+        if first & 0x80 != 0 {
+            let (name, value) = self.table.get(integer::read(first, 7, input)?)?;
+            list.size = list.size.saturating_add(name.len() + value.len() + ENTRY_OVERHEAD);
+            if list.size <= list_bytes_max {
+                let start = list.block.len();
+                list.block.extend_from_slice(name);
+                list.block.extend_from_slice(b": ");
+                list.block.extend_from_slice(value);
+                list.add(start, name.len(), false)?;
+            }
+            return Ok(());
+        }
+        let (prefix_bits, indexed, sensitive) = match first >> 4 {
+            4..=7 => (6, true, false),
+            0 => (4, false, false),
+            1 => (4, false, true),
+            _ => return Err(Error::TableSize),
+        };
+        let start = list.block.len();
+        match integer::read(first, prefix_bits, input)? {
+            0 => read_string(input, &mut list.block)?,
+            index => list.block.extend_from_slice(self.table.get(index)?.0),
+        }
+        let name_len = list.block.len() - start;
+        list.block.extend_from_slice(b": ");
+        let value_start = list.block.len();
+        read_string(input, &mut list.block)?;
+        if indexed {
+            let name = list.block.get(start..start + name_len).unwrap_or_default();
+            self.table.insert(name, list.block.get(value_start..).unwrap_or_default());
+        }
+        let text_len = name_len + list.block.len() - value_start;
+        list.size = list.size.saturating_add(text_len + ENTRY_OVERHEAD);
+        if list.size <= list_bytes_max {
+            return list.add(start, name_len, sensitive);
+        }
+        list.block.truncate(start);
+        Ok(())
+    }
+}
+
+impl Building {
+    /// Notes the field whose line fills the block from `start` on.
+    fn add(&mut self, start: usize, name_len: usize, sensitive: bool) -> Result<(), Error> {
+        let to_u32 = |n: usize| u32::try_from(n).map_err(|_| Error::Excess);
+        let line_len = self.block.len() - start;
+        let span = FieldSpan {
+            line_start: to_u32(start)?,
+            line_len: to_u32(line_len)?,
+            name_len: to_u32(name_len)?,
+            value_start: to_u32(name_len + 2)?,
+            value_len: to_u32(line_len - name_len - 2)?,
+        };
+        self.spans.push((span, sensitive));
+        Ok(())
+    }
+}
+
+fn read_string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    let (first, mut rest) = input.split_first().ok_or(Error::Truncated)?;
+    let len = integer::read(*first, 7, &mut rest)?;
+    let (text, rest) = rest.split_at_checked(len).ok_or(Error::Truncated)?;
+    *input = rest;
+    if first & 0x80 != 0 {
+        return huffman::decode(text, out);
+    }
+    out.extend_from_slice(text);
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Writing header blocks (RFC 7541 sections 6 and 7.1).
+
+use super::table::{ENTRY_OVERHEAD, Table};
+use super::{FieldRef, huffman, integer};
+
+/// The most our table holds, whatever the peer would allow: what each connection costs us.
+const TABLE_BYTES_MAX: usize = 4096;
+/// Cookies shorter than this can be guessed byte by byte through a shared table (section 7.1.3).
+const GUESSABLE_COOKIE_BYTES: usize = 20;
+
+/// The writer of one direction's header blocks, which must be sent in the order they were written.
+#[derive(Debug)]
+pub struct Encoder {
+    table: Table,
+    /// The lowest limit since the last block, if it changed.
+    lowest: Option<usize>,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Encoder {
+    /// A writer for a peer that has not sent SETTINGS_HEADER_TABLE_SIZE.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { table: Table::new(TABLE_BYTES_MAX), lowest: None }
+    }
+
+    /// The peer's SETTINGS_HEADER_TABLE_SIZE. The next block begins with what must be told of the change.
+    pub fn set_table_bytes_max(&mut self, table_bytes_max: usize) {
+        let size_max = table_bytes_max.min(TABLE_BYTES_MAX);
+        if size_max != self.table.size_max() {
+            let lowest = self.lowest.unwrap_or(usize::MAX);
+            self.lowest = Some(lowest.min(size_max));
+            self.table.set_size_max(size_max);
+        }
+    }
+
+    /// Appends one header block.
+    pub fn encode<'a>(&mut self, fields: impl Iterator<Item = FieldRef<'a>>, out: &mut Vec<u8>) {
+        if let Some(lowest) = self.lowest.take() {
+            if lowest < self.table.size_max() {
+                integer::write(0x20, 5, lowest, out);
+            }
+            integer::write(0x20, 5, self.table.size_max(), out);
+        }
+        for field in fields {
+            self.encode_field(field, out);
+        }
+    }
+
+    fn encode_field(&mut self, field: FieldRef<'_>, out: &mut Vec<u8>) {
+        let FieldRef { name, value, .. } = field;
+        let never_indexed = field.sensitive || is_secret(name, value);
+        let found = self.table.find(name, value);
+        let (pattern, prefix_bits) = match found {
+            _ if never_indexed => (0x10, 4),
+            Some((index, true)) => return integer::write(0x80, 7, index, out),
+            _ if self.is_worth_keeping(name, value) => (0x40, 6),
+            _ => (0x00, 4),
+        };
+        let index = found.map_or(0, |(index, _)| index);
+        integer::write(pattern, prefix_bits, index, out);
+        if index == 0 {
+            write_string(name, out);
+        }
+        write_string(value, out);
+        if pattern == 0x40 {
+            self.table.insert(name, value);
+        }
+    }
+
+    /// Whether a field is likely to come again, and leaves room for others.
+    fn is_worth_keeping(&self, name: &[u8], value: &[u8]) -> bool {
+        let changes = [&b":path"[..], b"content-length", b"etag", b"if-none-match", b"if-modified-since"];
+        name.len() + value.len() + ENTRY_OVERHEAD <= self.table.size_max() / 4 * 3 && !changes.contains(&name)
+    }
+}
+
+fn is_secret(name: &[u8], value: &[u8]) -> bool {
+    match name {
+        b"authorization" | b"proxy-authorization" => true,
+        b"cookie" => value.len() < GUESSABLE_COOKIE_BYTES,
+        _ => false,
+    }
+}
+
+fn write_string(text: &[u8], out: &mut Vec<u8>) {
+    let coded_len = huffman::coded_len(text);
+    if coded_len < text.len() {
+        integer::write(0x80, 7, coded_len, out);
+        huffman::encode(text, out);
+    } else {
+        integer::write(0, 7, text.len(), out);
+        out.extend_from_slice(text);
+    }
+}

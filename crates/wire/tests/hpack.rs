@@ -1,0 +1,164 @@
+//! HPACK: the examples of RFC 7541 appendix C, what must be refused, and round trips.
+
+use flowgate_wire::hpack::{Decoder, Encoder, Error, FieldRef};
+use proptest::prelude::*;
+
+const LIST_BYTES_MAX: usize = 64 * 1024;
+
+fn hex(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| if byte.is_ascii_digit() { byte - b'0' } else { byte - b'a' + 10 };
+    text.as_bytes().chunks(2).map(|two| digit(two[0]) << 4 | digit(two[1])).collect()
+}
+
+fn lines(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, Error> {
+    let list = decoder.decode(block, LIST_BYTES_MAX)?;
+    let line = |f: FieldRef<'_>| format!("{}: {}", f.name.escape_ascii(), f.value.escape_ascii());
+    Ok(list.iter().map(line).collect())
+}
+
+#[test]
+fn reads_the_requests_of_appendix_c() {
+    let first = [":method: GET", ":scheme: http", ":path: /", ":authority: www.example.com"];
+    let second = [
+        ":method: GET",
+        ":scheme: http",
+        ":path: /",
+        ":authority: www.example.com",
+        "cache-control: no-cache",
+    ];
+    let third = [
+        ":method: GET",
+        ":scheme: https",
+        ":path: /index.html",
+        ":authority: www.example.com",
+        "custom-key: custom-value",
+    ];
+    let plain = "828684410f7777772e6578616d706c652e636f6d";
+    assert_eq!(lines(&mut Decoder::new(4096), &hex(plain)).unwrap(), first);
+    let mut decoder = Decoder::new(4096);
+    assert_eq!(lines(&mut decoder, &hex("828684418cf1e3c2e5f23a6ba0ab90f4ff")).unwrap(), first);
+    assert_eq!(lines(&mut decoder, &hex("828684be5886a8eb10649cbf")).unwrap(), second);
+    let block = hex("828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf");
+    assert_eq!(lines(&mut decoder, &block).unwrap(), third);
+}
+
+#[test]
+fn reads_the_responses_of_appendix_c_with_eviction() {
+    let mut decoder = Decoder::new(256);
+    let first = hex(
+        "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3",
+    );
+    let tail = [
+        "cache-control: private",
+        "date: Mon, 21 Oct 2013 20:13:21 GMT",
+        "location: https://www.example.com",
+    ];
+    let got = lines(&mut decoder, &first).unwrap();
+    assert_eq!((got[0].as_str(), &got[1..]), (":status: 302", &tail.map(String::from)[..]));
+    let got = lines(&mut decoder, &hex("4883640effc1c0bf")).unwrap();
+    assert_eq!((got[0].as_str(), &got[1..]), (":status: 307", &tail.map(String::from)[..]));
+    let third = hex(
+        "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335dfdfcd5b3960d5af27087f3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007",
+    );
+    let want = [
+        ":status: 200",
+        "cache-control: private",
+        "date: Mon, 21 Oct 2013 20:13:22 GMT",
+        "location: https://www.example.com",
+        "content-encoding: gzip",
+        "set-cookie: foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1",
+    ];
+    assert_eq!(lines(&mut decoder, &third).unwrap(), want);
+}
+
+#[test]
+fn refuses_what_the_rfc_forbids() {
+    for (block, error) in [
+        ("80", Error::Index),
+        ("be", Error::Index),
+        ("ff8080808010", Error::Integer),
+        ("ffffffffff7f", Error::Integer),
+        ("ff", Error::Truncated),
+        ("40", Error::Truncated),
+        ("4003616263", Error::Truncated),
+        ("40056162", Error::Truncated),
+        ("823f00", Error::TableSize),
+        ("3fe21f", Error::TableSize),
+        ("202020", Error::TableSize),
+        // EOS; eight ones of padding; padding of zeros.
+        ("0084ffffffff00", Error::Huffman),
+        ("00821fff00", Error::Huffman),
+        ("00811800", Error::Huffman),
+    ] {
+        assert_eq!(lines(&mut Decoder::new(4096), &hex(block)), Err(error), "{block}");
+    }
+}
+
+#[test]
+fn wants_an_update_after_the_limit_was_lowered() {
+    let mut decoder = Decoder::new(4096);
+    decoder.set_table_bytes_max(100);
+    assert_eq!(lines(&mut decoder, &[0x82]), Err(Error::TableSizeMissing));
+    assert_eq!(lines(&mut decoder, &hex("3f4582")).unwrap(), [":method: GET"]);
+    assert_eq!(lines(&mut decoder, &hex("3f4682")), Err(Error::TableSize));
+}
+
+#[test]
+fn leaves_out_what_is_beyond_the_list_and_keeps_the_table() {
+    let mut decoder = Decoder::new(4096);
+    // `:method: GET` counts 42 bytes.
+    let list = decoder.decode(&hex("82400161016282"), 42).unwrap();
+    assert!(list.too_large);
+    assert_eq!(list.iter().len(), 1);
+    assert!(!decoder.decode(&[0x82], 42).unwrap().too_large);
+    assert!(decoder.decode(&[0x82], 41).unwrap().too_large);
+    assert_eq!(lines(&mut decoder, &[0xbe]).unwrap(), ["a: b"]);
+    assert_eq!(decoder.decode(&[0x82; 1024], 42).unwrap_err(), Error::Excess);
+}
+
+#[test]
+fn never_indexes_secrets_and_keeps_the_mark() {
+    let mut block = Vec::new();
+    let fields = [
+        ("authorization", "Basic eA==", false),
+        ("cookie", "a=b", false),
+        ("x", "y", true),
+        ("x", "y", false),
+    ];
+    let refs =
+        fields.map(|(n, v, sensitive)| FieldRef { name: n.as_bytes(), value: v.as_bytes(), sensitive });
+    Encoder::new().encode(refs.into_iter(), &mut block);
+    let list = Decoder::new(4096).decode(&block, LIST_BYTES_MAX).unwrap();
+    assert_eq!(list.iter().map(|f| f.sensitive).collect::<Vec<_>>(), [true, true, true, false]);
+    assert_eq!(list.headers(2).iter().map(|f| f.line).collect::<Vec<_>>(), [b"x: y", b"x: y"]);
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read(blocks in prop::collection::vec(
+        (prop::option::of(0_usize..6000), prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 0..40), prop::collection::vec(any::<u8>(), 0..200), any::<bool>()), 0..12)),
+        0..12,
+    )) {
+        let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(4096));
+        for (size, fields) in blocks {
+            if let Some(size) = size {
+                encoder.set_table_bytes_max(size);
+                decoder.set_table_bytes_max(size);
+            }
+            let refs = fields.iter().map(|(n, v, sensitive)| FieldRef { name: n, value: v, sensitive: *sensitive });
+            let mut block = Vec::new();
+            encoder.encode(refs.clone(), &mut block);
+            let list = decoder.decode(&block, usize::MAX).unwrap();
+            prop_assert!(list.iter().map(|f| (f.name, f.value, f.sensitive)).eq(refs.map(|f| (f.name, f.value, f.sensitive))));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(block in prop::collection::vec(any::<u8>(), 0..300), list_max in 0_usize..2000) {
+        if let Ok(list) = Decoder::new(4096).decode(&block, list_max) {
+            let size: usize = list.iter().map(|f| f.name.len() + f.value.len() + 32).sum();
+            prop_assert!(size <= list_max);
+        }
+    }
+}
