@@ -225,8 +225,9 @@ fn help() {
 
             What is decrypted:
                   --rules <FILE>           A file of ordered rules that say what is decrypted, passed through, recorded
-                                           raw, blocked or hidden. They are asked before `ignore_hosts`, `allow_hosts` and
-                                           `tcp_hosts`. Read again when it changes. May be given several times.
+                                           raw, blocked or hidden, and by which way connections leave. They are asked
+                                           before `ignore_hosts`, `allow_hosts` and `tcp_hosts`. Read again when it
+                                           changes. May be given several times.
                   --ignore-hosts <REGEX>   Pass connections through untouched when a regular expression matches
                                            `host:port`. May be given several times.
                   --allow-hosts <REGEX>    The opposite of `ignore_hosts`: pass everything through untouched that no

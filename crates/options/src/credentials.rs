@@ -20,9 +20,15 @@ impl Credentials {
     /// Reads `user:password`; the first colon divides. The name must not be empty, the password may be.
     pub fn parse(text: &str) -> Option<Self> {
         let (user, password) = text.split_once(':')?;
+        Self::new(user.into(), password.into())
+    }
+
+    /// A name without a colon (RFC 7617 section 2), and a password.
+    pub(crate) fn new(user: String, password: String) -> Option<Self> {
         let fits = !user.is_empty() && user.len() <= BYTES_MAX && password.len() <= BYTES_MAX;
-        let printable = !text.bytes().any(|byte| byte.is_ascii_control());
-        (fits && printable).then(|| Self { user: user.into(), password: password.into() })
+        let odd = |byte: u8| byte.is_ascii_control();
+        let printable = !user.bytes().any(|byte| odd(byte) || byte == b':') && !password.bytes().any(odd);
+        (fits && printable).then_some(Self { user, password })
     }
 
     /// The name: 1 to 255 bytes, without a colon or a control character.

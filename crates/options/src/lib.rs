@@ -16,6 +16,7 @@ mod value;
 // The types of single values.
 mod choices;
 mod credentials;
+mod egress_spec;
 pub mod mode_spec;
 mod path;
 pub mod server_spec;
@@ -37,6 +38,7 @@ pub use choices::{ConnectionStrategy, ContentView, Level};
 pub use config::{ConfigError, ConfigProblem, parse_config};
 pub use credentials::Credentials;
 pub use defaults::defaults_yaml;
+pub use egress_spec::{EgressSpec, EgressSpecError};
 pub use error::{OptionError, ValueError};
 pub use kind::Kind;
 pub use name_list::{BAD_LINES_TOLD_MAX, BadLine, ListReport, ListedName, parse_list};

@@ -15,6 +15,7 @@ use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::egress_spec::{EgressSpec, EgressSpecError};
 use crate::value::quoted;
 
 /// Rules in one file. More belongs into lists of names.
@@ -27,10 +28,10 @@ pub struct RuleText {
     pub file: String,
     /// The line of its `[[rule]]`, from 1.
     pub line: usize,
-    /// What becomes of connections that it matches.
-    pub action: RuleAction,
-    /// The egress that they take.
-    pub via: Option<Word>,
+    /// What becomes of connections that it matches; `None` leaves that to the rules and options below.
+    pub action: Option<RuleAction>,
+    /// The way out that they take; one of this and [`Self::action`] there is.
+    pub via: Option<EgressSpec>,
     /// What must hold, in the order in which it is checked; all of it must.
     pub conditions: Vec<ConditionText>,
 }
@@ -190,8 +191,11 @@ pub enum RuleFileProblem {
         suggestion: Option<&'static str>,
     },
     /// A rule that does not say what to do.
-    #[error("the rule has no `action`")]
+    #[error("the rule has neither `action` nor `via`")]
     NoAction,
+    /// A way out that there is not.
+    #[error(transparent)]
+    Via(#[from] EgressSpecError),
     /// A value of the wrong type.
     #[error("`{key}` is to be {expected}, not {found}")]
     Type {
@@ -224,7 +228,7 @@ impl RuleFileError {
             }
             RuleFileProblem::UnknownKey { suggestion: None, .. } => {
                 let keys: Vec<_> = ConditionKind::ALL.iter().map(|kind| kind.word()).collect();
-                Some(format!("a rule has `action` and any of {}", keys.join(", ")))
+                Some(format!("a rule has `action` or `via`, and any of {}", keys.join(", ")))
             }
             RuleFileProblem::NoAction => Some("add `action = \"pass\"` or another action".to_owned()),
             _ => None,
@@ -274,14 +278,19 @@ fn read_rule(at: usize, table: &DeTable<'_>, file: &str, places: &Places<'_>) ->
     for (key, value) in table {
         match key.get_ref().as_ref() {
             "action" => action = Some(read_action(value)?),
-            "via" => via = Some(places.word(value, text_of("via", value)?)),
+            "via" => {
+                let spec = EgressSpec::parse(&text_of("via", value)?);
+                via = Some(spec.map_err(|error| (value.span().start, error.into()))?);
+            }
             name => match ConditionKind::of(name) {
                 Some(kind) => conditions.push(read_condition(kind, value, places)?),
                 None => return Err((key.span().start, unknown_key(name))),
             },
         }
     }
-    let action = action.ok_or((at, RuleFileProblem::NoAction))?;
+    if action.is_none() && via.is_none() {
+        return Err((at, RuleFileProblem::NoAction));
+    }
     conditions.sort_by_key(|condition| condition.kind as u8);
     Ok(RuleText { file: file.to_owned(), line: places.of(at).0, action, via, conditions })
 }

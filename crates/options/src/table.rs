@@ -95,8 +95,8 @@ options! {
     }
 
     "What is decrypted" {
-        /// A file of ordered rules that say what is decrypted, passed through, recorded raw, blocked or hidden. They are
-        /// asked before `ignore_hosts`, `allow_hosts` and `tcp_hosts`. Read again when it changes. May be given several
+        /// A file of ordered rules that say what is decrypted, passed through, recorded raw, blocked or hidden, and by
+        /// which way connections leave. They are asked before `ignore_hosts`, `allow_hosts` and `tcp_hosts`. Read again when it changes. May be given several
         /// times.
         rules: Vec<String> = Vec::new(), ALL, Some(Flag::value("FILE"));
 

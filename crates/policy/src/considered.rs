@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::candidates::Candidates;
 use crate::facts::{Entry, Facts};
-use crate::rule::{Rule, Truth, View};
+use crate::rule::{BeforeConnecting, Rule, Truth, View};
 use crate::rules::{HostOption, Rules};
 use flowgate_pattern::OneLine;
 
@@ -26,12 +26,22 @@ pub fn considered(rules: &Rules, facts: &Facts<'_>) -> Vec<String> {
         return lines;
     }
     let view = View { facts, candidates: &candidates, pending: facts.pending() };
-    let mut failed = 0;
+    let blind = BeforeConnecting::of(facts);
+    let blind = blind.view();
+    let (mut failed, mut via) = (0, false);
     for rule in rules.rules() {
-        match rule.ask(&view, &mut false) {
+        if rule.action.is_none() && via {
+            lines.push(format!("{} is not asked: the way out is known", place(rule)));
+            continue;
+        }
+        let view = if rule.via.is_some() { &blind } else { &view };
+        match rule.ask(view, &mut false) {
             Truth::Holds => {
-                lines.push(Matched { rule, view: &view }.to_string());
-                return lines;
+                lines.push(Matched { rule, view, via }.to_string());
+                if rule.action.is_some() {
+                    return lines;
+                }
+                via = true;
             }
             Truth::Open(needs) => {
                 lines.push(format!("{} may still match: it needs {needs}", place(rule)));
@@ -40,7 +50,7 @@ pub fn considered(rules: &Rules, facts: &Facts<'_>) -> Vec<String> {
             Truth::Fails => {
                 failed += 1;
                 if failed <= RULES_TOLD_MAX {
-                    lines.push(format!("{} does not match: {}", place(rule), why_not(rule, &view)));
+                    lines.push(format!("{} does not match: {}", place(rule), why_not(rule, view)));
                 }
             }
         }
@@ -64,12 +74,24 @@ pub fn considered(rules: &Rules, facts: &Facts<'_>) -> Vec<String> {
 struct Matched<'a> {
     rule: &'a Rule,
     view: &'a View<'a>,
+    /// An earlier rule has said the way out.
+    via: bool,
 }
 
 impl Display for Matched<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.rule.write_match(f, self.view)?;
-        write!(f, "; it says {}", self.rule.action())
+        f.write_str("; it says ")?;
+        if let Some(action) = self.rule.action {
+            action.fmt(f)?;
+        }
+        match &self.rule.via {
+            Some(via) if !self.via => {
+                let separator = if self.rule.action.is_some() { ", " } else { "" };
+                write!(f, "{separator}via {via}")
+            }
+            _ => Ok(()),
+        }
     }
 }
 

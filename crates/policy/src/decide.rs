@@ -5,12 +5,12 @@
 //! name still to come may change what it says.
 
 use flowgate_flow::Transport;
-use flowgate_options::RuleAction;
+use flowgate_options::{EgressSpec, RuleAction};
 
 use crate::candidates::{Candidate, Candidates};
 use crate::facts::{Entry, Expect, Fact, Facts, FirstBytes, Needs};
 use crate::pattern::Outcome;
-use crate::rule::{self, RuleAnswer, RuleHit, View};
+use crate::rule::{RuleHit, View};
 use crate::rules::{BrokenHello, Ech, HostOption, Rules};
 use crate::verdict::{Action, Decision, Exemption, Hit, Next, PatternId, Reason, Verdict, Why};
 
@@ -20,7 +20,8 @@ use crate::verdict::{Action, Decision, Exemption, Hit, Next, PatternId, Reason, 
 /// first bytes, and a ClientHello is waited for only while a pattern could still hit its name.
 #[must_use]
 pub fn decide<'a>(rules: &'a Rules, facts: &'a Facts<'a>) -> Decision<'a> {
-    let mut question = Question { rules, facts, pending: facts.pending(), gave_up: None, rule_gave_up: None };
+    let pending = facts.pending();
+    let mut question = Question { rules, facts, pending, via: None, gave_up: None, rule_gave_up: None };
     let answer = match question.exemption() {
         Ok(exemption) if exemption.passes_through() => Ok((Action::PassThrough, Next::Plain, exemption)),
         Ok(exemption) => question.next(exemption).map(|(action, next)| (action, next, exemption)),
@@ -28,13 +29,13 @@ pub fn decide<'a>(rules: &'a Rules, facts: &'a Facts<'a>) -> Decision<'a> {
     };
     match answer {
         Ok((action, next, exemption)) => {
-            let Question { gave_up, rule_gave_up, .. } = question;
-            let why = Why { exemption, next, gave_up, rule_gave_up };
+            let Question { via, gave_up, rule_gave_up, .. } = question;
+            let why = Why { exemption, next, via, gave_up, rule_gave_up };
             let rule = if let Exemption::Rule(hit) = exemption { Some(hit) } else { None };
             Decision::Verdict(Verdict {
                 action,
                 hidden: rule.is_some_and(|hit| hit.action == RuleAction::Hide),
-                via: rule.and_then(|hit| rules.rules().get(hit.index)?.via.as_deref()),
+                via: via.and_then(|index| rules.rules().get(index)?.via()),
                 reason: Reason { why, action, rules, facts },
             })
         }
@@ -42,10 +43,43 @@ pub fn decide<'a>(rules: &'a Rules, facts: &'a Facts<'a>) -> Decision<'a> {
     }
 }
 
+/// By which way a connection leaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Egress<'a> {
+    /// Facts that may still come could change the answer; ask again with them.
+    Undecided {
+        /// Which ones.
+        needs: Needs,
+    },
+    /// By the mode's own way.
+    OfMode,
+    /// By the way that a rule names.
+    Named(&'a EgressSpec),
+}
+
+/// Says by which way a connection leaves, for who is about to connect.
+///
+/// It does not look at the server's address, which nobody knows before. With all other facts known it is
+/// [`Verdict::via`], save where a rule without `via` looks at the server's address.
+#[must_use]
+pub fn egress<'a>(rules: &'a Rules, facts: &Facts<'_>) -> Egress<'a> {
+    if !rules.list.has_via || facts.decrypted || facts.destination.is_none() {
+        return Egress::OfMode;
+    }
+    match rules.list.ask_via(facts) {
+        Err(needs) => Egress::Undecided { needs },
+        Ok(via) => {
+            via.and_then(|index| rules.rules().get(index)?.via()).map_or(Egress::OfMode, Egress::Named)
+        }
+    }
+}
+
 struct Question<'a> {
     rules: &'a Rules,
     facts: &'a Facts<'a>,
     pending: Needs,
+    /// The rule that says by which way it leaves.
+    via: Option<usize>,
     gave_up: Option<PatternId>,
     rule_gave_up: Option<usize>,
 }
@@ -109,11 +143,9 @@ impl Question<'_> {
     /// The rule that decides, if one does.
     fn rule(&mut self, candidates: &Candidates) -> Result<Option<RuleHit>, Needs> {
         let view = View { facts: self.facts, candidates, pending: self.pending };
-        match rule::ask(self.rules.rules(), &view, &mut self.rule_gave_up) {
-            RuleAnswer::Hit(hit) => Ok(Some(hit)),
-            RuleAnswer::None => Ok(None),
-            RuleAnswer::Open(needs) => Err(needs),
-        }
+        let answer = self.rules.list.ask(&view, &mut self.rule_gave_up)?;
+        self.via = answer.via;
+        Ok(answer.hit)
     }
 
     /// What follows for a connection that is not passed through.

@@ -41,6 +41,13 @@ pub enum Lint {
         /// By which pattern or rule.
         by: String,
     },
+    /// A rule that passes connections through, and sends them another way than the others to the same hosts go.
+    OtherWayOut {
+        /// The way they take.
+        own: String,
+        /// The way they would take without the rule, and what says so.
+        others: String,
+    },
     /// A word that another word of the same rule covers.
     Covered {
         /// The word.
@@ -66,6 +73,7 @@ impl Lint {
             Self::Never(Never::Port) => "ports end at 65535",
             Self::Everything => "leave everything else out, or say which hosts are meant",
             Self::Shadowed { .. } => "leave it out, or put it first",
+            Self::OtherWayOut { .. } => "choose the way in a rule with `via` alone that stands above",
             Self::Covered { .. } => "leave it out",
         }
     }
@@ -80,6 +88,9 @@ impl Display for Lint {
             Self::Never(never) => write!(f, "can never match: {never}"),
             Self::Everything => f.write_str("matches everything"),
             Self::Shadowed { by } => write!(f, "has no effect: {by} matches first"),
+            Self::OtherWayOut { own, others } => {
+                write!(f, "what it passes through leaves {own}, what is decrypted leaves {others}")
+            }
             Self::Covered { word, by } => {
                 write!(f, "`{}` has no effect: `{}` covers it", OneLine(word), OneLine(by))
             }

@@ -14,10 +14,10 @@ pub use error::{RuleError, RuleFault};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flowgate_options::{RuleAction, RuleText};
+use flowgate_options::{EgressSpec, RuleAction, RuleText};
 
 use crate::candidates::Candidates;
-use crate::facts::{Facts, Needs};
+use crate::facts::{Fact, Facts, Needs};
 use crate::name_set::NameSet;
 
 /// What rules are compiled from.
@@ -27,8 +27,6 @@ pub struct RuleListSource {
     pub rules: Vec<RuleText>,
     /// What the lists hold, by the file that defines the rule and the word that names the list there.
     pub lists: BTreeMap<(String, String), Arc<NameSet>>,
-    /// The egresses there are: the words that `via` may have.
-    pub egresses: Vec<String>,
 }
 
 /// A compiled rule.
@@ -36,9 +34,18 @@ pub struct RuleListSource {
 pub struct Rule {
     pub(crate) file: String,
     pub(crate) line: usize,
-    pub(crate) action: RuleAction,
-    pub(crate) via: Option<String>,
+    /// `None` leaves it to the rules and options below; then there is a way out.
+    pub(crate) action: Option<RuleAction>,
+    pub(crate) via: Option<EgressSpec>,
     pub(crate) conditions: Vec<Condition>,
+}
+
+/// Rules in their order, and what they ask for together.
+#[derive(Debug, Default)]
+pub(crate) struct RuleList {
+    pub(crate) rules: Vec<Rule>,
+    /// Some rule names a way out.
+    pub(crate) has_via: bool,
 }
 
 impl Rule {
@@ -54,10 +61,16 @@ impl Rule {
         self.line
     }
 
-    /// What becomes of connections that it matches.
+    /// What becomes of connections that it matches; `None` if it only says which way they leave.
     #[must_use]
-    pub const fn action(&self) -> RuleAction {
+    pub const fn action(&self) -> Option<RuleAction> {
         self.action
+    }
+
+    /// The way out of connections that it matches, if it names one.
+    #[must_use]
+    pub const fn via(&self) -> Option<&EgressSpec> {
+        self.via.as_ref()
     }
 
     pub(crate) fn ask(&self, view: &View<'_>, gave_up: &mut bool) -> Truth {
@@ -80,6 +93,25 @@ pub(crate) struct View<'a> {
     pub(crate) pending: Needs,
 }
 
+/// The facts as a rule sees them that names a way out: without the server's address. That is known once connected, and
+/// then the way out has been taken.
+pub(crate) struct BeforeConnecting<'a> {
+    facts: Facts<'a>,
+    candidates: Candidates,
+}
+
+impl<'a> BeforeConnecting<'a> {
+    pub(crate) fn of(facts: &Facts<'a>) -> Self {
+        let facts = Facts { peer: Fact::Absent, ..*facts };
+        let candidates = Candidates::of(&facts);
+        Self { facts, candidates }
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View { facts: &self.facts, candidates: &self.candidates, pending: self.facts.pending() }
+    }
+}
+
 /// A rule that matched.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RuleHit {
@@ -90,28 +122,60 @@ pub struct RuleHit {
 }
 
 /// The answer of all rules together.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum RuleAnswer {
-    Hit(RuleHit),
-    /// None matches, whatever follows.
-    None,
-    /// The first that may still match needs these facts.
-    Open(Needs),
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct RuleAnswer {
+    /// The rule that says what becomes of the connection.
+    pub(crate) hit: Option<RuleHit>,
+    /// The place of the rule that says by which way it leaves.
+    pub(crate) via: Option<usize>,
 }
 
-/// The first rule that matches. One that may still match keeps the later ones from winning.
-pub(crate) fn ask(rules: &[Rule], view: &View<'_>, gave_up: &mut Option<usize>) -> RuleAnswer {
-    for (index, rule) in rules.iter().enumerate() {
-        let mut limit_hit = false;
-        let truth = rule.ask(view, &mut limit_hit);
-        if limit_hit {
-            gave_up.get_or_insert(index);
-        }
-        match truth {
-            Truth::Holds => return RuleAnswer::Hit(RuleHit { index, action: rule.action }),
-            Truth::Open(needs) => return RuleAnswer::Open(needs),
-            Truth::Fails => {}
-        }
+impl RuleList {
+    /// The first rule with an action that matches, and the first with a way out, not beyond that one. A rule that may
+    /// still match keeps the later ones from winning; then the answer is what it needs.
+    pub(crate) fn ask(&self, view: &View<'_>, gave_up: &mut Option<usize>) -> Result<RuleAnswer, Needs> {
+        let blind = self.has_via.then(|| BeforeConnecting::of(view.facts));
+        let blind = blind.as_ref().map(BeforeConnecting::view);
+        self.walk(view, blind.as_ref(), gave_up)
     }
-    RuleAnswer::None
+
+    /// The rule whose way out is taken, of what is known before connecting.
+    pub(crate) fn ask_via(&self, facts: &Facts<'_>) -> Result<Option<usize>, Needs> {
+        let blind = BeforeConnecting::of(facts);
+        let view = blind.view();
+        self.walk(&view, Some(&view), &mut None).map(|answer| answer.via)
+    }
+
+    fn walk(
+        &self,
+        view: &View<'_>,
+        blind: Option<&View<'_>>,
+        gave_up: &mut Option<usize>,
+    ) -> Result<RuleAnswer, Needs> {
+        let mut via = None;
+        for (index, rule) in self.rules.iter().enumerate() {
+            if rule.action.is_none() && via.is_some() {
+                continue;
+            }
+            let view = if rule.via.is_some() { blind.unwrap_or(view) } else { view };
+            let mut limit_hit = false;
+            let truth = rule.ask(view, &mut limit_hit);
+            if limit_hit {
+                gave_up.get_or_insert(index);
+            }
+            match truth {
+                Truth::Holds => {
+                    if rule.via.is_some() && via.is_none() {
+                        via = Some(index);
+                    }
+                    if let Some(action) = rule.action {
+                        return Ok(RuleAnswer { hit: Some(RuleHit { index, action }), via });
+                    }
+                }
+                Truth::Open(needs) => return Err(needs),
+                Truth::Fails => {}
+            }
+        }
+        Ok(RuleAnswer { hit: None, via })
+    }
 }

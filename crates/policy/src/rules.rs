@@ -4,7 +4,7 @@
 //! of the old one, so that a bad pattern changes nothing; connections keep the value they were decided with.
 
 use crate::pattern::{Pattern, PatternError, PatternList};
-use crate::rule::{Rule, RuleError, RuleListSource};
+use crate::rule::{Rule, RuleError, RuleList, RuleListSource};
 
 /// The options that a [`Rules`] is made of, as the user gave them.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +84,7 @@ pub enum RulesError {
 /// Compiled rules; the default is none at all.
 #[derive(Debug, Default)]
 pub struct Rules {
-    rules: Vec<Rule>,
+    pub(crate) list: RuleList,
     ignore_hosts: PatternList,
     allow_hosts: PatternList,
     tcp_hosts: PatternList,
@@ -109,7 +109,7 @@ impl Rules {
             })
         };
         Ok(Self {
-            rules: source.rules.compile()?,
+            list: source.rules.compile()?,
             ignore_hosts: list(HostOption::IgnoreHosts, &source.ignore_hosts)?,
             allow_hosts: list(HostOption::AllowHosts, &source.allow_hosts)?,
             tcp_hosts: list(HostOption::TcpHosts, &source.tcp_hosts)?,
@@ -122,7 +122,13 @@ impl Rules {
     /// The ordered rules.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
-        &self.rules
+        &self.list.rules
+    }
+
+    /// Some rule says by which way connections leave: who connects asks [`egress`](crate::egress()) before.
+    #[must_use]
+    pub const fn choose_egress(&self) -> bool {
+        self.list.has_via
     }
 
     /// The patterns of an option, in order.
@@ -133,7 +139,7 @@ impl Rules {
 
     /// Nothing asks for names.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.list.rules.is_empty()
             && self.ignore_hosts.is_empty()
             && self.allow_hosts.is_empty()
             && self.ech == Ech::MatchOuterName

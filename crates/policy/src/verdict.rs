@@ -8,8 +8,9 @@ use std::fmt::{Display, Formatter, Result};
 use crate::candidates::{Candidate, Candidates, FactKind};
 use crate::facts::{Fact, Facts, Needs};
 use crate::pattern::STEPS_MAX;
-use crate::rule::{RuleHit, View};
+use crate::rule::{BeforeConnecting, RuleHit, View};
 use crate::rules::{HostOption, Rules};
+use flowgate_options::EgressSpec;
 use flowgate_pattern::OneLine;
 
 /// The answer to "what is to be done with this connection".
@@ -31,8 +32,8 @@ pub struct Verdict<'a> {
     pub action: Action,
     /// It is neither shown nor stored.
     pub hidden: bool,
-    /// The egress it takes, if a rule names one.
-    pub via: Option<&'a str>,
+    /// The way by which it leaves, if a rule names one.
+    pub via: Option<&'a EgressSpec>,
     /// Why.
     pub reason: Reason<'a>,
 }
@@ -86,6 +87,8 @@ pub struct Why {
     pub exemption: Exemption,
     /// Why what follows is what it is, where the first bytes do not say it all.
     pub next: Next,
+    /// The place, from 0, of the rule that says by which way it leaves.
+    pub via: Option<usize>,
     /// A pattern whose search was given up at the step limit. It counted as not matching.
     pub gave_up: Option<PatternId>,
     /// The place, from 0, of a rule with such a pattern.
@@ -183,6 +186,7 @@ impl Display for Reason<'_> {
         if self.facts.ech && self.facts.sni != Fact::Unknown && self.why.exemption != Exemption::HiddenName {
             f.write_str("; ECH may hide another name")?;
         }
+        self.write_via(f)?;
         match self.why.gave_up {
             Some(PatternId { option, index }) => {
                 write!(f, "; {option}[{index}] gave up after {STEPS_MAX} steps")
@@ -204,7 +208,11 @@ impl Reason<'_> {
         match self.why.exemption {
             Exemption::Rule(hit) => {
                 let view = View { facts: self.facts, candidates, pending: self.facts.pending() };
-                self.rules.rules().get(hit.index).map_or(Ok(()), |rule| rule.write_match(f, &view))
+                let Some(rule) = self.rules.rules().get(hit.index) else { return Ok(()) };
+                if rule.via.is_some() {
+                    return rule.write_match(f, &BeforeConnecting::of(self.facts).view());
+                }
+                rule.write_match(f, &view)
             }
             Exemption::Ignored(hit) => self.write_hit(f, hit, candidates.with_port()),
             Exemption::NotAllowed => self.write_no_hit(f, HostOption::AllowHosts, candidates),
@@ -226,6 +234,22 @@ impl Reason<'_> {
             Exemption::NoDestination => f.write_str("no destination to pass it through to"),
             Exemption::AlreadyDecrypted => f.write_str("already decrypted, so recorded"),
         }
+    }
+
+    /// `; via socks5://proxy.test:1080`, and which rule says so, if it is not the one that was told already.
+    fn write_via(&self, f: &mut Formatter<'_>) -> Result {
+        let Some((index, rule)) =
+            self.why.via.and_then(|index| Some((index, self.rules.rules().get(index)?)))
+        else {
+            return Ok(());
+        };
+        let Some(via) = rule.via() else { return Ok(()) };
+        write!(f, "; via {via}")?;
+        if matches!(self.why.exemption, Exemption::Rule(hit) if hit.index == index) {
+            return Ok(());
+        }
+        f.write_str(": ")?;
+        rule.write_match(f, &BeforeConnecting::of(self.facts).view())
     }
 
     /// `ignore_hosts[2] /^api\./ matched api.bank.test:443 (sni)`.

@@ -196,6 +196,48 @@ fn rules() {
     );
 }
 
+#[test]
+fn ways_out() {
+    // Chosen for all of a domain above the exemption: nothing differs.
+    list(&["-;via=http://p.test;domain=a.test", "pass;domain=x.a.test"], expect![""]);
+    list(&["pass;domain=x.a.test", "block;domain=b.test"], expect![""]);
+    list(&["pass;via=direct;domain=x.a.test", "decrypt;via=direct;domain=a.test"], expect![""]);
+    list(&["pass;via=direct;domain=x.a.test", "block;domain=a.test"], expect![""]);
+    // The exemption hides the rule that would choose.
+    list(
+        &["pass;domain=x.a.test", "-;via=socks5://u:p@p.test;domain=a.test"],
+        expect![[r#"
+        rule r:1: what it passes through leaves as the mode says, what is decrypted leaves via socks5://p.test:1080 (rule r:4): choose the way in a rule with `via` alone that stands above
+    "#]],
+    );
+    list(
+        &["pass;via=http://p.test;domain=x.a.test"],
+        expect![[r#"
+        rule r:1: what it passes through leaves via http://p.test:80, what is decrypted leaves as the mode says: choose the way in a rule with `via` alone that stands above
+    "#]],
+    );
+    list(
+        &["pass;via=http://p.test;domain=x.a.test", "decrypt;via=direct"],
+        expect![[r#"
+        rule r:1: what it passes through leaves via http://p.test:80, what is decrypted leaves via direct (rule r:5): choose the way in a rule with `via` alone that stands above
+    "#]],
+    );
+    // A way out that another rule has chosen already; one with another action still decides.
+    list(
+        &["-;via=direct", "-;via=http://p.test;port=443"],
+        expect![[r#"
+        rule r:3: has no effect: rule r:1 matches first: leave it out, or put it first
+    "#]],
+    );
+    list(&["-;via=direct", "pass;via=direct;port=443"], expect![""]);
+    list(
+        &["pass", "-;via=direct;port=443"],
+        expect![[r#"
+        rule r:3: has no effect: rule r:1 matches first: leave it out, or put it first
+    "#]],
+    );
+}
+
 proptest! {
     #[test]
     fn any_patterns(patterns in prop::collection::vec("([a-b.:/^$|()?*\\\\0-9]{0,10}|\\PC{0,6})", 0..4)) {

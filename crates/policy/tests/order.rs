@@ -5,7 +5,9 @@
 mod common;
 
 use common::{Connection, connect, rules};
-use flowgate_policy::{Action, Decision, Entry, Expect, Fact, FirstBytes, considered, decide};
+use flowgate_policy::{
+    Action, Decision, Egress, Entry, Expect, Fact, FirstBytes, considered, decide, egress,
+};
 use proptest::prelude::*;
 
 const PATTERNS: &[&str] = &[
@@ -72,8 +74,19 @@ const CONDITIONS: &[&str] = &[
 
 /// A rule in short: each key at most once.
 fn rule() -> impl Strategy<Value = String> {
-    let action = prop::sample::select(&["decrypt", "pass", "record", "block", "hide"][..]);
-    (action, prop::sample::subsequence(CONDITIONS, 0..3)).prop_map(|(action, conditions)| {
+    let says = prop::sample::select(
+        &[
+            "decrypt",
+            "pass",
+            "record",
+            "block",
+            "hide",
+            "-;via=direct",
+            "-;via=http://p.test",
+            "pass;via=direct",
+        ][..],
+    );
+    (says, prop::sample::subsequence(CONDITIONS, 0..3)).prop_map(|(action, conditions)| {
         let mut keys: Vec<&str> = Vec::new();
         conditions.iter().fold(action.to_owned(), |rule, condition| {
             let key = condition.split('=').next().unwrap_or_default();
@@ -202,6 +215,25 @@ proptest! {
                     prop_assert!(!needs.first || matches!(step.first, FirstBytes::Nothing | FirstBytes::Partial));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_way_out_that_is_known_early_is_the_one_taken(options in options(), whole in whole(), partial: bool) {
+        prop_assume!(!(whole.decrypted && whole.entry == Entry::ExplicitRequest));
+        let rules = rules(&options);
+        let last = match egress(&rules, &whole.facts()) {
+            Egress::Undecided { needs } => return Err(TestCaseError::fail(format!("needs {needs}"))),
+            known => known,
+        };
+        for step in on_the_way(&whole, 6, partial) {
+            let known = egress(&rules, &step.facts());
+            prop_assert!(known == last || matches!(known, Egress::Undecided { .. }), "{:?} after {:?}", last, known);
+        }
+        // Whoever never learns the server's address decides by the same.
+        let unseen = whole.no_peer();
+        if let Decision::Verdict(verdict) = decide(&rules, &unseen.facts()) {
+            prop_assert_eq!(verdict.via.map_or(Egress::OfMode, Egress::Named), last);
         }
     }
 

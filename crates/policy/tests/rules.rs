@@ -8,7 +8,7 @@ mod common;
 
 use common::{check, connect, explicit_request, no_destination, rule_list, rules};
 use expect_test::{Expect, expect};
-use flowgate_policy::{Rules, RulesSource, considered};
+use flowgate_policy::{Egress, Rules, RulesSource, considered, egress};
 
 #[test]
 #[rustfmt::skip]
@@ -53,7 +53,6 @@ fn actions() {
     check("--rule record", connect("a.test:80").http("a.test"), expect!["record raw: rule r:1 matched: it has no condition"]);
     check("--rule record", connect("a.test:443").broken_hello(), expect!["refuse: malformed ClientHello; rule r:1 matched: it has no condition"]);
     check("--rule block", connect("a.test:443"), expect!["refuse: rule r:1 matched: it has no condition"]);
-    check("--rule pass;via=tor", connect("a.test:443"), expect!["pass through: rule r:1 matched: it has no condition"]);
     // Explicit requests are never passed through, but blocked and hidden.
     check("--rule pass;domain=bank.test", explicit_request().no_peer(), expect!["http: an explicit request is never passed through"]);
     check("--rule block;domain=bank.test", explicit_request().no_peer(), expect!["refuse: rule r:1 matched: domain bank.test has bank.test (destination)"]);
@@ -78,6 +77,52 @@ fn the_first_that_matches_wins() {
     check("--rule decrypt;name=x.test", connect("bank.test:443").hello("x"), expect!["decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set"]);
 }
 
+#[test]
+#[rustfmt::skip]
+fn ways_out() {
+    let socks = "via=socks5://u:p@p.test";
+    check(&format!("--rule pass;{socks}"), connect("a.test:443"), expect!["pass through: rule r:1 matched: it has no condition; via socks5://p.test:1080"]);
+    check(&format!("--rule -;{socks} --ignore-hosts a"), connect("a.test:443"), expect!["pass through: ignore_hosts[0] matched a.test:443 (destination); via socks5://p.test:1080: rule r:1 matched: it has no condition"]);
+    check(&format!("--rule -;{socks}"), connect("a.test:443").hello("a.test"), expect!["decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set; via socks5://p.test:1080: rule r:1 matched: it has no condition"]);
+    // The first way out is taken, up to the rule that decides.
+    check("--rule -;via=direct;port=443 --rule -;via=http://p.test --rule block", connect("a.test:443"), expect!["refuse: rule r:6 matched: it has no condition; via direct: rule r:1 matched: port 443"]);
+    check("--rule pass --rule -;via=http://p.test", connect("a.test:443"), expect!["pass through: rule r:1 matched: it has no condition"]);
+    check("--rule -;via=direct --rule pass;via=http://p.test", connect("a.test:443"), expect!["pass through: rule r:3 matched: it has no condition; via direct: rule r:1 matched: it has no condition"]);
+    // A way out that depends on a name is waited for, although the action is known.
+    check("--rule -;via=direct;domain=b.test --rule pass", connect("192.0.2.1:443"), expect!["undecided: first bytes, sni, host header"]);
+    check("--rule -;via=direct;domain=b.test --rule pass", connect("192.0.2.1:443").hello("b.test"), expect!["pass through: rule r:4 matched: it has no condition; via direct: rule r:1 matched: domain b.test has b.test (sni)"]);
+    // The server's address is not known before the way out is taken, so no rule with one looks at it.
+    check("--rule pass;via=direct;cidr=192.0.2.0/24", connect("a.test:443").peer("192.0.2.1").hello("a.test"), expect!["decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set"]);
+    check("--rule pass;via=direct;cidr=192.0.2.0/24", connect("192.0.2.1:443"), expect!["pass through: rule r:1 matched: cidr 192.0.2.0/24 has 192.0.2.1 (destination); via direct"]);
+    check("--rule pass;via=direct;name=192.0.2.1", connect("a.test:80").peer("192.0.2.1").http("192.0.2.1"), expect!["pass through: rule r:1 matched: name 192.0.2.1 has 192.0.2.1 (host header); via direct"]);
+    // Explicit requests take it as well.
+    check("--rule pass;via=direct", explicit_request().no_peer(), expect!["http: an explicit request is never passed through; via direct: rule r:1 matched: it has no condition"]);
+    check("--rule -;via=direct", connect("a.test:443").decrypted().http("a.test"), expect!["http: already decrypted, so recorded"]);
+}
+
+#[test]
+fn the_way_out_is_known_before_connecting() {
+    let check = |options: &str, connection: common::Connection, expected: &str| {
+        let rules = rules(options);
+        let found = match egress(&rules, &connection.facts()) {
+            Egress::Undecided { needs } => format!("needs {needs}"),
+            Egress::OfMode => "mode".to_owned(),
+            Egress::Named(spec) => spec.to_string(),
+        };
+        assert_eq!(found, expected, "{options} {connection:?}");
+    };
+    check("--rule pass", connect("a.test:443"), "mode");
+    check("--rule -;via=direct", connect("a.test:443"), "direct");
+    check("--rule -;via=direct", no_destination(), "mode");
+    check("--rule -;via=direct", connect("a.test:443").decrypted(), "mode");
+    check("--rule -;via=direct;domain=b.test", connect("a.test:443"), "needs first bytes, sni, host header");
+    check("--rule -;via=direct;domain=b.test", connect("a.test:443").hello("b.test"), "direct");
+    check("--rule -;via=direct;domain=b.test", connect("a.test:443").hello("a.test"), "mode");
+    // What needs the server's address is no match, whatever the address will be.
+    check("--rule block;cidr=192.0.2.0/24 --rule -;via=direct", connect("a.test:443"), "direct");
+    check("--rule pass;port=443 --rule -;via=direct", connect("a.test:443"), "mode");
+}
+
 #[track_caller]
 fn refused(short: &str, expected: Expect) {
     let source = RulesSource { rules: rule_list(&[short]), ..RulesSource::default() };
@@ -95,8 +140,21 @@ fn words_that_mean_nothing_are_refused_with_their_place() {
     refused("pass;name=https://bank.test/", expect!["r:3:9: `name` https://bank.test/: not a host name"]);
     refused("pass;mode=regula", expect!["r:3:9: `mode` regula: there is no such mode"]);
     refused("pass;list=other.txt", expect!["r:3:9: `list` other.txt: the list was not read"]);
-    refused("pass;via=nowhere", expect!["r:3:7: `via` nowhere: there is no egress of that name"]);
     refused("pass;glob=a,", expect!["r:3:14: `glob` : empty"]);
+}
+
+#[test]
+fn ways_out_are_considered() {
+    let rules = rules(
+        "--rule -;via=http://p.test;domain=x.test --rule -;via=direct --rule -;via=direct;port=1 --rule pass;via=direct",
+    );
+    expect![[r#"
+        names: a.test:443 (destination)
+        rule r:1 does not match: domain
+        rule r:4 matched: it has no condition; it says via direct
+        rule r:6 is not asked: the way out is known
+        rule r:9 matched: it has no condition; it says pass"#]]
+    .assert_eq(&considered(&rules, &connect("a.test:443").no_peer().hello_without_name().facts()).join("\n"));
 }
 
 #[test]

@@ -28,8 +28,10 @@ pub(crate) async fn serve(
         stream.local_addr().ok().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
     client.connection.timestamp_start = Some(clock::now());
     let settings = proxy.settings();
+    let egress = Arc::new(Egress::of_mode(&mode.mode, &settings));
     let context = Context {
-        egress: Arc::new(Egress::of_mode(&mode.mode, &settings)),
+        mode_egress: Arc::clone(&egress),
+        egress,
         settings,
         stop: proxy.stop.child_token(),
         client: Arc::new(client),

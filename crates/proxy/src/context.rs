@@ -14,7 +14,7 @@ use crate::addon::{Addon, Addons};
 use crate::egress::Egress;
 use crate::events::{self, Events};
 use crate::settings::Settings;
-use flowgate_options::Level;
+use flowgate_options::{EgressSpec, Level};
 
 /// The metadata of a flow that says why its connection was handled as it was.
 const REASON: &str = "flowgate.reason";
@@ -124,6 +124,8 @@ pub(crate) struct Context {
     pub(crate) client: Arc<ClientConnection>,
     /// How servers are reached.
     pub(crate) egress: Arc<Egress>,
+    /// How they are reached if no rule says otherwise.
+    pub(crate) mode_egress: Arc<Egress>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
     /// Neither shown nor stored: a rule says so.
@@ -173,6 +175,18 @@ impl Context {
     /// The same connection, neither shown nor stored from now on.
     pub(crate) fn hide(&self) -> Self {
         Self { hidden: true, ..self.clone() }
+    }
+
+    /// The way out that a rule names, or the mode's.
+    pub(crate) fn egress_by(&self, via: Option<&EgressSpec>) -> Arc<Egress> {
+        let Some(spec) = via else { return Arc::clone(&self.mode_egress) };
+        let egress = Egress::of_rule(spec);
+        if egress == *self.egress { Arc::clone(&self.egress) } else { Arc::new(egress) }
+    }
+
+    /// The same connection with another way out.
+    pub(crate) fn with_egress(&self, egress: Arc<Egress>) -> Self {
+        Self { egress, ..self.clone() }
     }
 
     /// The same connection after something became known of the client.
@@ -229,6 +243,7 @@ pub(crate) mod tests {
             reason: None,
             settings: proxy.settings(),
             client: Arc::new(ClientConnection::new(FlowId::from_random(1), "regular".into())),
+            mode_egress: Arc::new(egress.clone()),
             egress: Arc::new(egress),
             peer: SocketAddr::from(([127, 0, 0, 1], 1)),
             stop: proxy.stop.child_token(),

@@ -12,9 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flowgate_flow::{Address, Headers, Phase, Via};
 use flowgate_net::BoxIo;
-use flowgate_options::Credentials;
 use flowgate_options::mode_spec::Mode;
 use flowgate_options::server_spec::Scheme;
+use flowgate_options::{Credentials, EgressSpec};
 use flowgate_wire::http1::{EncodeError, HeadError};
 use flowgate_wire::socks5_client::Socks5Error;
 use thiserror::Error;
@@ -45,6 +45,18 @@ pub struct UpstreamProxy {
     pub address: Address,
     /// Who we are to it (mitmproxy: `upstream_auth`).
     pub credentials: Option<Credentials>,
+    /// Who said that we do.
+    pub chosen_by: ChosenBy,
+}
+
+/// Who chose a way out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ChosenBy {
+    /// The mode.
+    #[default]
+    Mode,
+    /// A rule (`via`).
+    Rule,
 }
 
 /// What a connection through the egress is for.
@@ -101,11 +113,32 @@ impl Egress {
         let proxy = UpstreamProxy {
             address: Address { host: spec.host.clone(), port: spec.port },
             credentials: settings.upstream_auth.clone(),
+            chosen_by: ChosenBy::Mode,
         };
-        match spec.scheme {
+        Self::through(spec.scheme, proxy)
+    }
+
+    /// The way out that a rule names.
+    #[must_use]
+    pub fn of_rule(spec: &EgressSpec) -> Self {
+        match spec {
+            EgressSpec::Direct => Self::Direct,
+            EgressSpec::Proxy { server, credentials } => {
+                let address = Address { host: server.host.clone(), port: server.port };
+                let credentials = credentials.clone();
+                Self::through(
+                    server.scheme,
+                    UpstreamProxy { address, credentials, chosen_by: ChosenBy::Rule },
+                )
+            }
+        }
+    }
+
+    const fn through(scheme: Scheme, proxy: UpstreamProxy) -> Self {
+        match scheme {
             Scheme::Https => Self::Https(proxy),
             Scheme::Socks5 => Self::Socks5(proxy),
-            // The mode has no other schemes.
+            // Neither modes nor rules have other schemes.
             _ => Self::Http(proxy),
         }
     }
@@ -210,14 +243,23 @@ impl EgressError {
     }
 
     /// What can be done about it.
-    pub(crate) const fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Status { status: 407, .. }
-            | Self::Socks5(Socks5Error::AuthRequired | Socks5Error::AuthRefused) => {
-                Some("option `upstream_auth` is where its name and password belong")
-            }
-            Self::Socks5(Socks5Error::Version { .. }) | Self::Answer(_) => {
-                Some("is its scheme in `--mode upstream:SCHEME://HOST:PORT` the right one?")
+    pub(crate) const fn hint(&self, chosen_by: ChosenBy) -> Option<&'static str> {
+        match (self, chosen_by) {
+            (
+                Self::Status { status: 407, .. }
+                | Self::Socks5(Socks5Error::AuthRequired | Socks5Error::AuthRefused),
+                chosen_by,
+            ) => Some(match chosen_by {
+                ChosenBy::Mode => "option `upstream_auth` is where its name and password belong",
+                ChosenBy::Rule => {
+                    "its name and password belong into the rule: `via = \"SCHEME://USER:PASSWORD@HOST\"`"
+                }
+            }),
+            (Self::Socks5(Socks5Error::Version { .. }) | Self::Answer(_), chosen_by) => {
+                Some(match chosen_by {
+                    ChosenBy::Mode => "is its scheme in `--mode upstream:SCHEME://HOST:PORT` the right one?",
+                    ChosenBy::Rule => "is its scheme in the rule's `via` the right one?",
+                })
             }
             _ => None,
         }
@@ -231,7 +273,8 @@ mod tests {
     use crate::limits::CONNECT_TIMEOUT;
 
     fn ways_through(address: &Address) -> [Egress; 3] {
-        let proxy = || UpstreamProxy { address: address.clone(), credentials: None };
+        let proxy =
+            || UpstreamProxy { address: address.clone(), credentials: None, chosen_by: ChosenBy::Mode };
         [Egress::Http(proxy()), Egress::Https(proxy()), Egress::Socks5(proxy())]
     }
 
@@ -245,11 +288,26 @@ mod tests {
         let proxy = |port| UpstreamProxy {
             address: Address { host: "p.test".into(), port },
             credentials: credentials.clone(),
+            chosen_by: ChosenBy::Mode,
         };
         assert_eq!(way("regular"), Egress::Direct);
         assert_eq!(way("upstream:p.test"), Egress::Http(proxy(80)));
         assert_eq!(way("upstream:https://p.test"), Egress::Https(proxy(443)));
         assert_eq!(way("upstream:socks5://p.test"), Egress::Socks5(proxy(1080)));
+    }
+
+    #[test]
+    fn rules_choose_the_way_out() {
+        let way = |via: &str| Egress::of_rule(&EgressSpec::parse(via).unwrap());
+        let proxy = |port, user: Option<&str>| UpstreamProxy {
+            address: Address { host: "p.test".into(), port },
+            credentials: user.and_then(Credentials::parse),
+            chosen_by: ChosenBy::Rule,
+        };
+        assert_eq!(way("direct"), Egress::Direct);
+        assert_eq!(way("http://p.test"), Egress::Http(proxy(80, None)));
+        assert_eq!(way("https://u:p@p.test"), Egress::Https(proxy(443, Some("u:p"))));
+        assert_eq!(way("socks5://u:p@p.test"), Egress::Socks5(proxy(1080, Some("u:p"))));
     }
 
     #[tokio::test(start_paused = true)]

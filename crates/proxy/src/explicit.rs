@@ -13,16 +13,15 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::context::Context;
 use crate::decrypt;
-use crate::egress::Purpose;
+use crate::early;
 use crate::http::{
     self, Allowed, Connect, Ended, H1Client, Origin, OwnResponse, Servers, Service, connect_established,
     connect_refusal,
 };
 use crate::limits::CLIENT_IDLE_TIMEOUT;
 use crate::peek::Peeked;
-use crate::server::{self, ServerError};
+use crate::server::ServerError;
 use crate::tunnel::{self, ServerState, Target};
-use flowgate_options::ConnectionStrategy;
 use flowgate_options::Level;
 
 /// The first byte of a TLS handshake record (RFC 8446 section 5.1); no method begins with it.
@@ -82,7 +81,7 @@ async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
 /// A tunnel was asked for: connect first (unless lazy), so that a failure can be told, then answer.
 async fn serve_connect(context: &Context, connect: Connect) {
     let Connect { mut client, request, destination } = connect;
-    if let Allowed::No(why) = http::explicit_allowed(context, &destination, Entry::Tunnel) {
+    if let (Allowed::No(why), _) = http::explicit_allowed(context, &destination, Entry::Tunnel) {
         let error = FlowError {
             message: why.to_string(),
             timestamp: clock::now(),
@@ -92,16 +91,14 @@ async fn serve_connect(context: &Context, connect: Connect) {
         let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(destination)));
         return refuse_connect(context, client, request, facts, connect_refusal(403, &why), error).await;
     }
-    let server = match context.settings.connection_strategy {
-        ConnectionStrategy::Lazy => ServerState::NotYet,
-        ConnectionStrategy::Eager => match server::open(context, &destination, Purpose::Tunnel).await {
-            Ok(open) => ServerState::Open(Box::new(open)),
-            Err(error) => {
-                let refusal = connect_refusal(error.status, &refusal_text(&error));
-                let facts = Arc::clone(&error.facts);
-                return refuse_connect(context, client, request, facts, refusal, error.flow_error()).await;
-            }
-        },
+    let (context, server) = early::open(context, &destination).await;
+    let server = match server {
+        Ok(open) => ServerState::from(open),
+        Err(error) => {
+            let refusal = connect_refusal(error.status, &refusal_text(&error));
+            let facts = Arc::clone(&error.facts);
+            return refuse_connect(&context, client, request, facts, refusal, error.flow_error()).await;
+        }
     };
     if client.send_own_response(&connect_established(), Bytes::new()).is_err()
         || client.flush().await.is_err()
@@ -110,7 +107,7 @@ async fn serve_connect(context: &Context, connect: Connect) {
     }
     let (io, read) = client.into_parts();
     let client: BoxIo = if read.is_empty() { io } else { Box::new(Rewound::new(read, io)) };
-    tunnel::run(context, Target::anything(destination), client, server, None).await;
+    tunnel::run(&context, Target::anything(destination), client, server, None).await;
 }
 
 /// Tells the client that there is no tunnel for it, and reports the flow.

@@ -10,6 +10,7 @@
 
 mod client;
 mod decrypt;
+mod early;
 mod explicit;
 mod http;
 mod instance;

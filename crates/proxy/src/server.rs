@@ -243,7 +243,8 @@ fn egress_failed(
     err: &EgressError,
 ) -> ServerError {
     let proxy = facts.via.as_ref().map(shown).unwrap_or_default();
-    let hint = err.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let chosen_by = context.egress.upstream_proxy().map(|proxy| proxy.chosen_by).unwrap_or_default();
+    let hint = err.hint(chosen_by).map(|hint| format!(" ({hint})")).unwrap_or_default();
     let message = format!("{proxy}: {err}{hint}");
     context.log(Level::Info, format_args!("error establishing server connection to {address}: {message}"));
     failed_quietly(facts, err.phase(), err.status(), message)

@@ -8,17 +8,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use flowgate_flow::{Address, Phase};
 use flowgate_net::BoxIo;
-use flowgate_options::{ConnectionStrategy, Level};
+use flowgate_options::Level;
 use flowgate_wire::socks5::{Method, Parsed, Reply, Socks5Error, parse_greeting, parse_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::context::Context;
-use crate::egress::Purpose;
+use crate::early;
 use crate::limits::{CLIENT_HEADER_TIMEOUT, CONNECT_TIMEOUT, LINGER_TIMEOUT};
 use crate::peek::Peeked;
-use crate::server::{self, ServerError};
-use crate::tunnel::{self, ServerState, Target};
+use crate::server::ServerError;
+use crate::tunnel::{self, Target};
 
 /// The bound address of a reply when there is none.
 const NOT_BOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -39,21 +39,17 @@ pub(crate) async fn serve(context: &Context, client: BoxIo) {
                 .log(Level::Warn, format_args!("the client did not finish its SOCKS request in time"));
         }
     };
-    let (server, bound) = match context.settings.connection_strategy {
-        ConnectionStrategy::Lazy => (ServerState::NotYet, None),
-        ConnectionStrategy::Eager => match server::open(context, &destination, Purpose::Tunnel).await {
-            Ok(open) => {
-                let bound = open.facts.connection.sockname;
-                (ServerState::Open(Box::new(open)), bound)
-            }
-            Err(error) => return handshake.refuse(reply_for(&error)).await,
-        },
+    let (context, server) = early::open(context, &destination).await;
+    let server = match server {
+        Ok(server) => server,
+        Err(error) => return handshake.refuse(reply_for(&error)).await,
     };
+    let bound = server.as_ref().and_then(|open| open.facts.connection.sockname);
     let mut client = handshake.client.rewind();
     if !send(&mut client, &Reply::Succeeded.encode(bound.unwrap_or(NOT_BOUND))).await {
         return;
     }
-    tunnel::run(context, Target::anything(destination), client, server, None).await;
+    tunnel::run(&context, Target::anything(destination), client, server.into(), None).await;
 }
 
 /// A client that has not said yet where it wants to go.

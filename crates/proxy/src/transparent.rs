@@ -30,6 +30,6 @@ pub(crate) async fn serve(context: &Context, stream: TcpStream, bound: Option<So
         return context.log(Level::Warn, message);
     }
     let target = Target::anything(Address { host: original.ip().to_string(), port: original.port() });
-    let server = tunnel::open_early(context, &target).await;
-    tunnel::run(context, target, Box::new(stream), server, None).await;
+    let (context, server) = tunnel::open_early(context, &target).await;
+    tunnel::run(&context, target, Box::new(stream), server, None).await;
 }

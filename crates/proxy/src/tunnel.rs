@@ -3,20 +3,24 @@
 //! Asked once for what the client sends, and once more for what is inside if its TLS was ended here. It is policy that
 //! decides; this file only brings it the facts, waits for those it needs, and acts.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use flowgate_flow::{Address, ServerConnection};
 use flowgate_net::{BoxIo, NoTap, relay};
-use flowgate_policy::{Action, Decision, Exemption, Expect, Fact, Facts, FirstBytes, Needs, Verdict, decide};
+use flowgate_policy::{
+    self as policy, Action, Decision, Exemption, Expect, Fact, Facts, FirstBytes, Needs, Verdict, decide,
+};
 use flowgate_wire::client_hello::{ClientHello, HelloReader, HelloState};
 use flowgate_wire::sniff::{HostReader, HostState, Sniff, sniff};
 use tokio::time::{Instant, sleep_until};
 
 use crate::context::Context;
 use crate::decrypt;
-use crate::egress::Purpose;
+use crate::early::{self, as_it_stands};
+use crate::egress::{Egress, Purpose};
 use crate::http::{self, Origin, Route, Servers, Service};
 use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, SERVER_FIRST_DELAY};
 use crate::peek::{Peeked, Spoke, either};
@@ -32,6 +36,12 @@ pub(crate) enum ServerState {
     Open(Box<OpenServer>),
     /// It cannot be had.
     Failed(ServerError),
+}
+
+impl From<Option<OpenServer>> for ServerState {
+    fn from(open: Option<OpenServer>) -> Self {
+        open.map_or(Self::NotYet, |open| Self::Open(Box::new(open)))
+    }
 }
 
 /// Where a tunnel goes, and what its mode knows of it before anybody has spoken.
@@ -118,7 +128,13 @@ pub(crate) async fn run(
     let mut tunnel = Tunnel::new(context, target, client, server, decrypted);
     let Some(Decided { action, context, blocked }) = tunnel.decision().await else { return };
     let context = &context;
-    let tunnel = Tunnel { context, ..tunnel };
+    tunnel.leave_by(&context.egress);
+    let mut tunnel = Tunnel { context, ..tunnel };
+    let ends_tls = matches!(action, Action::Decrypt | Action::RecordRaw { decrypt: true });
+    if ends_tls && context.settings.connection_strategy == ConnectionStrategy::Eager {
+        // Where that had to wait for the way out: the leaf is to have the server's names.
+        tunnel.connect().await;
+    }
     match action {
         Action::PassThrough => tunnel.pass_through().await,
         Action::RecordRaw { decrypt: false } if tunnel.may_be_raw() => tunnel.record_raw().await,
@@ -140,6 +156,8 @@ struct Tunnel<'a> {
     target: Target,
     client: Peeked,
     server: Server,
+    /// The way out, once it is known.
+    egress: Option<Arc<Egress>>,
     decrypted: Option<Decrypted>,
     learned: Learned,
 }
@@ -151,6 +169,13 @@ struct Decided {
     context: Context,
     /// Refused by a rule.
     blocked: bool,
+}
+
+/// Whether to go by what is known.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Hurry {
+    No,
+    Yes,
 }
 
 enum Server {
@@ -188,7 +213,11 @@ impl<'a> Tunnel<'a> {
             ServerState::Open(open) => Server::open(*open),
             ServerState::Failed(error) => Server::Failed(error),
         };
-        Self { context, target, client: Peeked::new(client), server, decrypted, learned }
+        let chosen = decrypted.is_some()
+            || !context.settings.rules.choose_egress()
+            || !matches!(server, Server::NotYet);
+        let egress = chosen.then(|| Arc::clone(&context.egress));
+        Self { context, target, client: Peeked::new(client), server, egress, decrypted, learned }
     }
 
     /// Whether bytes that are not HTTP may cross.
@@ -208,8 +237,12 @@ impl<'a> Tunnel<'a> {
                 Decision::Undecided { needs } => needs,
             };
             let not_connected = matches!(self.server, Server::NotYet);
-            if not_connected && needs == (Needs { peer: true, ..Needs::default() }) {
-                self.connect().await;
+            let only_peer = needs == Needs { peer: true, ..Needs::default() };
+            if not_connected && only_peer && self.choose_egress(Hurry::No) {
+                // Behind an upstream proxy there will be no address, and nothing to wait for.
+                if !self.is_behind_proxy() {
+                    self.connect().await;
+                }
                 continue;
             }
             if client_spoke_at.is_none() && !self.client.bytes().is_empty() {
@@ -236,7 +269,10 @@ impl<'a> Tunnel<'a> {
                     Err(_) => return None,
                 },
                 () = self.context.stop.cancelled() => return None,
-                () = sleep_until(connect_at), if not_connected => self.connect().await,
+                () = sleep_until(connect_at), if not_connected => {
+                    self.choose_egress(Hurry::Yes);
+                    self.connect().await;
+                }
                 () = sleep_until(give_up_at) => {
                     client_spoke_at?;
                     self.learned.give_up();
@@ -257,6 +293,9 @@ impl<'a> Tunnel<'a> {
             context.reason = Some(verdict.reason.to_string().into());
         }
         context.hidden |= verdict.hidden;
+        if self.decrypted.is_none() && context.settings.rules.choose_egress() {
+            context.egress = context.egress_by(verdict.via);
+        }
         let blocked = matches!(verdict.reason.why.exemption, Exemption::Rule(_));
         Decided { action: verdict.action, context, blocked: blocked && verdict.action == Action::Refuse }
     }
@@ -268,7 +307,7 @@ impl<'a> Tunnel<'a> {
             destination: Some(&self.target.address),
             peer: match &self.server {
                 // An upstream proxy resolves the name itself and does not tell.
-                Server::NotYet if self.context.egress.upstream_proxy().is_some() => Fact::Absent,
+                Server::NotYet if self.is_behind_proxy() => Fact::Absent,
                 Server::NotYet => Fact::Unknown,
                 Server::Failed(_) => Fact::Absent,
                 Server::Open { facts, .. } => facts.connection.peername.map_or(Fact::Absent, Fact::Is),
@@ -284,9 +323,40 @@ impl<'a> Tunnel<'a> {
         }
     }
 
+    /// Whether the way out is known to lead through an upstream proxy.
+    fn is_behind_proxy(&self) -> bool {
+        self.egress.as_ref().is_some_and(|egress| egress.upstream_proxy().is_some())
+    }
+
+    /// Asks the rules for the way out, unless it is known. In a hurry what is known has to do; if the verdict says otherwise
+    /// then, the connection is given up unused ([`Self::leave_by`]).
+    fn choose_egress(&mut self, hurry: Hurry) -> bool {
+        if self.egress.is_none() {
+            let facts = self.facts();
+            let facts = if hurry == Hurry::Yes { as_it_stands(facts) } else { facts };
+            self.egress = match policy::egress(&self.context.settings.rules, &facts) {
+                policy::Egress::Undecided { .. } => None,
+                policy::Egress::OfMode => Some(self.context.egress_by(None)),
+                policy::Egress::Named(spec) => Some(self.context.egress_by(Some(spec))),
+            };
+        }
+        self.egress.is_some()
+    }
+
+    /// The verdict's way out. A connection that was opened by another one has not carried a byte.
+    fn leave_by(&mut self, egress: &Arc<Egress>) {
+        if self.egress.as_ref().is_some_and(|before| before != egress) {
+            self.server = Server::NotYet;
+        }
+        self.egress = Some(Arc::clone(egress));
+    }
+
     async fn connect(&mut self) {
         if matches!(self.server, Server::NotYet) {
-            let opened = open(self.context, &self.target, self.decrypted.as_ref()).await;
+            let egress = self.egress.as_ref().filter(|egress| !Arc::ptr_eq(egress, &self.context.egress));
+            let routed = egress.map(|egress| self.context.with_egress(Arc::clone(egress)));
+            let context = routed.as_ref().unwrap_or(self.context);
+            let opened = open(context, &self.target, self.decrypted.as_ref()).await;
             self.server = opened.map_or_else(Server::Failed, Server::open);
         }
     }
@@ -343,7 +413,7 @@ impl<'a> Tunnel<'a> {
             return;
         }
         let origin = Origin::Blocked(
-            Route { address: self.target.address, tls_name: None, purpose: Purpose::Tunnel },
+            Route { address: self.target.address, tls_name: None, purpose: Purpose::Tunnel, egress: None },
             why,
         );
         let servers = Arc::new(Servers::new(Vec::new()));
@@ -357,7 +427,7 @@ impl<'a> Tunnel<'a> {
         let plan = self.target.tls_plan(self.context, self.decrypted.as_ref());
         let (tls_name, offers) = plan.map(|plan| (plan.name, plan.offers)).unzip();
         let offers = offers.unwrap_or_default();
-        let route = Route { address: self.target.address, tls_name, purpose: Purpose::Tunnel };
+        let route = Route { address: self.target.address, tls_name, purpose: Purpose::Tunnel, egress: None };
         let mut servers = Servers::new(offers.clone());
         if http2 && clear && route.tls_name.is_none() {
             servers.speak_http2_in_the_clear();
@@ -415,14 +485,10 @@ pub(crate) fn mode_of(context: &Context) -> &str {
     mode.split_once([':', '@']).map_or(mode, |(mode, _)| mode)
 }
 
-/// Connects to the server before the client has said anything, unless that is to be lazy.
-pub(crate) async fn open_early(context: &Context, target: &Target) -> ServerState {
-    match context.settings.connection_strategy {
-        ConnectionStrategy::Lazy => ServerState::NotYet,
-        ConnectionStrategy::Eager => server::open(context, &target.address, Purpose::Tunnel)
-            .await
-            .map_or_else(ServerState::Failed, |open| ServerState::Open(Box::new(open))),
-    }
+/// Connects to the server before the client has said anything, unless that is to be lazy or cannot be known yet.
+pub(crate) async fn open_early<'a>(context: &'a Context, target: &Target) -> (Cow<'a, Context>, ServerState) {
+    let (context, server) = early::open(context, &target.address).await;
+    (context, server.map_or_else(ServerState::Failed, ServerState::from))
 }
 
 /// Opens the server of a tunnel. Its TLS has to wait until the client's was ended here, or policy has spoken.

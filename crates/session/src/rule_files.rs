@@ -344,6 +344,9 @@ mod tests {
         let error = RuleFiles::read(&["/nowhere/r.toml".to_owned()], None, None).unwrap_err();
         assert_eq!(error.to_string(), "cannot read /nowhere/r.toml");
         let error = RuleFiles::read(&[folder.write("bad.toml", "[[rule]]\n")], None, None).unwrap_err();
-        assert!(error.to_string().ends_with("bad.toml:1:1: the rule has no `action`"), "{error}");
+        assert!(
+            error.to_string().ends_with("bad.toml:1:1: the rule has neither `action` nor `via`"),
+            "{error}"
+        );
     }
 }

@@ -79,6 +79,12 @@ impl Client {
         String::from_utf8(read).unwrap()
     }
 
+    pub(crate) fn read_count(&mut self, count: usize) -> Vec<u8> {
+        let mut read = vec![0; count];
+        self.0.read_exact(&mut read).unwrap();
+        read
+    }
+
     pub(crate) fn read_to_end(&mut self) -> String {
         let mut read = String::new();
         self.0.read_to_string(&mut read).unwrap();

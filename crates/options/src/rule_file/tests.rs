@@ -13,8 +13,9 @@ fn check(text: &str, expected: Expect) {
                     condition.words.iter().map(|word| format!("{}@{}:{}", word.text, word.line, word.column));
                 format!(" {}={}", condition.kind, words.collect::<Vec<_>>().join("|"))
             });
-            let via = rule.via.as_ref().map(|via| format!(" via {}", via.text)).unwrap_or_default();
-            shown + &format!("{}: {}{}{via}\n", rule.line, rule.action, conditions.collect::<String>())
+            let via = rule.via.as_ref().map(|via| format!(" via {via}")).unwrap_or_default();
+            let action = rule.action.map_or("-", RuleAction::word);
+            shown + &format!("{}: {action}{}{via}\n", rule.line, conditions.collect::<String>())
         }),
         Err(error) => match error.hint() {
             Some(hint) => format!("{error}\nhint: {hint}\n"),
@@ -28,11 +29,12 @@ fn check(text: &str, expected: Expect) {
 fn rules_are_read_in_order_with_places() {
     check(
         "# mine\n[[rule]]\naction = \"pass\"\ndomain = [\"bank.test\", \"b\u{fc}cher.test\"]\nport = [443, \"8000-8999\"]\n\n\
-         [[rule]]\naction = \"block\"\nlist = 'ads.txt'\n\n[[rule]]\naction = \"hide\"\nvia = \"tor\"\n",
+         [[rule]]\naction = \"block\"\nlist = 'ads.txt'\n\n[[rule]]\naction = \"hide\"\nvia = \"direct\"\n\n[[rule]]\nvia = \"socks5://u:p@tor.test\"\n",
         expect![[r#"
             2: pass domain=bank.test@4:11|bücher.test@4:24 port=443@5:9|8000-8999@5:14
             7: block list=ads.txt@9:8
-            11: hide via tor
+            11: hide via direct
+            15: - via socks5://tor.test:1080
         "#]],
     );
     check("", expect![""]);
@@ -58,7 +60,7 @@ fn mistakes_have_a_place_and_a_next_step() {
         "[[rule]]\naction = \"pass\"\nxyzzy = 1",
         expect![[r#"
             r.toml:3:1: `xyzzy` is not a key of a rule
-            hint: a rule has `action` and any of name, domain, glob, regex, list, cidr, port, mode, client, alpn
+            hint: a rule has `action` or `via`, and any of name, domain, glob, regex, list, cidr, port, mode, client, alpn
         "#]],
     );
     check(
@@ -70,8 +72,14 @@ fn mistakes_have_a_place_and_a_next_step() {
     check(
         "\n[[rule]]\ndomain = \"a\"",
         expect![[r#"
-            r.toml:2:1: the rule has no `action`
+            r.toml:2:1: the rule has neither `action` nor `via`
             hint: add `action = "pass"` or another action
+        "#]],
+    );
+    check(
+        "[[rule]]\nvia = \"socks5://user:secret\"",
+        expect![[r#"
+            r.toml:2:7: `via` does not name a host and port behind its scheme, as in socks5://proxy.example:1080
         "#]],
     );
     check(

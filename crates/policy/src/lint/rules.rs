@@ -1,6 +1,6 @@
 //! Ordered rules that no connection reaches, and words that say nothing new.
 
-use flowgate_options::ConditionKind;
+use flowgate_options::{ConditionKind, RuleAction};
 
 use super::{Lint, Warning, warn_of};
 use crate::network::{Network, Ports};
@@ -16,9 +16,14 @@ pub(super) fn lint(rules: &Rules, warnings: &mut Vec<Warning>) {
     for (index, rule) in rules.rules().iter().enumerate() {
         let place = place(rule);
         let earlier = rules.rules().get(..index.min(RULES_COMPARED_MAX)).unwrap_or_default();
-        if let Some(by) = earlier.iter().find(|earlier| covers(earlier, rule)) {
+        if let Some(by) = earlier.iter().find(|earlier| shadows(earlier, rule)) {
             let lint = Lint::Shadowed { by: self::place(by) };
             warnings.push(Warning { place: place.clone(), lint });
+        } else if rule.action == Some(RuleAction::Pass) {
+            let later = rules.rules().get(index + 1..).unwrap_or_default();
+            let later = later.get(..later.len().min(RULES_COMPARED_MAX)).unwrap_or_default();
+            let lint = other_way_out(earlier, rule, later);
+            warnings.extend(lint.map(|lint| Warning { place: place.clone(), lint }));
         }
         for condition in &rule.conditions {
             lint_condition(&place, condition, warnings);
@@ -51,6 +56,39 @@ fn lint_condition(place: &str, condition: &Condition, warnings: &mut Vec<Warning
             warnings.push(Warning { place: place.to_owned(), lint });
         }
     }
+}
+
+/// The later rule never has a say: the earlier one has said all that it says.
+fn shadows(earlier: &Rule, later: &Rule) -> bool {
+    let all_is_said = earlier.action.is_some() || (later.action.is_none() && earlier.via.is_some());
+    all_is_said && covers(earlier, later)
+}
+
+/// Whether what a rule passes through leaves by another way than the same hosts' connections would without the rule.
+/// People exempt a host because an app pins its certificate, and then its server sees two addresses for one user.
+fn other_way_out(earlier: &[Rule], rule: &Rule, later: &[Rule]) -> Option<Lint> {
+    let way = |rule: &'_ Rule| rule.via.as_ref().map(ToString::to_string);
+    if earlier.iter().any(|wide| wide.action.is_none() && wide.via.is_some() && covers(wide, rule)) {
+        // It is chosen for all of them, above.
+        return None;
+    }
+    let own = way(rule);
+    let next = later.iter().find(|wide| {
+        wide.action != Some(RuleAction::Pass)
+            && (wide.action.is_some() || wide.via.is_some())
+            && covers(wide, rule)
+    });
+    let others = next.and_then(way);
+    if own == others || next.is_some_and(|next| next.action == Some(RuleAction::Block)) {
+        return None;
+    }
+    let shown =
+        |way: Option<String>| way.map_or_else(|| "as the mode says".to_owned(), |way| format!("via {way}"));
+    let others = match next {
+        Some(next) => format!("{} ({})", shown(others), place(next)),
+        None => shown(others),
+    };
+    Some(Lint::OtherWayOut { own: shown(own), others })
 }
 
 /// Whatever the later rule matches, the earlier one does.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flowgate_options::{ConditionKind, ConditionText, RuleText, Word};
 
-use super::{Condition, Rule, RuleError, RuleFault, RuleListSource, Test};
+use super::{Condition, Rule, RuleError, RuleFault, RuleList, RuleListSource, Test};
 use crate::glob::Glob;
 use crate::name_set::{NameSetBuilder, Reach};
 use crate::network::{Network, Ports};
@@ -15,8 +15,9 @@ const MODES: &[&str] =
     &["regular", "transparent", "socks5", "reverse", "upstream", "local", "wireguard", "tun", "dns"];
 
 impl RuleListSource {
-    pub(crate) fn compile(&self) -> Result<Vec<Rule>, RuleError> {
-        self.rules.iter().map(|rule| self.compile_rule(rule)).collect()
+    pub(crate) fn compile(&self) -> Result<RuleList, RuleError> {
+        let rules = self.rules.iter().map(|rule| self.compile_rule(rule)).collect::<Result<Vec<_>, _>>()?;
+        Ok(RuleList { has_via: rules.iter().any(|rule| rule.via.is_some()), rules })
     }
 
     fn compile_rule(&self, rule: &RuleText) -> Result<Rule, RuleError> {
@@ -28,9 +29,6 @@ impl RuleListSource {
             word: word.text.clone(),
             fault,
         };
-        if let Some(via) = rule.via.as_ref().filter(|via| !self.egresses.contains(&via.text)) {
-            return Err(error("via", via, RuleFault::Via));
-        }
         let conditions = rule.conditions.iter().map(|condition| {
             self.compile_condition(&rule.file, condition)
                 .map_err(|(word, fault)| error(condition.kind.word(), word, fault))
@@ -39,7 +37,7 @@ impl RuleListSource {
             file: rule.file.clone(),
             line: rule.line,
             action: rule.action,
-            via: rule.via.as_ref().map(|via| via.text.clone()),
+            via: rule.via.clone(),
             conditions: conditions.collect::<Result<_, _>>()?,
         })
     }

@@ -55,7 +55,4 @@ pub enum RuleFault {
     /// A list that was not read.
     #[error("the list was not read")]
     List,
-    /// No egress.
-    #[error("there is no egress of that name")]
-    Via,
 }

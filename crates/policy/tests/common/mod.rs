@@ -163,11 +163,14 @@ fn text(fact: &Fact<String>) -> Fact<&str> {
     }
 }
 
-/// A rule written in short, `pass;domain=a.test,b.test;port=443`, as it stands in a file.
+/// A rule written in short, `pass;domain=a.test,b.test;port=443`, as it stands in a file; `-` is no action.
 pub fn rule_toml(short: &str) -> String {
     let mut parts = short.split(';');
     let action = parts.next().unwrap();
-    let mut toml = format!("[[rule]]\naction = '{action}'\n");
+    let mut toml = "[[rule]]\n".to_owned();
+    if action != "-" {
+        toml += &format!("action = '{action}'\n");
+    }
     for part in parts {
         let (key, words) = part.split_once('=').unwrap();
         let words: Vec<_> = words.split(',').map(|word| format!("'{word}'")).collect();
@@ -188,7 +191,7 @@ pub fn rule_list(shorts: &[&str]) -> RuleListSource {
         assert!(ads.insert(name, Reach::WithSubdomains));
     }
     let lists = [(("r".to_owned(), "ads.txt".to_owned()), Arc::new(ads.build()))].into();
-    RuleListSource { rules, lists, egresses: vec!["tor".to_owned()] }
+    RuleListSource { rules, lists }
 }
 
 /// Options as on the command line, without quotes.

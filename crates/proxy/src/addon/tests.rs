@@ -70,13 +70,14 @@ fn service(addons: Vec<Arc<dyn Addon>>, address: Address, hidden: bool) -> (Serv
         hidden,
         reason: None,
         egress: Arc::new(Egress::Direct),
+        mode_egress: Arc::new(Egress::Direct),
         settings: proxy.settings(),
         client: Arc::new(client),
         peer: ([127, 0, 0, 1], 1).into(),
         stop: proxy.stop.child_token(),
         proxy,
     };
-    let route = Route { address, tls_name: None, purpose: Purpose::Tunnel };
+    let route = Route { address, tls_name: None, purpose: Purpose::Tunnel, egress: None };
     let service = Service {
         context,
         servers: Arc::new(Servers::new(Vec::new())),

@@ -61,7 +61,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 break;
             }
         };
-        let (request, route) = match resolve(&service.origin, head, started) {
+        let (request, mut route) = match resolve(&service.origin, head, started) {
             Ok(Resolved::Request(request, route)) => (request, route),
             Ok(Resolved::Connect(request, destination)) => {
                 return Ended::Connect(Box::new(Connect { client, request, destination }));
@@ -75,7 +75,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             }
         };
         let hidden;
-        let service = match (service.allowed(&route), &service.origin) {
+        let service = match (service.allowed(&mut route), &service.origin) {
             (Allowed::No(why), _) => {
                 service.refuse(&mut client, request, 403, &why).await;
                 // The body it may have is not waited for.
@@ -172,14 +172,16 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
     let route = match (origin, asked) {
         (Origin::Fixed { route, .. } | Origin::Blocked(route, _), _) => route.clone(),
         (Origin::Explicit { .. }, Some(address)) => {
-            Route { tls_name: tls.then(|| address.host.clone()), address, purpose }
+            Route { tls_name: tls.then(|| address.host.clone()), address, purpose, egress: None }
         }
         (Origin::Explicit { .. }, None) => {
             let default_port = if tls { 443 } else { 80 };
             let host =
                 request.headers.get("host").and_then(|host| parse_authority(host, Some(default_port)).ok());
             match host {
-                Some(address) => Route { tls_name: tls.then(|| address.host.clone()), address, purpose },
+                Some(address) => {
+                    Route { tls_name: tls.then(|| address.host.clone()), address, purpose, egress: None }
+                }
                 None => return Err(Refused::new(request, "The request does not say which host it is for.")),
             }
         }

@@ -9,7 +9,7 @@ use h2::client::SendRequest;
 
 use super::h1_server::H1Server;
 use crate::context::Context;
-use crate::egress::Purpose;
+use crate::egress::{Egress, Purpose};
 use crate::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, IDLE_SERVERS_MAX,
 };
@@ -23,6 +23,8 @@ pub(crate) struct Route {
     pub(crate) tls_name: Option<String>,
     /// Whether an upstream proxy may forward the requests itself.
     pub(crate) purpose: Purpose,
+    /// The way out, where that is not the connection's.
+    pub(crate) egress: Option<Arc<Egress>>,
 }
 
 /// A connection that is ready for one exchange.
@@ -172,6 +174,8 @@ impl Servers {
     }
 
     async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
+        let routed = route.egress.as_ref().map(|egress| context.with_egress(Arc::clone(egress)));
+        let context = routed.as_ref().unwrap_or(context);
         let mut open = server::open(context, &route.address, route.purpose).await?;
         if let Some(name) = &route.tls_name {
             open = server::open_tls(context, open, name, &self.offers).await?;

@@ -19,6 +19,7 @@ use super::side::{ClientSide, SideError};
 use crate::addon::{LiveRequest, Notes, Outcome};
 use crate::clock;
 use crate::context::Context;
+use crate::egress::Egress;
 use crate::idle::IdleTimer;
 use crate::record::BodyRecorder;
 use crate::server::ServerError;
@@ -84,13 +85,17 @@ pub(crate) struct Upgrade {
 }
 
 impl Service {
-    /// Asks the rules about a request. Those of a connection with one destination were asked about that.
-    pub(crate) fn allowed(&self, route: &Route) -> Allowed {
+    /// Asks the rules about a request, and for its way out. Those of a connection with one destination were asked about
+    /// that.
+    pub(crate) fn allowed(&self, route: &mut Route) -> Allowed {
         match &self.origin {
             Origin::Fixed { .. } => Allowed::Yes,
             Origin::Blocked(_, why) => Allowed::No(Arc::clone(why)),
             Origin::Explicit { .. } => {
-                explicit_allowed(&self.context, &route.address, Entry::ExplicitRequest)
+                let (allowed, egress) =
+                    explicit_allowed(&self.context, &route.address, Entry::ExplicitRequest);
+                route.egress = egress;
+                allowed
             }
         }
     }
@@ -315,12 +320,16 @@ impl Service {
     }
 }
 
-/// Asks the rules about what a client of an explicit proxy wants before anything is connected to. What cannot be known
-/// without that, such as the server's address, decides nothing here.
-pub(crate) fn explicit_allowed(context: &Context, destination: &Address, entry: Entry) -> Allowed {
+/// Asks the rules about what a client of an explicit proxy wants before anything is connected to, and for the way out if
+/// they name one. What cannot be known without connecting, such as the server's address, decides nothing here.
+pub(crate) fn explicit_allowed(
+    context: &Context,
+    destination: &Address,
+    entry: Entry,
+) -> (Allowed, Option<Arc<Egress>>) {
     let rules = &context.settings.rules;
     if rules.rules().is_empty() {
-        return Allowed::Yes;
+        return (Allowed::Yes, None);
     }
     let is_request = entry == Entry::ExplicitRequest;
     let facts = Facts {
@@ -337,15 +346,16 @@ pub(crate) fn explicit_allowed(context: &Context, destination: &Address, entry: 
     match decide(rules, &facts) {
         Decision::Verdict(verdict) if verdict.action == Action::Refuse => {
             context.log(Level::Info, format_args!("{destination}: {}", verdict.reason));
-            Allowed::No(verdict.reason.to_string().into())
+            (Allowed::No(verdict.reason.to_string().into()), None)
         }
         Decision::Verdict(verdict) => {
             if is_request {
                 context.log(Level::Debug, format_args!("{}", verdict.reason));
             }
-            if verdict.hidden { Allowed::Hidden } else { Allowed::Yes }
+            let egress = verdict.via.map(|via| context.egress_by(Some(via)));
+            (if verdict.hidden { Allowed::Hidden } else { Allowed::Yes }, egress)
         }
-        Decision::Undecided { .. } => Allowed::Yes,
+        Decision::Undecided { .. } => (Allowed::Yes, None),
     }
 }
 

@@ -164,6 +164,7 @@ fn start(listener: &Arc<Listener>, flow: Flow) -> (DuplexStream, DuplexStream, J
         hidden: false,
         reason: None,
         egress: Arc::new(Egress::Direct),
+        mode_egress: Arc::new(Egress::Direct),
         settings: proxy.settings(),
         client: client_facts(),
         peer: ([127, 0, 0, 1], 1).into(),
