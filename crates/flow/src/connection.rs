@@ -74,8 +74,19 @@ pub struct ClientConnection {
     pub connection: Connection,
     /// The certificate we presented, as DER.
     pub leaf: Option<Bytes>,
+    /// What its ClientHello told of the client's kind; `None` if there was none, or nobody looked.
+    pub fingerprints: Option<Fingerprints>,
     /// The mode that accepted it, as its full spec (`regular`, `reverse:https://example.com`).
     pub mode: String,
+}
+
+/// Fingerprints of a ClientHello. Clients of one kind share them; none proves anything.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fingerprints {
+    /// JA3: 32 hexadecimal digits.
+    pub ja3: String,
+    /// JA4, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`.
+    pub ja4: String,
 }
 
 /// A connection to a server.
@@ -131,7 +142,7 @@ impl ClientConnection {
     /// A client connection of which only the id and the mode are known.
     #[must_use]
     pub const fn new(id: FlowId, mode: String) -> Self {
-        Self { connection: Connection::new(id), leaf: None, mode }
+        Self { connection: Connection::new(id), leaf: None, fingerprints: None, mode }
     }
 }
 

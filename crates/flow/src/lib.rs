@@ -20,7 +20,7 @@ mod url;
 mod websocket;
 
 pub use body::{Body, StoredBody};
-pub use connection::{Address, ClientConnection, Connection, ServerConnection, Transport, Via};
+pub use connection::{Address, ClientConnection, Connection, Fingerprints, ServerConnection, Transport, Via};
 pub use dns::{DnsFlow, DnsMessage, DnsQuestion, DnsRecord};
 pub use error::{FlowError, Phase, Side};
 pub use flow::{Flow, FlowKind, MetadataValue, Replay};

@@ -20,6 +20,14 @@ client = "10.0.0.0/8"
 [[rule]]
 action = "pass"
 cidr = "192.0.2.0/24"
+
+[[rule]]
+via = "socks5://u:p@proxy.test"
+process = "curl"
+
+[[rule]]
+action = "pass"
+ja4 = "t13d1516h2_*"
 "#;
 
 /// Runs the program in a home with a rule file; shows the exit code, then what it printed.
@@ -36,6 +44,58 @@ fn check(arguments: &[&str], expected: Expect) {
         .unwrap();
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     expected.assert_eq(&format!("exit {}\n{out}{err}", output.status.code().unwrap()));
+}
+
+#[test]
+fn why_with_what_is_known_of_the_client() {
+    check(
+        &[
+            "why",
+            "a.test",
+            "--rules",
+            "rules.toml",
+            "--process",
+            "/usr/bin/curl",
+            "--address",
+            "198.51.100.1",
+        ],
+        expect![[r#"
+            exit 0
+            a.test:443, mode regular
+            verdict: not before more is known: first bytes, sni, host header
+            considered:
+              names: a.test:443 (destination), 198.51.100.1:443 (peer)
+              rule rules.toml:2 may still match: it needs first bytes, sni, host header
+            if TLS follows: decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set; via socks5://proxy.test:1080: rule rules.toml:15 matched: process curl has /usr/bin/curl
+            if HTTP follows: http: no rule matched, and neither ignore_hosts nor allow_hosts is set; via socks5://proxy.test:1080: rule rules.toml:15 matched: process curl has /usr/bin/curl
+        "#]],
+    );
+    check(
+        &[
+            "why",
+            "a.test",
+            "--rules",
+            "rules.toml",
+            "--address",
+            "198.51.100.1",
+            "--process",
+            "/usr/bin/wget",
+            "--ja4",
+            "t13d1516h2_8daaf6152771_e5627efa2ab1",
+        ],
+        expect![[r#"
+            exit 0
+            a.test:443, mode regular
+            verdict: pass through: rule rules.toml:19 matched: ja4 t13d1516h2_* has t13d1516h2_8daaf6152771_e5627efa2ab1
+            considered:
+              names: a.test:443 (destination), 198.51.100.1:443 (peer)
+              rule rules.toml:2 does not match: list
+              rule rules.toml:6 does not match: domain
+              rule rules.toml:11 does not match: cidr
+              rule rules.toml:15 does not match: process is /usr/bin/wget
+              rule rules.toml:19 matched: ja4 t13d1516h2_* has t13d1516h2_8daaf6152771_e5627efa2ab1; it says pass
+        "#]],
+    );
 }
 
 #[test]

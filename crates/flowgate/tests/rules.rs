@@ -87,3 +87,46 @@ fn a_flow_says_why() {
     let saved = String::from_utf8_lossy(&fs::read(flows).unwrap()).into_owned();
     assert!(saved.contains("flowgate.reason") && saved.contains("rules.toml:1 matched: port "), "{saved}");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_is_known_by_its_file() {
+    let server = RawServer::start(hello);
+    let flowgate = with_rules("[[rule]]\naction = 'block'\nprocess = 'curl'\n").args(["-v"]).start();
+    let Some(curl) = Curl::new() else { return };
+    let reply = curl.proxy(&flowgate.proxy_url()).fetch(&server.http_url("/"));
+    assert!(
+        reply.status == 403 && reply.text().contains("rules.toml:1 matched: process curl has /"),
+        "{reply:?}"
+    );
+    // This program is none of that name.
+    let mut stream = std::net::TcpStream::connect(flowgate.address()).unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", server.http_url("/"));
+    io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[test]
+fn a_client_is_known_by_its_fingerprint() {
+    let ca = TestCa::new();
+    let server = RawServer::start_tls(ca.leaf(&["127.0.0.1"]).server_config(&[]), hello);
+    let url = format!("https://{}/", server.address());
+    let Some(curl) = Curl::new() else { return };
+    let builder = Flowgate::builder(BINARY).set("ssl_insecure", "true");
+    let file = builder.path("flows");
+    let decrypting = builder.args(["-w".to_owned(), file.display().to_string()]).start();
+    let reply = curl.clone().proxy(&decrypting.proxy_url()).trust(&decrypting.ca_certificate()).fetch(&url);
+    assert_eq!(reply.text(), "hi", "{reply:?}");
+    assert!(decrypting.stop(flowgate_testkit::Signal::INT).success());
+    let mut flows = flowgate_formats::FlowReader::new(io::BufReader::new(fs::File::open(&file).unwrap()));
+    let fingerprints = flows.next().unwrap().unwrap().client.fingerprints.clone().unwrap();
+    assert_eq!((fingerprints.ja3.len(), fingerprints.ja4.len()), (32, 36), "{fingerprints:?}");
+    // By that, the same client is passed through the next time: it sees the server's own certificate.
+    let rule = format!("[[rule]]\naction = 'pass'\nja4 = '{}'\n", fingerprints.ja4);
+    let exempting = with_rules(&rule).args(["-v"]).start();
+    let reply = curl.proxy(&exempting.proxy_url()).trust(&ca.certificate_path()).fetch(&url);
+    assert_eq!(reply.text(), "hi", "{reply:?}");
+    exempting.wait_for(|line| line.contains(&format!("ja4 {0} has {0}", fingerprints.ja4)));
+}

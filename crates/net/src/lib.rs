@@ -6,6 +6,7 @@ mod connect;
 mod io;
 mod listen;
 mod original;
+mod peer_process;
 mod process;
 mod relay;
 
@@ -13,5 +14,6 @@ pub use connect::{ConnectError, connect};
 pub use io::{BoxIo, Io, Rewound};
 pub use listen::{Accepts, BindError, bind};
 pub use original::{OriginalError, original_destination};
+pub use peer_process::{PeerProcessError, peer_process};
 pub use process::raise_descriptor_limit;
 pub use relay::{NoTap, RelayEnd, Relayed, Tap, relay};

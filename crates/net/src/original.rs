@@ -55,7 +55,7 @@ fn before_nat(_stream: &TcpStream, _local: SocketAddr) -> io::Result<SocketAddr>
 }
 
 /// Only addresses of this machine can be bound to without special rights.
-fn is_of_this_machine(ip: IpAddr) -> bool {
+pub(crate) fn is_of_this_machine(ip: IpAddr) -> bool {
     UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
 }
 

@@ -124,11 +124,12 @@ words! {
         Client = "client",
         /// A protocol that the client offers by ALPN.
         Alpn = "alpn",
+        /// The fingerprint of the client's ClientHello, with `*` and `?`.
+        Ja4 = "ja4",
+        /// The program of this machine that is the client, with `*` and `?`.
+        Process = "process",
     }
 }
-
-/// Keys that are understood, but not known to any connection yet.
-const LATER: &[&str] = &["ja4", "process"];
 
 /// A rule file that cannot be used, and where.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -169,12 +170,6 @@ pub enum RuleFileProblem {
         key: String,
         /// The key that was probably meant.
         suggestion: Option<&'static str>,
-    },
-    /// A key for a fact that nobody finds out yet.
-    #[error("`{key}` is not known here yet")]
-    NotYet {
-        /// The key.
-        key: &'static str,
     },
     /// Something other than `[[rule]]` on the first level.
     #[error("{} stands where only `[[rule]]` may", quoted(key))]
@@ -304,13 +299,8 @@ fn read_action(value: &Spanned<DeValue<'_>>) -> Result<RuleAction, Mistake> {
 }
 
 fn unknown_key(name: &str) -> RuleFileProblem {
-    match LATER.iter().find(|later| **later == name) {
-        Some(key) => RuleFileProblem::NotYet { key },
-        None => {
-            let keys = ConditionKind::ALL.iter().map(|kind| kind.word()).chain(["action", "via"]);
-            RuleFileProblem::UnknownKey { key: name.to_owned(), suggestion: nearest(name, keys) }
-        }
-    }
+    let keys = ConditionKind::ALL.iter().map(|kind| kind.word()).chain(["action", "via"]);
+    RuleFileProblem::UnknownKey { key: name.to_owned(), suggestion: nearest(name, keys) }
 }
 
 fn read_condition(

@@ -2,8 +2,10 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use flowgate_options::ConditionKind;
+
 use crate::candidates::Candidates;
-use crate::facts::{Entry, Facts};
+use crate::facts::{Entry, Facts, Process};
 use crate::rule::{BeforeConnecting, Rule, Truth, View};
 use crate::rules::{HostOption, Rules};
 use flowgate_pattern::OneLine;
@@ -102,5 +104,14 @@ fn place(rule: &Rule) -> String {
 /// The first condition that fails.
 fn why_not(rule: &Rule, view: &View<'_>) -> String {
     let failing = rule.conditions.iter().find(|condition| condition.ask(view, &mut false) == Truth::Fails);
-    failing.map_or_else(String::new, |condition| condition.kind.to_string())
+    let Some(failing) = failing else { return String::new() };
+    let kind = failing.kind;
+    match (kind, view.facts.process) {
+        (ConditionKind::Process, Process::Unknown(why)) => format!("{kind} is not known: {}", OneLine(why)),
+        (ConditionKind::Process, Process::Is(path)) => format!("{kind} is {}", OneLine(path)),
+        (ConditionKind::Ja4, _) if !view.facts.ja4.is_empty() => {
+            format!("{kind} is {}", OneLine(view.facts.ja4))
+        }
+        _ => kind.to_string(),
+    }
 }

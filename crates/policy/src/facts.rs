@@ -47,10 +47,31 @@ pub struct Facts<'a> {
     pub ech: bool,
     /// The protocols that the ClientHello offers by ALPN; looked at once [`Self::sni`] is known.
     pub alpn: &'a [Bytes],
+    /// The fingerprint JA4 of the ClientHello; looked at once [`Self::sni`] is known. Empty if there is no hello, or no rule
+    /// asks ([`Rules::ask_ja4`](crate::Rules::ask_ja4)).
+    pub ja4: &'a str,
+    /// The program that is the client; known from the beginning, if a rule asks
+    /// ([`Rules::ask_process`](crate::Rules::ask_process)).
+    pub process: Process<'a>,
     /// The TLS to the destination was ended here; [`Self::first`] and [`Self::host`] tell of what is inside.
     pub decrypted: bool,
     /// What the mode says must follow.
     pub expect: Expect,
+}
+
+/// The program that is the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Process<'a> {
+    /// It is not known, for this reason in words.
+    Unknown(&'a str),
+    /// Its file, or its name if the file cannot be seen.
+    Is(&'a str),
+}
+
+impl Default for Process<'_> {
+    fn default() -> Self {
+        Self::Unknown("nobody looked")
+    }
 }
 
 /// How a connection came.

@@ -2,13 +2,19 @@
 //!
 //! Takes time in proportion to pattern times text at worst, and no memory: only the last `*` is ever gone back to.
 
-/// A pattern, in lower case.
+/// A pattern; what is matched has its letter case.
 #[derive(Debug)]
 pub(crate) struct Glob(Box<[char]>);
 
 impl Glob {
+    /// A pattern for text in lower case.
     pub(crate) fn new(pattern: &str) -> Self {
-        Self(pattern.to_lowercase().chars().collect())
+        Self::with_case(&pattern.to_lowercase())
+    }
+
+    /// A pattern for text of any case.
+    pub(crate) fn with_case(pattern: &str) -> Self {
+        Self(pattern.chars().collect())
     }
 
     /// Some address may match: nothing in the pattern rules it out.

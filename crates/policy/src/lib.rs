@@ -44,7 +44,7 @@ mod punycode;
 pub use candidates::{FactKind, HOST_BYTES_MAX};
 pub use considered::considered;
 pub use decide::{Egress, decide, egress};
-pub use facts::{Entry, Expect, Fact, Facts, FirstBytes, Needs};
+pub use facts::{Entry, Expect, Fact, Facts, FirstBytes, Needs, Process};
 pub use lint::{Lint, Warning, lint};
 pub use name_set::{NameSet, NameSetBuilder, Reach};
 pub use network::NetworkFault;

@@ -14,7 +14,7 @@ pub use error::{RuleError, RuleFault};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flowgate_options::{EgressSpec, RuleAction, RuleText};
+use flowgate_options::{ConditionKind, EgressSpec, RuleAction, RuleText};
 
 use crate::candidates::Candidates;
 use crate::facts::{Fact, Facts, Needs};
@@ -46,6 +46,8 @@ pub(crate) struct RuleList {
     pub(crate) rules: Vec<Rule>,
     /// Some rule names a way out.
     pub(crate) has_via: bool,
+    /// What some condition looks at.
+    pub(crate) kinds: Vec<ConditionKind>,
 }
 
 impl Rule {

@@ -3,6 +3,8 @@
 //! Not where options are parsed or kept. A caller compiles a new value, and only if that succeeds puts it in the place
 //! of the old one, so that a bad pattern changes nothing; connections keep the value they were decided with.
 
+use flowgate_options::ConditionKind;
+
 use crate::pattern::{Pattern, PatternError, PatternList};
 use crate::rule::{Rule, RuleError, RuleList, RuleListSource};
 
@@ -129,6 +131,18 @@ impl Rules {
     #[must_use]
     pub const fn choose_egress(&self) -> bool {
         self.list.has_via
+    }
+
+    /// Some rule looks at the fingerprint of ClientHellos ([`Facts::ja4`](crate::Facts::ja4)).
+    #[must_use]
+    pub fn ask_ja4(&self) -> bool {
+        self.list.kinds.contains(&ConditionKind::Ja4)
+    }
+
+    /// Some rule looks at the client's program ([`Facts::process`](crate::Facts::process)).
+    #[must_use]
+    pub fn ask_process(&self) -> bool {
+        self.list.kinds.contains(&ConditionKind::Process)
     }
 
     /// The patterns of an option, in order.

@@ -70,6 +70,9 @@ const CONDITIONS: &[&str] = &[
     "mode=socks5",
     "client=10.0.0.0/8",
     "alpn=h2",
+    "ja4=t13d*",
+    "ja4=q*",
+    "process=curl",
 ];
 
 /// A rule in short: each key at most once.
@@ -135,7 +138,9 @@ prop_compose! {
             _ => known.no_peer(),
         };
         let http = matches!(first, FirstBytes::Http1 | FirstBytes::Http2);
-        let known = known.mode("regular").alpn(if first == FirstBytes::Tls { alpn } else { &[] });
+        let known = known.mode("regular").process("/usr/bin/curl");
+        let known = if first == FirstBytes::Tls { known.ja4("t13d1516h2_8daaf6152771_e5627efa2ab1") } else { known };
+        let known = known.alpn(if first == FirstBytes::Tls { alpn } else { &[] });
         Connection {
             entry: if explicit { Entry::ExplicitRequest } else { Entry::Tunnel },
             client: client.map(|client| client.parse().unwrap()),
@@ -159,6 +164,7 @@ fn on_the_way(whole: &Connection, peer_at: usize, partial: bool) -> Vec<Connecti
         sni: Fact::Unknown,
         host: Fact::Unknown,
         ech: false,
+        ja4: "",
         alpn: Vec::new(),
         ..whole.clone()
     };

@@ -38,6 +38,18 @@ fn other_facts() {
     check("--rule pass;mode=regular", connect("a.test:80").mode("regular"), expect!["pass through: rule r:1 matched: mode regular"]);
     check("--rule record;alpn=imap", connect("a.test:993").hello("a.test").alpn(&["imap"]), expect!["decrypt and record raw: rule r:1 matched: alpn imap"]);
     check("--rule record;alpn=imap", connect("a.test:993").hello_so_far(), expect!["undecided: sni"]);
+    const CHROME: &str = "t13d1516h2_8daaf6152771_e5627efa2ab1";
+    check("--rule pass;ja4=t13d1516h2_8daaf6152771_e5627efa2ab1", connect("a.test:443").hello("a.test").ja4(CHROME), expect!["pass through: rule r:1 matched: ja4 t13d1516h2_8daaf6152771_e5627efa2ab1 has t13d1516h2_8daaf6152771_e5627efa2ab1"]);
+    check("--rule pass;ja4=x*,t13d*_8daaf6152771_*", connect("a.test:443").hello("a.test").ja4(CHROME), expect!["pass through: rule r:1 matched: ja4 t13d*_8daaf6152771_* has t13d1516h2_8daaf6152771_e5627efa2ab1"]);
+    check("--rule pass;ja4=t12*", connect("a.test:443").hello("a.test").ja4(CHROME), expect!["decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set"]);
+    check("--rule pass;ja4=*", connect("a.test:443").hello_without_name(), expect!["decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set"]);
+    check("--rule pass;ja4=t13d*", connect("a.test:443").hello_so_far(), expect!["undecided: sni"]);
+    check("--rule pass;ja4=t13d*", connect("a.test:443"), expect!["undecided: first bytes, sni"]);
+    check("--rule pass;process=curl", connect("a.test:443").process("/usr/bin/curl"), expect!["pass through: rule r:1 matched: process curl has /usr/bin/curl"]);
+    check("--rule pass;process=curl", connect("a.test:443").process("curl"), expect!["pass through: rule r:1 matched: process curl has curl"]);
+    check("--rule pass;process=/opt/*/firefox*", connect("a.test:443").process("/opt/mozilla/firefox-bin"), expect!["pass through: rule r:1 matched: process /opt/*/firefox* has /opt/mozilla/firefox-bin"]);
+    check("--rule pass;process=Curl", connect("a.test:443").hello("a").process("/usr/bin/curl"), expect!["decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set"]);
+    check("--rule pass;process=*", connect("a.test:443").hello("a"), expect!["decrypt: no rule matched, and neither ignore_hosts nor allow_hosts is set"]);
     check("--rule pass;domain=a.test;port=443;client=::1", connect("a.test:443").from("::1"), expect!["pass through: rule r:1 matched: domain a.test has a.test (destination), port 443, client ::1/128 has ::1"]);
 }
 
@@ -140,7 +152,25 @@ fn words_that_mean_nothing_are_refused_with_their_place() {
     refused("pass;name=https://bank.test/", expect!["r:3:9: `name` https://bank.test/: not a host name"]);
     refused("pass;mode=regula", expect!["r:3:9: `mode` regula: there is no such mode"]);
     refused("pass;list=other.txt", expect!["r:3:9: `list` other.txt: the list was not read"]);
+    refused("pass;ja4=t13d", expect!["r:3:8: `ja4` t13d: not a JA4 fingerprint such as t13d1516h2_8daaf6152771_e5627efa2ab1 or t13d*"]);
+    refused("pass;ja4=T13D*", expect!["r:3:8: `ja4` T13D*: not a JA4 fingerprint such as t13d1516h2_8daaf6152771_e5627efa2ab1 or t13d*"]);
     refused("pass;glob=a,", expect!["r:3:14: `glob` : empty"]);
+}
+
+#[test]
+fn programs_and_fingerprints_are_considered() {
+    let rules = rules("--rule pass;process=curl --rule pass;ja4=t12*");
+    let told = |connection: common::Connection| considered(&rules, &connection.facts()).join("\n");
+    expect![[r#"
+        names: a.test:443 (destination)
+        rule r:1 does not match: process is not known: nobody looked
+        rule r:4 does not match: ja4"#]]
+    .assert_eq(&told(connect("a.test:443").hello("a.test")));
+    expect![[r#"
+        names: a.test:443 (destination)
+        rule r:1 does not match: process is /bin/wget
+        rule r:4 does not match: ja4 is t13d"#]]
+    .assert_eq(&told(connect("a.test:443").hello("a.test").process("/bin/wget").ja4("t13d")));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use flowgate_flow::ClientConnection;
+use flowgate_net::{PeerProcessError, original_destination, peer_process};
 use tokio::net::TcpStream;
 
 use crate::clock;
@@ -29,7 +31,21 @@ pub(crate) async fn serve(
     client.connection.timestamp_start = Some(clock::now());
     let settings = proxy.settings();
     let egress = Arc::new(Egress::of_mode(&mode.mode, &settings));
+    let process = if settings.rules.ask_process() {
+        Some(Arc::new(Box::pin(process(&mode.mode, &stream, peer, bound)).await.map_err(|err| {
+            if err == PeerProcessError::NotPermitted
+                && !proxy.told_no_permission.swap(true, Ordering::Relaxed)
+            {
+                let message = format_args!("rules with `process` miss some clients: {err}");
+                proxy.events.log(Level::Warn, Some(peer), message);
+            }
+            err.to_string()
+        })))
+    } else {
+        None
+    };
     let context = Context {
+        process,
         mode_egress: Arc::clone(&egress),
         egress,
         settings,
@@ -60,6 +76,23 @@ pub(crate) async fn serve(
         },
     }
     context.log(Level::Info, format_args!("client disconnect"));
+}
+
+/// The program that is the client, if it is one of this machine's.
+async fn process(
+    mode: &Mode,
+    stream: &TcpStream,
+    peer: SocketAddr,
+    bound: Option<SocketAddr>,
+) -> Result<String, PeerProcessError> {
+    let mut ours: Vec<_> = stream.local_addr().ok().into_iter().collect();
+    if let (Mode::Transparent, Some(bound)) = (mode, bound) {
+        ours.extend(original_destination(stream, bound).ok());
+    }
+    // Reading takes as long as there are sockets and processes.
+    let looked = tokio::task::spawn_blocking(move || peer_process(peer, &ours)).await;
+    let path = looked.unwrap_or(Err(PeerProcessError::NotFound))?;
+    Ok(path.to_string_lossy().into_owned())
 }
 
 /// The option that keeps this client out, if one does (mitmproxy: addon `block`).

@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use flowgate_flow::{ClientConnection, Flow, MetadataValue};
+use flowgate_flow::{Address, ClientConnection, Fingerprints, Flow, MetadataValue};
+use flowgate_policy::{Facts, Process};
 use flowgate_tls::{ClientConfigs, Leaves};
 use flowgate_wire::client_hello::ClientHello;
+use flowgate_wire::fingerprint::{self, Carrier};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +34,8 @@ pub struct Proxy {
     /// Who acts on flows.
     pub(crate) addons: Addons,
     listening: RwLock<Vec<SocketAddr>>,
+    /// It was told that some clients' programs cannot be found out.
+    pub(crate) told_no_permission: AtomicBool,
     /// Cancelled when no new work is to be taken.
     pub(crate) stop: CancellationToken,
     /// Every task that serves a connection.
@@ -71,6 +76,7 @@ impl Proxy {
             client_configs,
             events,
             listening: RwLock::default(),
+            told_no_permission: AtomicBool::new(false),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -128,6 +134,8 @@ pub(crate) struct Context {
     pub(crate) mode_egress: Arc<Egress>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
+    /// The client's program, or in words why it is not known; `None` if no rule asks.
+    pub(crate) process: Option<Arc<Result<String, String>>>,
     /// Neither shown nor stored: a rule says so.
     pub(crate) hidden: bool,
     /// Why it is handled as it is, for its flows.
@@ -169,12 +177,28 @@ impl Context {
         let mut client = ClientConnection::clone(&self.client);
         client.connection.sni = hello.sni.clone();
         client.connection.alpn_offers = hello.alpn.clone();
+        client.fingerprints = Some(fingerprints(hello));
         self.with_client(client)
     }
 
     /// The same connection, neither shown nor stored from now on.
     pub(crate) fn hide(&self) -> Self {
         Self { hidden: true, ..self.clone() }
+    }
+
+    /// What is known of it from the beginning.
+    pub(crate) fn facts<'a>(&'a self, destination: &'a Address) -> Facts<'a> {
+        Facts {
+            mode: mode_of(self),
+            client: Some(self.peer.ip()),
+            process: match self.process.as_deref() {
+                None => Process::default(),
+                Some(Ok(path)) => Process::Is(path),
+                Some(Err(why)) => Process::Unknown(why),
+            },
+            destination: Some(destination),
+            ..Facts::default()
+        }
     }
 
     /// The way out that a rule names, or the mode's.
@@ -193,6 +217,17 @@ impl Context {
     pub(crate) fn with_client(&self, client: ClientConnection) -> Self {
         Self { client: Arc::new(client), ..self.clone() }
     }
+}
+
+/// The mode by which a client came, as rules name it.
+pub(crate) fn mode_of(context: &Context) -> &str {
+    let mode = &*context.client.mode;
+    mode.split_once([':', '@']).map_or(mode, |(mode, _)| mode)
+}
+
+/// What a ClientHello tells of the client's kind.
+pub(crate) fn fingerprints(hello: &ClientHello) -> Fingerprints {
+    Fingerprints { ja3: fingerprint::ja3(hello), ja4: fingerprint::ja4(hello, Carrier::Tcp) }
 }
 
 #[cfg(test)]
@@ -239,6 +274,7 @@ pub(crate) mod tests {
         let client_configs = ClientConfigs::new(ServerVerification::default()).unwrap();
         let proxy = Proxy::new(Settings::default(), leaves, client_configs, Arc::new(Nobody));
         Context {
+            process: None,
             hidden: false,
             reason: None,
             settings: proxy.settings(),

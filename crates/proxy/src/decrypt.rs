@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::clock;
-use crate::context::Context;
+use crate::context::{Context, fingerprints};
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::raw;
 use crate::server::{self, TlsIo};
@@ -84,6 +84,7 @@ pub(crate) async fn run(
     let Some((client, mut facts)) = accept(context, client, config, &name, port).await else { return };
     facts.connection.sni = hello.sni.clone();
     facts.connection.alpn_offers = hello.alpn.clone();
+    facts.fingerprints = Some(fingerprints(hello));
     facts.leaf = Some(Bytes::copy_from_slice(leaf.certificate()));
     decrypted.alpn = facts.connection.alpn.clone().unwrap_or_default();
     let context = context.with_client(facts);

@@ -14,7 +14,6 @@ use flowgate_policy::{self as policy, Egress, Fact, Facts, FirstBytes};
 use crate::context::Context;
 use crate::egress::Purpose;
 use crate::server::{self, OpenServer, ServerError};
-use crate::tunnel::mode_of;
 
 /// Connects, unless that is to be lazy or the way out depends on what the client will say; then there is nothing yet. The
 /// context that is given carries the way out.
@@ -39,12 +38,7 @@ fn way_out<'a>(context: &'a Context, destination: &Address) -> Option<Cow<'a, Co
     if !rules.choose_egress() {
         return Some(Cow::Borrowed(context));
     }
-    let facts = Facts {
-        mode: mode_of(context),
-        client: Some(context.peer.ip()),
-        destination: Some(destination),
-        ..Facts::default()
-    };
+    let facts = context.facts(destination);
     let is_named = destination.host.parse::<IpAddr>().is_err();
     let egress = policy::egress(rules, &if is_named { as_it_stands(facts) } else { facts });
     let egress = match egress {

@@ -14,6 +14,7 @@ use flowgate_policy::{
     self as policy, Action, Decision, Exemption, Expect, Fact, Facts, FirstBytes, Needs, Verdict, decide,
 };
 use flowgate_wire::client_hello::{ClientHello, HelloReader, HelloState};
+use flowgate_wire::fingerprint::{Carrier, ja4};
 use flowgate_wire::sniff::{HostReader, HostState, Sniff, sniff};
 use tokio::time::{Instant, sleep_until};
 
@@ -191,6 +192,9 @@ struct Learned {
     sni: Fact<String>,
     host: Fact<String>,
     hello: Option<ClientHello>,
+    /// Some rule wants the fingerprint of the hello.
+    wants_ja4: bool,
+    ja4: String,
     hello_reader: HelloReader,
     host_reader: HostReader,
 }
@@ -203,7 +207,7 @@ impl<'a> Tunnel<'a> {
         server: ServerState,
         decrypted: Option<Decrypted>,
     ) -> Self {
-        let mut learned = Learned::default();
+        let mut learned = Learned { wants_ja4: context.settings.rules.ask_ja4(), ..Learned::default() };
         if let Some(first) = decrypted.as_ref().and_then(|tls| FirstBytes::of_alpn(&tls.alpn)) {
             learned.first = first;
             learned.host = Fact::Absent;
@@ -302,9 +306,6 @@ impl<'a> Tunnel<'a> {
 
     fn facts(&self) -> Facts<'_> {
         Facts {
-            mode: mode_of(self.context),
-            client: Some(self.context.peer.ip()),
-            destination: Some(&self.target.address),
             peer: match &self.server {
                 // An upstream proxy resolves the name itself and does not tell.
                 Server::NotYet if self.is_behind_proxy() => Fact::Absent,
@@ -316,10 +317,11 @@ impl<'a> Tunnel<'a> {
             sni: borrowed(&self.learned.sni),
             host: borrowed(&self.learned.host),
             alpn: self.learned.hello.as_ref().map_or(&[], |hello| &hello.alpn),
+            ja4: &self.learned.ja4,
             ech: self.learned.hello.as_ref().is_some_and(|hello| hello.has_ech),
             decrypted: self.decrypted.is_some(),
             expect: self.target.expect,
-            ..Facts::default()
+            ..self.context.facts(&self.target.address)
         }
     }
 
@@ -479,12 +481,6 @@ impl<'a> Tunnel<'a> {
     }
 }
 
-/// The mode by which a client came, as rules name it.
-pub(crate) fn mode_of(context: &Context) -> &str {
-    let mode = &*context.client.mode;
-    mode.split_once([':', '@']).map_or(mode, |(mode, _)| mode)
-}
-
 /// Connects to the server before the client has said anything, unless that is to be lazy or cannot be known yet.
 pub(crate) async fn open_early<'a>(context: &'a Context, target: &Target) -> (Cow<'a, Context>, ServerState) {
     let (context, server) = early::open(context, &target.address).await;
@@ -553,6 +549,9 @@ impl Learned {
                 HelloState::NeedMore if !no_more => {}
                 HelloState::Hello(hello) => {
                     self.sni = hello.sni.clone().map_or(Fact::Absent, Fact::Is);
+                    if self.wants_ja4 {
+                        self.ja4 = ja4(&hello, Carrier::Tcp);
+                    }
                     self.hello = Some(hello);
                 }
                 // Malformed, or the client left in the middle: nobody is there to be relayed.

@@ -20,6 +20,9 @@ const RECORD_HEADER_BYTES: usize = 5;
 const CONTENT_HANDSHAKE: u8 = 22;
 const HANDSHAKE_CLIENT_HELLO: u8 = 1;
 const EXT_SERVER_NAME: u16 = 0;
+const EXT_GROUPS: u16 = 10;
+const EXT_POINT_FORMATS: u16 = 11;
+const EXT_SIGNATURE_ALGORITHMS: u16 = 13;
 const EXT_ALPN: u16 = 16;
 const EXT_SUPPORTED_VERSIONS: u16 = 43;
 const EXT_ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
@@ -61,6 +64,12 @@ pub struct ClientHello {
     pub versions: Vec<u16>,
     /// The extension types.
     pub extensions: Vec<u16>,
+    /// The groups of `supported_groups` (once "elliptic curves"); empty if there are none or the list is malformed.
+    pub groups: Vec<u16>,
+    /// The formats of `ec_point_formats`, likewise.
+    pub point_formats: Vec<u8>,
+    /// The algorithms of `signature_algorithms`, likewise.
+    pub signature_algorithms: Vec<u16>,
     /// There is an `encrypted_client_hello` extension: [`Self::sni`] may be a cover name. Clients send one for GREASE
     /// as well, and the two cannot be told apart.
     pub has_ech: bool,
@@ -270,6 +279,13 @@ impl ClientHello {
         self.extensions.push(kind);
         match kind {
             EXT_SERVER_NAME if self.sni.is_none() => self.sni = server_name(body),
+            EXT_GROUPS => self.groups = body.only_list16().and_then(Fields::all_u16).unwrap_or_default(),
+            EXT_POINT_FORMATS => {
+                self.point_formats = body.only_list8().map(|list| list.rest.to_vec()).unwrap_or_default();
+            }
+            EXT_SIGNATURE_ALGORITHMS => {
+                self.signature_algorithms = body.only_list16().and_then(Fields::all_u16).unwrap_or_default();
+            }
             EXT_ALPN => self.alpn = protocol_names(body).unwrap_or_default(),
             EXT_SUPPORTED_VERSIONS => {
                 if let Ok(versions) = body.only_list8().and_then(Fields::all_u16) {
@@ -352,6 +368,12 @@ impl<'a> Fields<'a> {
     /// A vector with a length of one byte and nothing behind it.
     fn only_list8(mut self) -> Result<Self, HelloError> {
         let list = self.list8()?;
+        if self.rest.is_empty() { Ok(list) } else { Err(HelloError::LeftOver { offset: self.offset }) }
+    }
+
+    /// A vector with a length of two bytes and nothing behind it.
+    fn only_list16(mut self) -> Result<Self, HelloError> {
+        let list = self.list16()?;
         if self.rest.is_empty() { Ok(list) } else { Err(HelloError::LeftOver { offset: self.offset }) }
     }
 

@@ -5,6 +5,7 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod client_hello;
+pub mod fingerprint;
 pub mod hpack;
 pub mod http1;
 pub mod sniff;

@@ -74,6 +74,9 @@ fn every_field_is_read() {
         sni("Api.Bank.test."),
         alpn(&["h2", "http/1.1"]),
         extension(43, &vector::<1>(&[0x7a, 0x7a, 3, 4, 3, 3])),
+        extension(10, &vector::<2>(&[0x2a, 0x2a, 0, 29, 0, 23])),
+        extension(11, &vector::<1>(&[0, 1])),
+        extension(13, &vector::<2>(&[4, 3, 8, 4])),
         extension(0xfe0d, b"\0anything"),
     ]
     .concat();
@@ -84,7 +87,10 @@ fn every_field_is_read() {
     assert_eq!(hello.cipher_suites, [0x1301, 0x1302, 0xc02b]);
     assert_eq!(hello.legacy_version, 0x0303);
     assert_eq!(hello.versions, [0x7a7a, 0x0304, 0x0303]);
-    assert_eq!(hello.extensions, [0x0a0a, 0, 16, 43, 0xfe0d]);
+    assert_eq!(hello.extensions, [0x0a0a, 0, 16, 43, 10, 11, 13, 0xfe0d]);
+    assert_eq!(hello.groups, [0x2a2a, 29, 23]);
+    assert_eq!(hello.point_formats, [0, 1]);
+    assert_eq!(hello.signature_algorithms, [0x0403, 0x0804]);
     assert!(hello.has_ech);
     assert_eq!(hello.len, bytes.len());
 }

@@ -33,6 +33,10 @@ pub(crate) struct Question {
     pub(crate) client: Option<IpAddr>,
     /// The address of the server.
     pub(crate) address: Option<IpAddr>,
+    /// The fingerprint of its ClientHello.
+    pub(crate) ja4: Option<String>,
+    /// The program that is the client.
+    pub(crate) process: Option<String>,
 }
 
 /// The queries by name.
@@ -47,6 +51,8 @@ const SNI: &str = "sni";
 const HOST: &str = "host";
 const CLIENT: &str = "client";
 const ADDRESS: &str = "address";
+const JA4: &str = "ja4";
+const PROCESS: &str = "process";
 
 /// The tool whose flags a query has.
 pub(super) const TOOL: Tool = Tool::Dump;
@@ -83,7 +89,9 @@ pub(super) fn command(kind: Kind) -> clap::Command {
             .arg(value(SNI, "NAME", "The name in its ClientHello"))
             .arg(value(HOST, "NAME", "The Host field of its first request in the clear").conflicts_with(SNI))
             .arg(value(CLIENT, "IP", "The client's address"))
-            .arg(value(ADDRESS, "IP", "The server's address; nothing is looked up")),
+            .arg(value(ADDRESS, "IP", "The server's address; nothing is looked up"))
+            .arg(value(JA4, "JA4", "The fingerprint of its ClientHello").conflicts_with(HOST))
+            .arg(value(PROCESS, "PATH", "The client's program")),
         Kind::Lint => flags::base(TOOL, "flowgate lint [OPTIONS]")
             .about("Warn of rules and patterns that are probably not meant; exits with 1 if there are any"),
     }
@@ -99,6 +107,8 @@ pub(super) fn read(kind: Kind, matches: &ArgMatches) -> Result<Query, CliError> 
             host: text(HOST).cloned(),
             client: text(CLIENT).map(|text| address(CLIENT, text)).transpose()?,
             address: text(ADDRESS).map(|text| address(ADDRESS, text)).transpose()?,
+            ja4: text(JA4).cloned(),
+            process: text(PROCESS).cloned(),
         })),
     }
 }

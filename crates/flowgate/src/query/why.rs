@@ -7,7 +7,9 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use flowgate_options::Values;
-use flowgate_policy::{Decision, Fact, Facts, FirstBytes, Rules, RulesSource, Verdict, considered, decide};
+use flowgate_policy::{
+    Decision, Fact, Facts, FirstBytes, Process, Rules, RulesSource, Verdict, considered, decide,
+};
 
 use super::{Answer, QueryError};
 use crate::cli::Question;
@@ -57,10 +59,16 @@ fn known<'a>(question: &'a Question, mode: &'a str) -> Facts<'a> {
         peer: question
             .address
             .map_or(Fact::Unknown, |ip| Fact::Is(SocketAddr::new(ip, question.destination.port))),
+        ja4: question.ja4.as_deref().unwrap_or_default(),
+        process: question.process.as_deref().map_or(Process::Unknown("not given"), Process::Is),
         ..Facts::default()
     };
     match (&question.sni, &question.host) {
         (Some(sni), _) => Facts { first: FirstBytes::Tls, sni: Fact::Is(sni), ..facts },
+        (None, None) if question.ja4.is_some() => {
+            // There is a ClientHello, then; its name is as good as always the destination's.
+            Facts { first: FirstBytes::Tls, sni: own_name(question), ..facts }
+        }
         (None, Some(host)) => Facts { first: FirstBytes::Http1, host: Fact::Is(host), ..facts },
         (None, None) => facts,
     }
@@ -74,9 +82,14 @@ fn outcomes<'a>(question: &'a Question, facts: Facts<'a>) -> Vec<(&'static str, 
         return vec![("if no more becomes known", facts)];
     }
     let host = question.destination.host.as_str();
-    let name = if host.parse::<IpAddr>().is_ok() { Fact::Absent } else { Fact::Is(host) };
     vec![
-        ("if TLS follows", Facts { first: FirstBytes::Tls, sni: name, ..facts }),
+        ("if TLS follows", Facts { first: FirstBytes::Tls, sni: own_name(question), ..facts }),
         ("if HTTP follows", Facts { first: FirstBytes::Http1, host: Fact::Is(host), ..facts }),
     ]
+}
+
+/// The name that a ClientHello to the destination has.
+fn own_name(question: &Question) -> Fact<&str> {
+    let host = question.destination.host.as_str();
+    if host.parse::<IpAddr>().is_ok() { Fact::Absent } else { Fact::Is(host) }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use flowgate_flow::{Body, Flow, FlowKind, MetadataValue, Phase, Side, Via};
+use flowgate_flow::{Body, Fingerprints, Flow, FlowKind, MetadataValue, Phase, Side, Via};
 
 use super::connection::{put_via, read_via};
 use crate::tnetstring::{Encoder, Value};
@@ -19,6 +19,7 @@ pub(super) struct Beyond<'a> {
     pub(super) mode: Option<&'a str>,
     pub(super) client_tls_version: Option<&'a str>,
     pub(super) server_tls_version: Option<&'a str>,
+    fingerprints: Option<&'a Fingerprints>,
     pub(super) via: Option<&'a Via>,
     request_bytes: Option<i64>,
     response_bytes: Option<i64>,
@@ -37,6 +38,7 @@ pub(super) fn of(flow: &Flow) -> Beyond<'_> {
         mode: Some(flow.client.mode.as_str()).filter(|mode| !mode_loads(mode)),
         client_tls_version: client.tls_version.as_deref().filter(unknown),
         server_tls_version: server.tls_version.as_deref().filter(unknown),
+        fingerprints: flow.client.fingerprints.as_ref(),
         via: flow.server.via.as_ref().filter(|via| !SCHEMES.contains(&via.scheme.as_str())),
         request_bytes: request.and_then(counted),
         response_bytes: response.and_then(counted),
@@ -65,6 +67,10 @@ impl Beyond<'_> {
         }
         if let Some(version) = self.server_tls_version {
             to.text(version).named(SERVER_TLS_VERSION);
+        }
+        if let Some(Fingerprints { ja3, ja4 }) = self.fingerprints {
+            to.text(ja3).named(CLIENT_JA3);
+            to.text(ja4).named(CLIENT_JA4);
         }
         if let Some(via) = self.via {
             put_via(to, via).named(SERVER_VIA);
@@ -104,6 +110,8 @@ pub(super) fn restore(flow: &mut Flow) {
             (SERVER_TLS_VERSION, MetadataValue::Text(text)) => {
                 Arc::make_mut(&mut flow.server).connection.tls_version = Some(text);
             }
+            (CLIENT_JA3, MetadataValue::Text(text)) => fingerprints(flow).ja3 = text,
+            (CLIENT_JA4, MetadataValue::Text(text)) => fingerprints(flow).ja4 = text,
             (SERVER_VIA, MetadataValue::List(parts)) => {
                 if let Some(via) = via(&parts) {
                     Arc::make_mut(&mut flow.server).via = Some(via);
@@ -133,15 +141,19 @@ const ERROR_PHASE: &str = "flowgate.error.phase";
 const CLIENT_MODE: &str = "flowgate.client.mode";
 const CLIENT_TLS_VERSION: &str = "flowgate.client.tls_version";
 const SERVER_TLS_VERSION: &str = "flowgate.server.tls_version";
+const CLIENT_JA3: &str = "flowgate.client.ja3";
+const CLIENT_JA4: &str = "flowgate.client.ja4";
 const SERVER_VIA: &str = "flowgate.server.via";
 const REQUEST_BYTES: &str = "flowgate.request.body_bytes";
 const RESPONSE_BYTES: &str = "flowgate.response.body_bytes";
-const OWN_KEYS: [&str; 8] = [
+const OWN_KEYS: [&str; 10] = [
     ERROR_SIDE,
     ERROR_PHASE,
     CLIENT_MODE,
     CLIENT_TLS_VERSION,
     SERVER_TLS_VERSION,
+    CLIENT_JA3,
+    CLIENT_JA4,
     SERVER_VIA,
     REQUEST_BYTES,
     RESPONSE_BYTES,
@@ -213,6 +225,11 @@ fn host_loads(host: &str) -> bool {
 fn counted(body: &Body) -> Option<i64> {
     let Body::Counted(bytes) = body else { return None };
     Some(i64::try_from(*bytes).unwrap_or(i64::MAX))
+}
+
+fn fingerprints(flow: &mut Flow) -> &mut Fingerprints {
+    let none = || Fingerprints { ja3: String::new(), ja4: String::new() };
+    Arc::make_mut(&mut flow.client).fingerprints.get_or_insert_with(none)
 }
 
 fn count(body: &mut Body, bytes: i64) {

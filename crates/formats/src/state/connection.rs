@@ -24,6 +24,7 @@ pub(super) fn read_client(value: Value<'_>) -> Result<ClientConnection, StateErr
     Ok(ClientConnection {
         connection,
         leaf: fields.take("mitmcert", optional(pem::read))?,
+        fingerprints: None,
         mode: fields.take("proxy_mode", text)?,
     })
 }

@@ -26,6 +26,7 @@ pub(crate) fn flows() -> Vec<Flow> {
     let client = Arc::make_mut(&mut rich.client);
     client.mode = "upstream:socks5://proxy.example:1080".into();
     client.leaf = Some(certificate());
+    client.fingerprints = Some(Fingerprints { ja3: "ada7".into(), ja4: "t13d".into() });
     client.connection.tls = true;
     client.connection.peername = Some("[2001:db8::1]:50000".parse().unwrap());
     client.connection.sockname = Some("[::ffff:127.0.0.1]:8080".parse().unwrap());

@@ -17,7 +17,12 @@ const MODES: &[&str] =
 impl RuleListSource {
     pub(crate) fn compile(&self) -> Result<RuleList, RuleError> {
         let rules = self.rules.iter().map(|rule| self.compile_rule(rule)).collect::<Result<Vec<_>, _>>()?;
-        Ok(RuleList { has_via: rules.iter().any(|rule| rule.via.is_some()), rules })
+        let has_via = rules.iter().any(|rule| rule.via.is_some());
+        let used = |kind: &ConditionKind| {
+            rules.iter().any(|rule| rule.conditions.iter().any(|condition| condition.kind == *kind))
+        };
+        let kinds = ConditionKind::ALL.iter().copied().filter(used).collect();
+        Ok(RuleList { rules, has_via, kinds })
     }
 
     fn compile_rule(&self, rule: &RuleText) -> Result<Rule, RuleError> {
@@ -75,10 +80,24 @@ impl RuleListSource {
                 None => Test::Modes,
             },
             ConditionKind::Alpn => Test::Alpn,
+            ConditionKind::Ja4 => match words.iter().find(|word| !is_ja4(&word.text)) {
+                Some(word) => return Err((word, RuleFault::Ja4)),
+                None => Test::Ja4(words.iter().map(|word| Glob::with_case(&word.text)).collect()),
+            },
+            ConditionKind::Process => {
+                Test::Process(words.iter().map(|word| Glob::with_case(&word.text)).collect())
+            }
         };
         let words = words.iter().map(|word| word.text.clone()).collect();
         Ok(Condition { kind: condition.kind, words, test })
     }
+}
+
+/// A whole fingerprint, or a part of one with wildcards.
+fn is_ja4(word: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '?' | '*');
+    let whole = || word.split('_').map(str::len).eq([10, 12, 12]);
+    word.chars().all(fits) && (word.contains('*') || whole())
 }
 
 fn names(words: &[Word], reach: Reach) -> Result<Test, (&Word, RuleFault)> {

@@ -7,7 +7,7 @@ use flowgate_options::ConditionKind;
 
 use super::View;
 use crate::candidates::{Candidate, FactKind};
-use crate::facts::{Fact, Needs};
+use crate::facts::{Fact, Needs, Process};
 use crate::glob::Glob;
 use crate::name_set::NameSet;
 use crate::network::{Network, Ports};
@@ -37,6 +37,10 @@ pub(crate) enum Test {
     Clients(Vec<Network>),
     /// Protocols of ALPN: the words themselves.
     Alpn,
+    /// Fingerprints of the ClientHello.
+    Ja4(Vec<Glob>),
+    /// Programs: a pattern with a slash is for the whole path, another for the file's name.
+    Process(Vec<Glob>),
 }
 
 /// What a condition, or a rule, says.
@@ -74,6 +78,8 @@ impl Condition {
                 truth(self.network(view).is_some(), peer, Needs { peer, ..Needs::default() })
             }
             Test::Alpn => truth(self.protocol(view).is_some(), sni, Needs { first, sni, ..Needs::default() }),
+            Test::Ja4(_) => truth(self.ja4(view).is_some(), sni, Needs { first, sni, ..Needs::default() }),
+            Test::Process(_) => known(self.process(view).is_some()),
             Test::Ports(ports) => {
                 let port = view.facts.destination.map(|destination| destination.port);
                 known(port.is_some_and(|port| ports.iter().any(|ports| ports.contains(port))))
@@ -124,6 +130,26 @@ impl Condition {
             let network = networks.iter().find(|network| network.contains(address))?;
             Some((address.to_canonical(), fact, network))
         })
+    }
+
+    /// The word that the fingerprint fits.
+    pub(crate) fn ja4(&self, view: &View<'_>) -> Option<&str> {
+        let Test::Ja4(globs) = &self.test else { return None };
+        if view.facts.sni == Fact::Unknown || view.facts.ja4.is_empty() {
+            return None;
+        }
+        let index = globs.iter().position(|glob| glob.matches(view.facts.ja4))?;
+        self.words.get(index).map(String::as_str)
+    }
+
+    /// The word that the client's program fits, and its file.
+    pub(crate) fn process<'v>(&self, view: &'v View<'_>) -> Option<(&str, &'v str)> {
+        let (Test::Process(globs), Process::Is(path)) = (&self.test, view.facts.process) else { return None };
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let fits =
+            |(glob, word): (&Glob, &String)| glob.matches(if word.contains('/') { path } else { name });
+        let index = globs.iter().zip(&self.words).position(fits)?;
+        Some((self.words.get(index)?, path))
     }
 
     /// The protocol that the client offers.

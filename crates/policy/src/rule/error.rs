@@ -52,6 +52,9 @@ pub enum RuleFault {
     /// No mode.
     #[error("there is no such mode")]
     Mode,
+    /// No fingerprint.
+    #[error("not a JA4 fingerprint such as t13d1516h2_8daaf6152771_e5627efa2ab1 or t13d*")]
+    Ja4,
     /// A list that was not read.
     #[error("the list was not read")]
     List,

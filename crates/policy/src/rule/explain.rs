@@ -55,6 +55,14 @@ impl Condition {
                 None => Ok(()),
             },
             Test::Modes => write!(f, " {}", OneLine(view.facts.mode)),
+            Test::Ja4(_) => {
+                let word = self.ja4(view).unwrap_or_default();
+                write!(f, " {} has {}", OneLine(word), OneLine(view.facts.ja4))
+            }
+            Test::Process(_) => {
+                let (word, path) = self.process(view).unwrap_or_default();
+                write!(f, " {} has {}", OneLine(word), OneLine(path))
+            }
             Test::Alpn => write!(f, " {}", OneLine(self.protocol(view).unwrap_or_default())),
         }
     }

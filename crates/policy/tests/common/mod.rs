@@ -11,7 +11,7 @@ use flowgate_flow::{Address, Transport};
 use flowgate_options::parse_rules;
 use flowgate_policy::{
     BrokenHello, Decision, Ech, Entry, Expect as Expected, Fact, Facts, FirstBytes, HostOption,
-    NameSetBuilder, Reach, RuleListSource, Rules, RulesSource, decide,
+    NameSetBuilder, Process, Reach, RuleListSource, Rules, RulesSource, decide,
 };
 
 /// What is known of a connection.
@@ -21,6 +21,8 @@ pub struct Connection {
     pub mode: &'static str,
     pub client: Option<IpAddr>,
     pub alpn: Vec<Bytes>,
+    pub ja4: &'static str,
+    pub process: Process<'static>,
     pub transport: Transport,
     pub destination: Option<Address>,
     pub peer: Fact<SocketAddr>,
@@ -128,6 +130,14 @@ impl Connection {
         Self { alpn: offers.iter().map(|offer| Bytes::from_static(offer.as_bytes())).collect(), ..self }
     }
 
+    pub fn ja4(self, ja4: &'static str) -> Self {
+        Self { ja4, ..self }
+    }
+
+    pub fn process(self, path: &'static str) -> Self {
+        Self { process: Process::Is(path), ..self }
+    }
+
     pub fn expect_http(self) -> Self {
         Self { expect: Expected::Http, ..self }
     }
@@ -142,6 +152,8 @@ impl Connection {
             mode: self.mode,
             client: self.client,
             alpn: &self.alpn,
+            ja4: self.ja4,
+            process: self.process,
             transport: self.transport,
             destination: self.destination.as_ref(),
             peer: self.peer,

@@ -69,6 +69,7 @@ fn service(addons: Vec<Arc<dyn Addon>>, address: Address, hidden: bool) -> (Serv
     let context = Context {
         hidden,
         reason: None,
+        process: None,
         egress: Arc::new(Egress::Direct),
         mode_egress: Arc::new(Egress::Direct),
         settings: proxy.settings(),

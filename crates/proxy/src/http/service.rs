@@ -23,7 +23,6 @@ use crate::egress::Egress;
 use crate::idle::IdleTimer;
 use crate::record::BodyRecorder;
 use crate::server::ServerError;
-use crate::tunnel::mode_of;
 
 /// The requests of one client connection, whatever version it speaks.
 pub(crate) struct Service {
@@ -334,14 +333,11 @@ pub(crate) fn explicit_allowed(
     let is_request = entry == Entry::ExplicitRequest;
     let facts = Facts {
         entry,
-        destination: Some(destination),
-        mode: mode_of(context),
-        client: Some(context.peer.ip()),
         // A tunnel is asked about again, with all that becomes known.
         peer: if is_request { Fact::Absent } else { Fact::Unknown },
         first: if is_request { FirstBytes::Http1 } else { FirstBytes::Nothing },
         host: if is_request { Fact::Absent } else { Fact::Unknown },
-        ..Facts::default()
+        ..context.facts(destination)
     };
     match decide(rules, &facts) {
         Decision::Verdict(verdict) if verdict.action == Action::Refuse => {

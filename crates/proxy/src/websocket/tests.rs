@@ -163,6 +163,7 @@ fn start(listener: &Arc<Listener>, flow: Flow) -> (DuplexStream, DuplexStream, J
     let context = Context {
         hidden: false,
         reason: None,
+        process: None,
         egress: Arc::new(Egress::Direct),
         mode_egress: Arc::new(Egress::Direct),
         settings: proxy.settings(),
