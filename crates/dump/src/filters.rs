@@ -55,8 +55,8 @@ impl Filters {
     }
 
     /// Whether what is printed may depend on bodies.
-    pub(crate) const fn print_some(&self) -> bool {
-        self.print.is_some()
+    pub(crate) fn print_by_bodies(&self) -> bool {
+        self.print.as_ref().is_some_and(Filter::reads_bodies)
     }
 }
 

@@ -138,7 +138,7 @@ impl Events for Printer {
     }
 
     fn keeps_bodies(&self) -> bool {
-        self.save.is_some() || self.dumper.flow_detail >= BODY_DETAIL || self.filters.print_some()
+        self.save.is_some() || self.dumper.flow_detail >= BODY_DETAIL || self.filters.print_by_bodies()
     }
 
     fn raw_message(&self, flow: &Flow, message: &RawMessage) {

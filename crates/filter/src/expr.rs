@@ -136,6 +136,18 @@ pub enum Bounds<T> {
     AtMost(T),
 }
 
+impl Expr {
+    /// Whether what it holds of a flow may depend on bodies or messages. Their sizes count: of messages that are not kept
+    /// none is known.
+    pub(crate) fn reads_bodies(&self) -> bool {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().any(Self::reads_bodies),
+            Self::Not(part) => part.reads_bodies(),
+            Self::Test { test, .. } => matches!(test, Test::Found(Fact::Body(_), _) | Test::Size(..)),
+        }
+    }
+}
+
 impl Fact {
     /// What patterns over this fact mean where nothing in them says otherwise.
     #[must_use]

@@ -48,6 +48,12 @@ impl Filter {
         &self.expr
     }
 
+    /// Whether its answer may depend on bodies or messages, so that they have to be kept for it.
+    #[must_use]
+    pub fn reads_bodies(&self) -> bool {
+        self.expr.reads_bodies()
+    }
+
     /// Whether a flow is meant.
     #[must_use]
     pub fn matches(&self, flow: &Flow, decoder: &dyn BodyDecoder) -> bool {

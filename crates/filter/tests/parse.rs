@@ -30,6 +30,20 @@ fn errors_point_and_suggest() {
 }
 
 #[test]
+fn says_whether_bodies_have_to_be_kept() {
+    for (text, wanted) in [
+        ("~d example & ~c 404", false),
+        ("~h x | ~hq y | ~t json | ~duration >1s | ~u z", false),
+        ("~b x", true),
+        ("~bq x", true),
+        ("~d a & !(~c 200 | ~bs x)", true),
+        ("~size >10k", true),
+    ] {
+        assert_eq!(Filter::parse(text, Case::Ignored).unwrap().reads_bodies(), wanted, "{text}");
+    }
+}
+
+#[test]
 fn limits_hold() {
     for depth in [DEPTH_MAX, DEPTH_MAX + 1] {
         let nested = format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
