@@ -1,6 +1,6 @@
 //! Field compression of HTTP/2 (RFC 7541): header blocks to lists of fields, and back.
 //!
-//! Whether a field is legal in HTTP is not judged here. Every [`Error`] is a connection error of type COMPRESSION_ERROR
+//! Whether a field is legal in HTTP is not judged here. Every [`enum@Error`] is a connection error of type COMPRESSION_ERROR
 //! (RFC 9113 section 4.3), because the two sides' tables no longer agree.
 
 mod decoder;
