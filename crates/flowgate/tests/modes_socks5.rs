@@ -115,3 +115,17 @@ fn any_segmentation_will_do() {
     let _: [u8; 12] = read_exactly(&mut stream);
     assert_eq!(&read_exactly::<5>(&mut stream), b"hello");
 }
+
+#[test]
+fn what_a_rule_blocks_is_told_before_anybody_is_connected_to() {
+    let server = RawServer::start(|connection| connection.read_to_end().map(drop));
+    let port = server.address().port();
+    let builder = Flowgate::builder(env!("CARGO_BIN_EXE_flowgate")).args(["--mode", "socks5"]);
+    let rules = builder.path("rules.toml");
+    std::fs::write(&rules, format!("[[rule]]\naction = 'block'\nport = {port}\n")).unwrap();
+    let flowgate = builder.args(["--rules".to_owned(), rules.display().to_string()]).start();
+    // RFC 1928 section 6: 02 is "connection not allowed by ruleset".
+    assert_eq!(answer(&flowgate, &request(port)), [5, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
+    flowgate.wait_for(|line| line.contains("rules.toml:1 matched: port "));
+    assert_eq!(server.connections(), 0);
+}

@@ -9,12 +9,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use flowgate_flow::{Address, Phase};
 use flowgate_net::BoxIo;
 use flowgate_options::Level;
+use flowgate_policy::Entry;
 use flowgate_wire::socks5::{Method, Parsed, Reply, Socks5Error, parse_greeting, parse_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::context::Context;
 use crate::early;
+use crate::http::{self, Allowed};
 use crate::limits::{CLIENT_HEADER_TIMEOUT, CONNECT_TIMEOUT, LINGER_TIMEOUT};
 use crate::peek::Peeked;
 use crate::server::ServerError;
@@ -39,6 +41,10 @@ pub(crate) async fn serve(context: &Context, client: BoxIo) {
                 .log(Level::Warn, format_args!("the client did not finish its SOCKS request in time"));
         }
     };
+    if let (Allowed::No(_), _) = http::explicit_allowed(context, &destination, Entry::Tunnel) {
+        // Before anybody is connected to; why was logged (RFC 1928 section 6: not allowed by ruleset).
+        return handshake.refuse(Reply::NotAllowed).await;
+    }
     let (context, server) = early::open(context, &destination).await;
     let server = match server {
         Ok(server) => server,
