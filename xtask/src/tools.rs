@@ -7,7 +7,7 @@ use crate::command::{find, is_root, shown};
 use crate::report;
 
 /// Each program and the Debian package that has it.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 8] = [
     ("nginx", "nginx-light"),
     ("h2load", "nghttp2-client"),
     ("chromium", "chromium"),
@@ -15,6 +15,7 @@ const TOOLS: [(&str, &str); 7] = [
     ("openssl", "openssl"),
     ("certutil", "libnss3-tools"),
     ("squid", "squid-openssl"),
+    ("nft", "nftables"),
 ];
 
 /// Installs what is missing, where that can be done, and returns the programs that are still missing.

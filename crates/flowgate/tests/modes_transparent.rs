@@ -190,6 +190,33 @@ fn a_gateway_with_tproxy() {
     a_gateway_sees_what_crosses("tproxy");
 }
 
+/// The nftables rules that the guide shows, for another interface.
+fn nftables_of_the_guide(interface: &str) -> String {
+    let guide = include_str!("../../../docs/guides/transparent.md");
+    let begins = guide.find("    table inet flowgate {").unwrap();
+    let block: Vec<_> = guide[begins..].lines().take_while(|line| line.starts_with("    ")).collect();
+    block.join("\n").replace("lan0", interface)
+}
+
+#[test]
+fn a_gateway_with_the_nftables_rules_of_the_guide() {
+    let (Some(_), Some(network)) = (require("nft"), Network::new()) else { return };
+    let folder = TempDir::new().unwrap();
+    let _server = network.serve(folder.path());
+    let rules = folder.path().join("rules.nft");
+    fs::write(&rules, nftables_of_the_guide("c-far")).unwrap();
+    let mut command = network.command("gateway", "nft");
+    command.arg("-f").arg(&rules);
+    let output = Process::run("nft", command, PATIENCE);
+    assert!(output.status.success(), "{output:?}");
+    let flowgate = network.flowgate(folder.path(), &[]);
+    for server in SERVER {
+        let url = format!("http://{}/page", in_brackets(server));
+        assert_eq!(network.fetch("client", &url), "from the server", "{url}");
+        flowgate.wait_for(|line| line.contains(&format!("GET {url}")));
+    }
+}
+
 #[test]
 fn one_machine_sees_what_it_sends() {
     let Some(network) = Network::new() else { return };
