@@ -16,6 +16,10 @@ use crate::context::Context;
 use crate::idle::IdleTimer;
 use crate::limits::RAW_RECORD_BYTES_MAX;
 
+/// The metadata of a TCP flow that says how many bytes crossed from the client to the server, and back.
+const BYTES_UP: &str = "flowgate.bytes.up";
+const BYTES_DOWN: &str = "flowgate.bytes.down";
+
 /// Relays to the end and reports a TCP flow.
 pub(crate) async fn relay_recorded(
     context: &Context,
@@ -28,7 +32,11 @@ pub(crate) async fn relay_recorded(
     let mut tap = Recording::new(context, flow);
     let activity = Arc::clone(&tap.activity);
     let end = until_idle(context, relay(client, server, &mut tap), &activity).await;
-    let Recording { mut flow, messages, truncated, .. } = tap;
+    let Recording { mut flow, messages, truncated, up, down, .. } = tap;
+    // All that crossed, whatever of it was kept.
+    for (key, bytes) in [(BYTES_UP, up), (BYTES_DOWN, down)] {
+        flow.metadata.push((key.into(), MetadataValue::Int(i64::try_from(bytes).unwrap_or(i64::MAX))));
+    }
     flow.kind = FlowKind::Tcp(RawFlow { messages });
     flow.error = end_error(end, clock::now());
     if truncated {
@@ -79,6 +87,8 @@ struct Recording<'a> {
     flow: Flow,
     keep: bool,
     kept: usize,
+    up: u64,
+    down: u64,
     truncated: bool,
     messages: Vec<RawMessage>,
     activity: Arc<AtomicU64>,
@@ -88,13 +98,14 @@ impl<'a> Recording<'a> {
     fn new(context: &'a Context, flow: Flow) -> Self {
         let keep = context.keeps_bodies();
         let (messages, activity) = (Vec::new(), Arc::default());
-        Self { context, flow, keep, kept: 0, truncated: false, messages, activity }
+        Self { context, flow, keep, kept: 0, up: 0, down: 0, truncated: false, messages, activity }
     }
 }
 
 impl Tap for Recording<'_> {
     fn chunk(&mut self, from_client: bool, data: &[u8]) {
         self.activity.fetch_add(1, Ordering::Relaxed);
+        *if from_client { &mut self.up } else { &mut self.down } += data.len() as u64;
         if self.context.hidden {
             return;
         }

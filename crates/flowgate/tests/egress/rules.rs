@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use flowgate_flow::FlowKind;
+use flowgate_flow::{FlowKind, MetadataValue};
 use flowgate_testkit::{Curl, Flowgate, FlowgateBuilder, Nginx, RawServer};
 
 use crate::support::{Client, assert_secret, flowgate, printed, saved_flows, through, via};
@@ -273,6 +273,11 @@ fn what_is_recorded_raw_leaves_by_the_rules_way() {
     let flows = saved_flows(&flowgate);
     assert!(matches!(&flows[0].kind, FlowKind::Tcp(raw) if raw.messages.len() == 2));
     assert_eq!(flows[0].server.via, via("http", proxy.address()));
+    // The echo: as much up as down.
+    for key in ["flowgate.bytes.up", "flowgate.bytes.down"] {
+        let found = flows[0].metadata.iter().find(|(name, _)| name == key);
+        assert_eq!(found.map(|(_, value)| value), Some(&MetadataValue::Int(6)), "{key}");
+    }
 }
 
 #[test]
