@@ -134,7 +134,7 @@ impl Dumper {
         out.push('\n');
     }
 
-    fn remark(&self, text: &str, out: &mut String) {
+    pub(crate) fn remark(&self, text: &str, out: &mut String) {
         self.style.paint(out, Look::DIM, |out| {
             out.push_str("    ");
             out.push_str(text);

@@ -35,6 +35,9 @@ impl Dumper {
             }
         }
         self.error(flow, out);
+        if self.flow_detail >= 2 {
+            self.refused(flow, out);
+        }
     }
 
     /// `127.0.0.1:43648: GET http://localhost:9000/`, and the version unless it is an HTTP/1 that the response has too.
@@ -50,7 +53,9 @@ impl Dumper {
         self.style.paint(out, Look::of(colour).bold(), |out| {
             let start = out.len();
             escape::push_line_bytes(out, &request.method);
-            if let Some(method) = out.get_mut(start..) {
+            if request.method.is_empty() && flow.refused().is_some() {
+                out.push_str("(no request)");
+            } else if let Some(method) = out.get_mut(start..) {
                 method.make_ascii_uppercase();
             }
             out.push_str(if pushed { " PUSH_PROMISE" } else { "" });
@@ -59,7 +64,12 @@ impl Dumper {
         self.style.paint(out, Look::BOLD, |out| {
             let start = out.len();
             let host_from = if self.showhost { HostFrom::Header } else { HostFrom::Destination };
-            escape::push_line_bytes(out, &request.url(host_from));
+            if request.host.is_empty() && flow.refused().is_some() {
+                // It never came to have a destination.
+                escape::push_line_bytes(out, &request.path);
+            } else {
+                escape::push_line_bytes(out, &request.url(host_from));
+            }
             if self.flow_detail == 1 {
                 cut_url(out, start, self.columns);
             }
@@ -115,6 +125,23 @@ impl Dumper {
             };
         });
         out.push('\n');
+    }
+
+    /// The raw bytes of what was refused, every byte that is no printable ASCII escaped, a line for each of its lines.
+    fn refused(&self, flow: &Flow, out: &mut String) {
+        let Some(bytes) = flow.refused() else { return };
+        self.style.paint(out, Look::of(Colour::Magenta), |out| out.push_str("    --- Refused bytes"));
+        out.push('\n');
+        let lines_max =
+            if self.flow_detail >= 4 { usize::MAX } else { self.content_view_lines_cutoff.max(1) };
+        let mut lines = bytes.split_inclusive(|b| *b == b'\n');
+        for line in lines.by_ref().take(lines_max) {
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(out, "    {}", line.escape_ascii());
+        }
+        if lines.next().is_some() {
+            self.remark("(cut off)", out);
+        }
     }
 
     fn headers(&self, headers: &Headers, out: &mut String) {

@@ -78,6 +78,19 @@ pub enum MetadataValue {
 }
 
 impl Flow {
+    /// The metadata that holds the raw bytes of what was refused or was no message, cut at a limit: the client's if the error's
+    /// side is the client, otherwise the server's.
+    pub const REFUSED: &str = "flowgate.refused";
+
+    /// The raw bytes of what was refused, if something was (see [`Flow::REFUSED`]).
+    #[must_use]
+    pub fn refused(&self) -> Option<&bytes::Bytes> {
+        self.metadata.iter().find_map(|(name, value)| match value {
+            MetadataValue::Bytes(bytes) if name == Self::REFUSED => Some(bytes),
+            _ => None,
+        })
+    }
+
     /// A flow with nothing but its id, connections and kind.
     #[must_use]
     pub const fn new(

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -17,6 +19,15 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
     /// Asked again, it may come to be one ([`Rewound`] when the bytes before it are read), but never ceases to be one.
     fn tcp(&self) -> Option<&TcpStream> {
         None
+    }
+
+    /// Makes the end of the connection below a reset (RST) instead of an orderly one, if it is a socket: so that what was sent
+    /// so far does not look complete.
+    fn reset_at_end(&self) {
+        if let Some(socket) = self.tcp() {
+            // A socket that does not take the option is closed in order; there is no other way to tell.
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 
@@ -34,6 +45,10 @@ impl Io for tokio::io::DuplexStream {}
 impl Io for BoxIo {
     fn tcp(&self) -> Option<&TcpStream> {
         (**self).tcp()
+    }
+
+    fn reset_at_end(&self) {
+        (**self).reset_at_end();
     }
 }
 
@@ -108,5 +123,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
 impl<T: Io> Io for Rewound<T> {
     fn tcp(&self) -> Option<&TcpStream> {
         if self.prefix.is_empty() { self.inner.tcp() } else { None }
+    }
+
+    fn reset_at_end(&self) {
+        self.inner.reset_at_end();
     }
 }

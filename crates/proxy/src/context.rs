@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flowgate_flow::{Address, ClientConnection, Fingerprints, Flow, MetadataValue};
@@ -38,6 +38,8 @@ pub struct Proxy {
     pub(crate) told_no_permission: AtomicBool,
     /// Cancelled when no new work is to be taken.
     pub(crate) stop: CancellationToken,
+    /// How many panics were caught.
+    pub(crate) panics: AtomicU64,
     /// Every task that serves a connection.
     pub(crate) tasks: TaskTracker,
 }
@@ -78,6 +80,7 @@ impl Proxy {
             listening: RwLock::default(),
             told_no_permission: AtomicBool::new(false),
             stop: CancellationToken::new(),
+            panics: AtomicU64::new(0),
             tasks: TaskTracker::new(),
         })
     }

@@ -1,8 +1,10 @@
 //! One running mode: its listeners, and the loop that accepts.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flowgate_net::{Accepts, BindError, bind};
@@ -62,7 +64,30 @@ impl Proxy {
     pub async fn shut_down(&self, grace: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
-        tokio::time::timeout(grace, self.tasks.wait()).await.is_ok()
+        let all_done = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
+        let panics = self.panics();
+        if panics > 0 && self.events.logs(Level::Error) {
+            let message =
+                format_args!("flowgate itself failed {panics} times in this run (please report it)");
+            self.events.log(Level::Error, None, message);
+        }
+        all_done
+    }
+
+    /// How many connections, streams or requests ended because flowgate itself failed on them (a panic). Zero is what is
+    /// expected.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Counts and tells a panic that was caught.
+    pub(crate) fn count_panic(&self, peer: SocketAddr, panic: &(dyn Any + Send)) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
+        let message = format_args!("flowgate itself failed on this connection (please report it): {text}");
+        self.events.log(Level::Error, Some(peer), message);
     }
 }
 
@@ -100,15 +125,7 @@ async fn accept(proxy: Arc<Proxy>, mode: Arc<ModeSpec>, listener: TcpListener) {
 /// A panic ends its own task (a connection, or one stream of it) and no other, and is told.
 pub(crate) async fn guarded(proxy: Arc<Proxy>, peer: SocketAddr, task: impl Future<Output = ()>) {
     if let Err(panic) = std::panic::AssertUnwindSafe(task).catch_unwind().await {
-        let text = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let message = format_args!(
-            "flowgate itself failed on this connection (please report it): {}",
-            text.unwrap_or("?")
-        );
-        proxy.events.log(Level::Error, Some(peer), message);
+        proxy.count_panic(peer, &*panic);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long a server may take to accept a connection.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a TLS handshake may take, on either side.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to send a head, once its first byte is there.
@@ -30,6 +30,8 @@ pub const BODY_READ_BYTES: usize = 64 * 1024;
 pub const WRITE_QUEUE_BYTES: usize = 64 * 1024;
 /// Chunks up to this many bytes are copied together with what stands before them, to leave in one write.
 pub const COALESCE_BYTES: usize = 8 * 1024;
+/// How much of a message that was refused is kept in its flow, in bytes.
+pub const REFUSED_BYTES_MAX: usize = 64 * 1024;
 /// How much of a recorded body stays in memory; the rest goes to a temporary file.
 pub const BODY_MEMORY_BYTES: usize = 1024 * 1024;
 /// How much of a raw flow is recorded; what follows crosses unrecorded.

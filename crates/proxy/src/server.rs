@@ -186,6 +186,7 @@ pub(crate) struct TlsIo<T>(pub(crate) T);
 
 mod tls_io {
     use super::TlsIo;
+    use flowgate_net::BoxIo;
     use std::io;
     use std::pin::Pin;
     use std::task::{Context, Poll};
@@ -232,7 +233,17 @@ mod tls_io {
         }
     }
 
-    impl<T: AsyncRead + AsyncWrite + Send + Unpin> flowgate_net::Io for TlsIo<T> {}
+    impl flowgate_net::Io for TlsIo<tokio_rustls::client::TlsStream<BoxIo>> {
+        fn reset_at_end(&self) {
+            self.0.get_ref().0.reset_at_end();
+        }
+    }
+
+    impl flowgate_net::Io for TlsIo<tokio_rustls::server::TlsStream<BoxIo>> {
+        fn reset_at_end(&self) {
+            self.0.get_ref().0.reset_at_end();
+        }
+    }
 }
 
 /// An upstream proxy was reached and did not let us through.

@@ -11,7 +11,9 @@ mod head;
 mod target;
 
 pub use chunked::{ChunkError, ChunkedDecoder, push_chunk, push_last_chunk};
-pub use encode::{EncodeError, encode_request, encode_response};
+pub use encode::{
+    EncodeError, check_request_framing, check_response_framing, encode_request, encode_response,
+};
 pub use framing::{BodyDecoder, BodyError, BodyEvent, Framing, request_framing, response_framing};
 pub use head::{
     HeadError, HeadScanner, RequestHead, ResponseHead, Scan, is_token, parse_request, parse_response,

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use flowgate_flow::{Phase, Request, Response, Side};
 use flowgate_wire::http1::{BodyEvent, Framing};
 
@@ -22,6 +23,8 @@ pub(crate) struct Exchange {
     request_body: BodyRecorder,
     pub(crate) response: Option<Response>,
     response_body: BodyRecorder,
+    /// The raw bytes of what ended it, if it was a malformed message.
+    pub(crate) refused: Bytes,
     /// What addons noted on the flow.
     pub(crate) notes: Notes,
     up: Up,
@@ -68,6 +71,7 @@ impl Exchange {
             request_body: BodyRecorder::new(kept_max),
             response: None,
             response_body: BodyRecorder::new(kept_max),
+            refused: Bytes::new(),
             notes: Notes::default(),
             up: if framing == Framing::None { Up::Done } else { Up::Body },
             down: Down::Head,
@@ -122,11 +126,22 @@ impl Exchange {
             step
         })
         .await;
+        self.keep_bodies();
+        if let Err(failure) = &result {
+            self.refused = match failure.side {
+                Side::Client => client.take_refused(),
+                _ => server.take_refused(),
+            };
+        }
+        result
+    }
+
+    /// Puts what was recorded of the bodies into the messages.
+    pub(crate) fn keep_bodies(&mut self) {
         self.request.body = self.request_body.finish();
         if let Some(response) = &mut self.response {
             response.body = self.response_body.finish();
         }
-        result
     }
 
     fn poll(
@@ -214,6 +229,10 @@ impl Exchange {
             if head.status < 200 && head.status != 101 {
                 client.send_interim(&head).map_err(|err| on_server(Phase::Head, err))?;
                 continue;
+            }
+            if head.status == 101 && self.up != Up::Done {
+                // What is left of the request's body would be taken for the other protocol's.
+                return Err(on_server(Phase::Head, SideError::EarlyUpgrade));
             }
             client.send_response(&mut head, framing).map_err(|err| on_server(Phase::Head, err))?;
             self.response = Some(head);

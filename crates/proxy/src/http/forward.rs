@@ -89,6 +89,11 @@ pub(crate) fn asks_to_upgrade(headers: &Headers) -> bool {
             .any(|value| options(value).any(|o| o.eq_ignore_ascii_case(b"upgrade")))
 }
 
+/// The protocols that `Upgrade` names, in lower case.
+pub(crate) fn protocols(headers: &Headers) -> Vec<Vec<u8>> {
+    headers.get_all("upgrade").flat_map(options).map(<[u8]>::to_ascii_lowercase).collect()
+}
+
 /// The members of a comma-separated list.
 fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())

@@ -1,13 +1,13 @@
 //! A client that speaks HTTP/1: requests in, responses out, in order (RFC 9112).
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use flowgate_flow::{Headers, HttpVersion, Response};
 use flowgate_net::BoxIo;
 use flowgate_wire::http1::{
-    BodyEvent, Framing, RequestHead, encode_response, parse_request, request_framing,
+    BodyEvent, Framing, RequestHead, check_response_framing, encode_response, parse_request, request_framing,
 };
 use tokio::time::timeout;
 
@@ -16,7 +16,7 @@ use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ClientSide, SideError};
 use super::translate;
 use crate::clock;
-use crate::limits::{BODY_READ_BYTES, CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, LINGER_TIMEOUT};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, LINGER_TIMEOUT};
 
 /// One HTTP/1 connection from a client.
 pub(crate) struct H1Client {
@@ -27,6 +27,12 @@ pub(crate) struct H1Client {
     persistent: bool,
     /// A response broke off, or its end is the connection's end.
     must_close: bool,
+    /// A response broke off: its end must not look like one.
+    cut: bool,
+    /// The head of the request in hand, for the record if it is refused.
+    head: Bytes,
+    method: Bytes,
+    refused: Bytes,
 }
 
 /// A request that could not be read, with what was received of it.
@@ -34,8 +40,12 @@ pub(crate) struct H1Client {
 pub(crate) struct Unreadable {
     /// Why.
     pub(crate) error: SideError,
-    /// The bytes.
+    /// Its head, if that is one for itself: then it is the framing that is not.
+    pub(crate) head: Option<RequestHead>,
+    /// The bytes: at most `REFUSED_BYTES_MAX`, what stands behind the head among them.
     pub(crate) received: Bytes,
+    /// When its first byte was there.
+    pub(crate) started: flowgate_flow::Timestamp,
 }
 
 /// What [`H1Client::next_request`] gives.
@@ -45,45 +55,70 @@ pub(crate) enum NextRequest {
     /// The client is done.
     Closed,
     /// Bytes that are no request.
-    Unreadable(Unreadable),
-    /// A request was begun and not finished in time.
-    TimedOut,
+    Unreadable(Box<Unreadable>),
 }
 
 impl H1Client {
     pub(crate) fn new(io: BoxIo) -> Self {
-        Self { stream: H1Stream::new(io), version: HttpVersion::Http11, persistent: true, must_close: false }
+        Self {
+            stream: H1Stream::new(io),
+            version: HttpVersion::Http11,
+            persistent: true,
+            must_close: false,
+            cut: false,
+            head: Bytes::new(),
+            method: Bytes::new(),
+            refused: Bytes::new(),
+        }
     }
 
     /// Waits for the next request.
     pub(crate) async fn next_request(&mut self) -> NextRequest {
+        // Nothing of the last request is kept while its client rests.
+        (self.head, self.method) = (Bytes::new(), Bytes::new());
         match timeout(CLIENT_IDLE_TIMEOUT, poll_fn(|cx| self.stream.poll_readable(cx))).await {
             Err(_) | Ok(Err(_)) => return NextRequest::Closed,
             Ok(Ok(())) => {}
         }
         let started = clock::now();
         let head = match poll_fn_within(CLIENT_HEADER_TIMEOUT, |cx| self.stream.poll_head(cx)).await {
-            None => return NextRequest::TimedOut,
+            None => return self.unreadable(SideError::HeadTimeout, None, &[], started),
             Some(Ok(Some(head))) => head,
             Some(Ok(None) | Err(SideError::Io(_))) => return NextRequest::Closed,
-            Some(Err(error)) => {
-                let received = self.stream.buffered_prefix(BODY_READ_BYTES);
-                return NextRequest::Unreadable(Unreadable { error, received });
-            }
+            Some(Err(error)) => return self.unreadable(error, None, &[], started),
         };
-        let parsed = parse_request(head.clone()).map_err(SideError::Head).and_then(|parsed| {
-            let framing = request_framing(&parsed.version, &parsed.headers)?;
-            Ok((parsed, framing))
-        });
-        match parsed {
-            Err(error) => NextRequest::Unreadable(Unreadable { error, received: head }),
-            Ok((head, framing)) => {
+        let bytes = head.clone();
+        let head = match parse_request(head) {
+            Ok(head) => head,
+            Err(error) => return self.unreadable(error.into(), None, &bytes, started),
+        };
+        match request_framing(&head.version, &head.headers) {
+            Err(error) => self.unreadable(error.into(), Some(head), &bytes, started),
+            Ok(framing) => {
+                self.head = bytes;
+                self.method = head.method.clone();
                 self.stream.expect_body(framing);
                 self.version = head.version.clone();
                 self.persistent = wants_to_persist(&head.version, &head.headers);
                 NextRequest::Request { head, framing, started }
             }
         }
+    }
+
+    fn unreadable(
+        &self,
+        error: SideError,
+        head: Option<RequestHead>,
+        bytes: &[u8],
+        started: flowgate_flow::Timestamp,
+    ) -> NextRequest {
+        let received = self.stream.refused(bytes);
+        NextRequest::Unreadable(Box::new(Unreadable { error, head, received, started }))
+    }
+
+    /// The raw bytes of the request in hand and what stands behind its head, for the record if it is refused.
+    pub(crate) fn received(&self) -> Bytes {
+        self.stream.refused(&self.head)
     }
 
     /// Whether another request may be read: nothing stands between.
@@ -93,12 +128,18 @@ impl H1Client {
 
     /// Queues bytes that are not part of a response we forward: an error page, the answer to CONNECT.
     pub(crate) fn send_own_response(&mut self, response: &Response, body: Bytes) -> Result<(), SideError> {
+        let length = body.len() as u64;
+        let (status, headers) = (response.status, &response.headers);
+        let is_tunnel = self.method.as_ref() == b"CONNECT" && (200..300).contains(&status);
+        if !is_tunnel {
+            let body = if length == 0 { Framing::None } else { Framing::Length(length) };
+            check_response_framing(&self.version, status, headers, &self.method, body)?;
+        }
         let head = |out: &mut bytes::BytesMut| {
-            encode_response(&self.version, response.status, &response.reason, &response.headers, out)
+            encode_response(&self.version, status, &response.reason, headers, out)
         };
-        self.stream.send_head(Outgoing::Plain, head)?;
-        self.stream.send_data(body);
-        Ok(())
+        self.stream.send_head(Outgoing::Length(length), head)?;
+        self.stream.send_data(body)
     }
 
     /// Sends what is queued.
@@ -108,6 +149,11 @@ impl H1Client {
 
     /// Closes so that what was sent arrives although the client may still be sending (RFC 9112 section 9.6).
     pub(crate) async fn close(mut self) {
+        if self.cut {
+            // Neither the end of TLS nor of TCP is told: either could be taken for the end of the body.
+            let _ = timeout(LINGER_TIMEOUT, self.flush()).await;
+            return;
+        }
         let lingering = async {
             if poll_fn(|cx| self.stream.poll_shutdown(cx)).await.is_err() {
                 return;
@@ -132,7 +178,11 @@ impl H1Client {
 
 impl ClientSide for H1Client {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>> {
-        self.stream.poll_body(cx)
+        let event = ready!(self.stream.poll_body(cx));
+        if event.as_ref().is_err_and(SideError::is_malformed) {
+            self.refused = self.stream.refused(&[]);
+        }
+        Poll::Ready(event)
     }
 
     fn send_interim(&mut self, head: &Response) -> Result<(), SideError> {
@@ -140,11 +190,18 @@ impl ClientSide for H1Client {
             // RFC 9110 section 15.2: HTTP/1.0 has no interim responses.
             return Ok(());
         }
+        check_response_framing(
+            &HttpVersion::Http11,
+            head.status,
+            &head.headers,
+            &self.method,
+            Framing::None,
+        )?;
         let reason = translate::reason_for(head);
         let encode = |out: &mut bytes::BytesMut| {
             encode_response(&HttpVersion::Http11, head.status, &reason, &head.headers, out)
         };
-        Ok(self.stream.send_head(Outgoing::Plain, encode)?)
+        Ok(self.stream.send_head(Outgoing::Length(0), encode)?)
     }
 
     fn send_response(&mut self, head: &mut Response, framing: Framing) -> Result<(), SideError> {
@@ -152,25 +209,34 @@ impl ClientSide for H1Client {
         if http2 {
             translate::strip_for_http1(&mut head.headers);
         }
-        let outgoing = match framing {
-            Framing::None | Framing::Length(_) => Outgoing::Plain,
+        let framing = match framing {
             Framing::Chunked if self.version == HttpVersion::Http10 => {
+                // It knows no chunks (RFC 9112 section 6.1), so the body ends with the connection.
                 head.headers.remove("transfer-encoding");
-                self.must_close = true;
-                Outgoing::Plain
+                if head.headers.contains("connection") {
+                    head.headers.set("Connection", "close");
+                }
+                Framing::UntilClose
             }
-            Framing::Chunked => Outgoing::Chunked,
             Framing::UntilClose if http2 && self.version == HttpVersion::Http11 => {
                 head.headers.push("transfer-encoding", "chunked");
-                Outgoing::Chunked
+                Framing::Chunked
             }
-            Framing::UntilClose => {
-                self.must_close = true;
-                Outgoing::Plain
-            }
+            framing => framing,
         };
         let version = if http2 { HttpVersion::Http11 } else { head.version.clone() };
-        self.must_close |= !wants_to_persist(&version, &head.headers);
+        let seen = check_response_framing(&version, head.status, &head.headers, &self.method, framing)?;
+        let outgoing = match framing {
+            Framing::None => Outgoing::Length(0),
+            Framing::Length(length) => Outgoing::Length(length),
+            Framing::Chunked => Outgoing::Chunked,
+            Framing::UntilClose => Outgoing::UntilClose,
+        };
+        // A client that believes the length of a 204 shall not find it in the next response.
+        let misleading =
+            head.status == 204 && head.headers.get("content-length").is_some_and(|length| length != b"0");
+        self.must_close |=
+            seen == Framing::UntilClose || misleading || !wants_to_persist(&version, &head.headers);
         let reason = translate::reason_for(head);
         let encode =
             |out: &mut bytes::BytesMut| encode_response(&version, head.status, &reason, &head.headers, out);
@@ -182,8 +248,7 @@ impl ClientSide for H1Client {
     }
 
     fn send_data(&mut self, data: Bytes) -> Result<(), SideError> {
-        self.stream.send_data(data);
-        Ok(())
+        self.stream.send_data(data)
     }
 
     fn send_end(&mut self, trailers: Option<&Headers>) -> Result<(), SideError> {
@@ -204,7 +269,12 @@ impl ClientSide for H1Client {
     }
 
     fn abort(&mut self) {
-        self.must_close = true;
+        (self.must_close, self.cut) = (true, true);
+        self.stream.break_off();
+    }
+
+    fn take_refused(&mut self) -> Bytes {
+        std::mem::take(&mut self.refused)
     }
 }
 

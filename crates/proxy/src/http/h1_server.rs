@@ -4,14 +4,16 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use flowgate_flow::{Address, Body, Headers, HttpVersion, Request, Response};
+use flowgate_flow::{Address, Body, Headers, HttpVersion, Request, Response, Timestamp};
 use flowgate_net::BoxIo;
-use flowgate_wire::http1::{BodyEvent, Framing, encode_request, parse_response, response_framing};
+use flowgate_wire::http1::{
+    BodyEvent, Framing, check_request_framing, encode_request, parse_response, response_framing,
+};
 use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
 
 use tokio::time::timeout;
 
-use super::forward::{asks_to_upgrade, wants_to_persist};
+use super::forward::{asks_to_upgrade, protocols, wants_to_persist};
 use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ServerSide, SideError};
 use super::translate;
@@ -25,10 +27,12 @@ pub(crate) struct H1Server {
     /// Set if it is an upstream proxy that forwards the requests.
     forwarded: Option<ForwardedRequests>,
     method: Bytes,
-    upgrade_asked: bool,
+    /// The protocols that the request in hand asked for.
+    upgrade_asked: Vec<Vec<u8>>,
     interim_seen: usize,
     persistent: bool,
     sent_whole: bool,
+    refused: Bytes,
 }
 
 impl H1Server {
@@ -37,10 +41,11 @@ impl H1Server {
             stream: H1Stream::new(io),
             forwarded,
             method: Bytes::new(),
-            upgrade_asked: false,
+            upgrade_asked: Vec::new(),
             interim_seen: 0,
             persistent: true,
             sent_whole: true,
+            refused: Bytes::new(),
         }
     }
 
@@ -68,10 +73,6 @@ impl H1Server {
 
 impl ServerSide for H1Server {
     fn send_request(&mut self, head: &mut Request, framing: Framing) -> Result<(), SideError> {
-        let outgoing = match framing {
-            Framing::Chunked => Outgoing::Chunked,
-            Framing::None | Framing::Length(_) | Framing::UntilClose => Outgoing::Plain,
-        };
         let version = if head.version.is_http1() { head.version.clone() } else { HttpVersion::Http11 };
         let absolute = self.forwarded.is_some().then(|| absolute_target(head));
         let target = match &absolute {
@@ -81,18 +82,24 @@ impl ServerSide for H1Server {
         };
         let (method, headers) = (&head.method, &head.headers);
         let translated;
-        let (headers, outgoing) = if head.version.is_http1() {
-            (headers, outgoing)
+        let (headers, framing) = if head.version.is_http1() {
+            (headers, framing)
         } else {
             translated = translate::request_to_http1(head, framing)?;
             let chunked = translated.contains("transfer-encoding");
-            (&translated, if chunked { Outgoing::Chunked } else { Outgoing::Plain })
+            (&translated, if chunked { Framing::Chunked } else { framing })
+        };
+        let outgoing = match framing {
+            Framing::Chunked => Outgoing::Chunked,
+            Framing::Length(length) => Outgoing::Length(length),
+            Framing::None | Framing::UntilClose => Outgoing::Length(0),
         };
         let for_proxy = self.forwarded.as_ref().map(|forwarded| forwarded.fields(headers));
         let headers = for_proxy.as_ref().unwrap_or(headers);
+        check_request_framing(&version, headers, framing)?;
         self.stream.send_head(outgoing, |out| encode_request(method, target, &version, headers, out))?;
         self.persistent = wants_to_persist(&version, headers);
-        self.upgrade_asked = asks_to_upgrade(headers);
+        self.upgrade_asked = if asks_to_upgrade(headers) { protocols(headers) } else { Vec::new() };
         self.method = method.clone();
         self.interim_seen = 0;
         self.sent_whole = false;
@@ -104,8 +111,7 @@ impl ServerSide for H1Server {
     }
 
     fn send_data(&mut self, data: Bytes) -> Result<(), SideError> {
-        self.stream.send_data(data);
-        Ok(())
+        self.stream.send_data(data)
     }
 
     fn send_end(&mut self, trailers: Option<&Headers>) -> Result<(), SideError> {
@@ -120,20 +126,54 @@ impl ServerSide for H1Server {
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Response, Framing), SideError>> {
         ready!(self.stream.poll_readable(cx))?;
         let started = clock::now();
-        let Some(head) = ready!(self.stream.poll_head(cx))? else {
-            return Poll::Ready(Err(SideError::Closed));
+        let bytes = match ready!(self.stream.poll_head(cx)) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Poll::Ready(Err(SideError::Closed)),
+            Err(error) => {
+                self.refused = self.stream.refused(&[]);
+                return Poll::Ready(Err(error));
+            }
         };
+        let response = self.take_head(bytes.clone(), started);
+        if response.as_ref().is_err_and(SideError::is_malformed) {
+            self.refused = self.stream.refused(&bytes);
+        }
+        Poll::Ready(response)
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>> {
+        let event = ready!(self.stream.poll_body(cx));
+        if event.as_ref().is_err_and(SideError::is_malformed) {
+            self.refused = self.stream.refused(&[]);
+        }
+        Poll::Ready(event)
+    }
+
+    fn abort(&mut self) {
+        self.persistent = false;
+    }
+
+    fn take_refused(&mut self) -> Bytes {
+        std::mem::take(&mut self.refused)
+    }
+}
+
+impl H1Server {
+    /// Reads a head, and sets out for the body that it announces.
+    fn take_head(&mut self, head: Bytes, started: Timestamp) -> Result<(Response, Framing), SideError> {
         let head = parse_response(head)?;
         let framing = response_framing(&head.version, head.status, &head.headers, &self.method)?;
         let interim = head.status < 200 && head.status != 101;
         if interim {
             self.interim_seen += 1;
             if self.interim_seen > INTERIM_RESPONSES_MAX {
-                return Poll::Ready(Err(SideError::TooManyInterim));
+                return Err(SideError::TooManyInterim);
             }
         } else {
-            if head.status == 101 && !self.upgrade_asked {
-                return Poll::Ready(Err(SideError::UnexpectedUpgrade));
+            let agreed = |protocol: &Vec<u8>| self.upgrade_asked.contains(protocol);
+            let taken = if head.status == 101 { protocols(&head.headers) } else { Vec::new() };
+            if head.status == 101 && (taken.is_empty() || !taken.iter().all(agreed)) {
+                return Err(SideError::UnexpectedUpgrade);
             }
             self.stream.expect_body(framing);
             self.persistent &=
@@ -149,15 +189,7 @@ impl ServerSide for H1Server {
             timestamp_start: started,
             timestamp_end: None,
         };
-        Poll::Ready(Ok((response, framing)))
-    }
-
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>> {
-        self.stream.poll_body(cx)
-    }
-
-    fn abort(&mut self) {
-        self.persistent = false;
+        Ok((response, framing))
     }
 }
 

@@ -8,12 +8,14 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use flowgate_flow::Headers;
 use flowgate_net::BoxIo;
-use flowgate_wire::http1::{BodyDecoder, BodyEvent, Framing, HeadScanner, Scan, push_chunk, push_last_chunk};
+use flowgate_wire::http1::{
+    BodyDecoder, BodyEvent, EncodeError, Framing, HeadScanner, Scan, push_chunk, push_last_chunk,
+};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 use super::side::SideError;
-use crate::limits::{BODY_READ_BYTES, COALESCE_BYTES, HEAD_READ_BYTES, WRITE_QUEUE_BYTES};
+use crate::limits::{BODY_READ_BYTES, COALESCE_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES};
 
 /// One HTTP/1 connection, either side.
 pub(super) struct H1Stream {
@@ -31,8 +33,10 @@ pub(super) struct H1Stream {
 /// How the body that is being sent is delimited.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Outgoing {
-    /// As its head says, or by the end of the connection: bytes go out as they are.
-    Plain,
+    /// So many bytes are still to go.
+    Length(u64),
+    /// By the end of the connection.
+    UntilClose,
     /// In chunks.
     Chunked,
 }
@@ -47,7 +51,7 @@ impl H1Stream {
             decoder: BodyDecoder::new(Framing::None),
             body_read: true,
             queue: WriteQueue::default(),
-            outgoing: Outgoing::Plain,
+            outgoing: Outgoing::Length(0),
         }
     }
 
@@ -75,9 +79,11 @@ impl H1Stream {
         !self.read.is_empty()
     }
 
-    /// What was received and not understood, for the record: at most `bytes_max` bytes.
-    pub(super) fn buffered_prefix(&self, bytes_max: usize) -> Bytes {
-        Bytes::copy_from_slice(self.read.get(..self.read.len().min(bytes_max)).unwrap_or_default())
+    /// What was received and not understood, for the record: `head`, if that was taken already, and what stands behind it.
+    pub(super) fn refused(&self, head: &[u8]) -> Bytes {
+        let head = head.get(..head.len().min(REFUSED_BYTES_MAX)).unwrap_or_default();
+        let room = (REFUSED_BYTES_MAX - head.len()).min(self.read.len());
+        [head, self.read.get(..room).unwrap_or_default()].concat().into()
     }
 
     /// Ready when there is something to read, or the stream has ended.
@@ -138,18 +144,38 @@ impl H1Stream {
         encode(&mut self.queue.tail)
     }
 
-    pub(super) fn send_data(&mut self, data: Bytes) {
-        match self.outgoing {
-            Outgoing::Plain => self.queue.push(data),
+    /// Queues a piece of a body. One that is longer than its head says would be read as the next message.
+    pub(super) fn send_data(&mut self, data: Bytes) -> Result<(), SideError> {
+        match &mut self.outgoing {
+            Outgoing::Length(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(EncodeError::BodyLength)?;
+                self.queue.push(data);
+            }
+            Outgoing::UntilClose => self.queue.push(data),
             Outgoing::Chunked => push_chunk(&data, &mut self.queue.tail),
         }
+        Ok(())
     }
 
     pub(super) fn send_end(&mut self, trailers: Option<&Headers>) -> Result<(), SideError> {
-        if self.outgoing == Outgoing::Chunked {
-            push_last_chunk(trailers, &mut self.queue.tail)?;
+        match self.outgoing {
+            Outgoing::Length(0) | Outgoing::UntilClose => Ok(()),
+            Outgoing::Length(_) => Err(EncodeError::BodyLength.into()),
+            Outgoing::Chunked => {
+                push_last_chunk(trailers, &mut self.queue.tail)?;
+                // Whatever is sent behind it is an error.
+                self.outgoing = Outgoing::Length(0);
+                Ok(())
+            }
         }
-        Ok(())
+    }
+
+    /// Makes the connection end with a reset if a body is being sent that ends with the connection: an orderly end would say
+    /// that it is complete.
+    pub(super) fn break_off(&self) {
+        if self.outgoing == Outgoing::UntilClose {
+            self.io.reset_at_end();
+        }
     }
 
     /// Ready when the queue is short enough for another piece.

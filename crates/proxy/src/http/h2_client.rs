@@ -80,6 +80,11 @@ impl ClientSide for H2ClientStream {
         reset.map(|reset| reset.map_or_else(SideError::H2, |reason| SideError::H2(reason.into())))
     }
 
+    fn take_refused(&mut self) -> Bytes {
+        // The `h2` crate does not show what it refuses.
+        Bytes::new()
+    }
+
     fn abort(&mut self) {
         self.respond.send_reset(Reason::INTERNAL_ERROR);
         self.sender.reset(Reason::INTERNAL_ERROR);

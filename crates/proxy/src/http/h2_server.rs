@@ -92,6 +92,11 @@ impl ServerSide for H2ServerStream {
         }
     }
 
+    fn take_refused(&mut self) -> Bytes {
+        // The `h2` crate does not show what it refuses.
+        Bytes::new()
+    }
+
     fn abort(&mut self) {
         self.sender.reset(Reason::CANCEL);
     }

@@ -1,13 +1,13 @@
 //! A client connection that speaks HTTP/1: requests one after the other, pipelined ones in order.
 
 use bytes::Bytes;
-use flowgate_flow::{Address, Body, Request, Timestamp};
+use flowgate_flow::{Address, Body, Headers, HttpVersion, Request, Timestamp};
 use flowgate_net::{BoxIo, Rewound};
 use flowgate_wire::http1::{
-    BodyError, HeadError, RequestHead, Target, TargetError, parse_authority, parse_target,
+    BodyError, HeadError, RequestHead, Target, TargetError, is_token, parse_authority, parse_target,
 };
+use flowgate_wire::limits::TARGET_BYTES_MAX;
 
-use super::error_page::error_page;
 use super::forward::asks_to_upgrade;
 use super::forward::name_host;
 use super::h1_client::{H1Client, NextRequest, Unreadable};
@@ -53,11 +53,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             NextRequest::Request { head, framing, started } => (head, framing, started),
             NextRequest::Closed => return Ended::Closed,
             NextRequest::Unreadable(unreadable) => {
-                refuse_unreadable(service, &mut client, &unreadable).await;
-                break;
-            }
-            NextRequest::TimedOut => {
-                respond(service, &mut client, 408, "The request was not sent in time.").await;
+                refuse_unreadable(service, &mut client, *unreadable).await;
                 break;
             }
         };
@@ -69,7 +65,8 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             Err(refused) => {
                 let Refused { request, status, message } = *refused;
                 service.context.log(Level::Warn, format_args!("refused a request: {message}"));
-                service.refuse(&mut client, request, status, message).await;
+                let bytes = client.received();
+                service.refuse_bytes(&mut client, request, status, message, bytes).await;
                 let _ = client.flush().await;
                 break;
             }
@@ -143,8 +140,8 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
         Ok(target) => target,
         Err(err) => return Err(Refused::new(request, explain_target(err))),
     };
-    if request.headers.get_all("host").nth(1).is_some() {
-        return Err(Refused::new(request, "The request names two hosts (RFC 9112 section 3.2)."));
+    if let Some(message) = refuses_host(&request) {
+        return Err(Refused::new(request, message));
     }
     let (tls, asked) = match target {
         Target::Authority(destination) => {
@@ -194,6 +191,21 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
     Ok(Resolved::Request(request, route))
 }
 
+/// Why a request's `Host` is not acceptable (RFC 9112 section 3.2), if it is not.
+fn refuses_host(request: &Request) -> Option<&'static str> {
+    let mut hosts = request.headers.get_all("host");
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Some("The request names two hosts (RFC 9112 section 3.2)."),
+        (None, _) if request.version != HttpVersion::Http10 => {
+            Some("The request has no Host field (RFC 9112 section 3.2).")
+        }
+        (Some(host), None) if !host.is_empty() && parse_authority(host, Some(80)).is_err() => {
+            Some("The request's Host field is malformed (RFC 9112 section 3.2).")
+        }
+        _ => None,
+    }
+}
+
 const fn explain_target(err: TargetError) -> &'static str {
     match err {
         TargetError::Scheme => "The request target's scheme is neither http nor https.",
@@ -204,18 +216,44 @@ const fn explain_target(err: TargetError) -> &'static str {
     }
 }
 
-async fn refuse_unreadable(service: &Service, client: &mut H1Client, unreadable: &Unreadable) {
-    let error = &unreadable.error;
-    let start =
-        String::from_utf8_lossy(unreadable.received.get(..80).unwrap_or(&unreadable.received)).into_owned();
-    service.context.log(Level::Warn, format_args!("refused a request: {error}; it begins {start:?}"));
-    respond(service, client, status_of(error), &format!("The request was refused: {error}.")).await;
+async fn refuse_unreadable(service: &Service, client: &mut H1Client, unreadable: Unreadable) {
+    let Unreadable { error, head, received, started } = unreadable;
+    let start = received.get(..80).unwrap_or(&received).escape_ascii().to_string();
+    service.context.log(Level::Warn, format_args!("refused a request: {error}; it begins \"{start}\""));
+    let request = match head.map(|head| resolve(&service.origin, head, started)) {
+        Some(Ok(Resolved::Request(request, _) | Resolved::Connect(request, _))) => request,
+        Some(Err(refused)) => refused.request,
+        None => guessed(&received, started),
+    };
+    let message = match error {
+        SideError::Closed => "The request was refused: the connection was closed inside its head.".to_owned(),
+        ref error => format!("The request was refused: {error}."),
+    };
+    service.refuse_bytes(client, request, status_of(&error), &message, received).await;
+    // A client that is gone cannot be told; the flow tells it.
+    let _ = client.flush().await;
 }
 
-async fn respond(service: &Service, client: &mut H1Client, status: u16, message: &str) {
-    let page = error_page(status, message);
-    if client.send_own_response(&page.head, page.body).is_err() || client.flush().await.is_err() {
-        service.context.log(Level::Debug, format_args!("the client was gone before it could be told"));
+/// What a user is shown of a request that is none: the words of its first line, as far as they could be a method and a target.
+fn guessed(received: &Bytes, started: Timestamp) -> Request {
+    let line =
+        received.split(|b| matches!(b, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut words = line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+    let method = words.next().filter(|word| is_token(word)).unwrap_or_default();
+    let path = if method.is_empty() { &[][..] } else { words.next().unwrap_or_default() };
+    Request {
+        version: HttpVersion::Http11,
+        method: Bytes::copy_from_slice(method),
+        scheme: Bytes::new(),
+        host: String::new(),
+        port: 0,
+        authority: Bytes::new(),
+        path: Bytes::copy_from_slice(path.get(..path.len().min(TARGET_BYTES_MAX)).unwrap_or_default()),
+        headers: Headers::new(),
+        body: Body::EMPTY,
+        trailers: None,
+        timestamp_start: started,
+        timestamp_end: None,
     }
 }
 
@@ -225,6 +263,7 @@ const fn status_of(error: &SideError) -> u16 {
         SideError::Head(HeadError::TargetTooLong) => 414,
         SideError::Head(HeadError::Version) => 505,
         SideError::Body(BodyError::UnknownEncoding) => 501,
+        SideError::HeadTimeout => 408,
         _ => 400,
     }
 }

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Address, Body, Flow, FlowError, FlowKind, HttpFlow, Phase, Request, ServerConnection, Side,
+    Address, Body, Flow, FlowError, FlowKind, HttpFlow, MetadataValue, Phase, Request, ServerConnection, Side,
 };
 use flowgate_options::Level;
 use flowgate_policy::{Action, Decision, Entry, Fact, Facts, FirstBytes, decide};
 use flowgate_wire::http1::{BodyError, Framing};
+use futures_util::FutureExt;
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use super::error_page::error_page;
@@ -83,6 +85,17 @@ pub(crate) struct Upgrade {
     pub(crate) flow: Flow,
 }
 
+/// How an exchange went.
+enum Carried {
+    /// To its end.
+    Through(Arc<ServerConnection>),
+    /// To a 101: another protocol follows.
+    Upgraded(Box<H1Link>),
+    Failed(Arc<ServerConnection>, Failure),
+    /// There was nobody to have it with.
+    NoServer(ServerError),
+}
+
 impl Service {
     /// Asks the rules about a request, and for its way out. Those of a connection with one destination were asked about
     /// that.
@@ -125,11 +138,45 @@ impl Service {
         }
         let mut exchange = Exchange::new(request, framing, self.context.kept_body_bytes_max());
         exchange.notes = notes;
+        // A panic leaves the exchange as it stood: it is only looked at from then on.
+        let carrying = AssertUnwindSafe(self.carry(client, &mut exchange, route, idle)).catch_unwind();
+        match carrying.await {
+            Ok(Carried::Through(facts)) => {
+                let next = if exchange.left_body_unread() { Next::Close } else { Next::Continue };
+                self.context.report(self.flow(exchange, facts, None)).await;
+                next
+            }
+            Ok(Carried::Upgraded(link)) => {
+                let flow = self.flow(exchange, Arc::clone(&link.facts), None);
+                Next::Upgrade(Box::new(Upgrade { link, flow }))
+            }
+            Ok(Carried::Failed(facts, failure)) => {
+                self.failed(client, exchange, facts, failure).await;
+                Next::Close
+            }
+            Ok(Carried::NoServer(error)) => self.no_server(client, exchange, error).await,
+            Err(panic) => {
+                self.context.proxy.count_panic(self.context.peer, &*panic);
+                drop(panic);
+                self.panicked(client, exchange).await;
+                Next::Close
+            }
+        }
+    }
+
+    /// Finds a server and runs the exchange with it.
+    async fn carry(
+        &self,
+        client: &mut impl ClientSide,
+        exchange: &mut Exchange,
+        route: &Route,
+        idle: &mut IdleTimer,
+    ) -> Carried {
         let mut fresh = false;
         loop {
             let link = match self.servers.get(&self.context, route, fresh).await {
                 Ok(link) => link,
-                Err(error) => return self.no_server(client, exchange, error).await,
+                Err(error) => return Carried::NoServer(error),
             };
             let limit = self.context.settings.idle_timeout;
             let (result, facts) = match link {
@@ -146,7 +193,7 @@ impl Service {
                     let facts = Arc::clone(&link.facts);
                     if let Err(failure) = &result
                         && link.reused
-                        && may_try_again(&exchange, failure)
+                        && may_try_again(exchange, failure)
                     {
                         // The server closed an idle connection while our request was on its way (RFC 9110 section 9.2.2).
                         fresh = true;
@@ -154,8 +201,7 @@ impl Service {
                     }
                     if result.is_ok() {
                         if exchange.response.as_ref().is_some_and(|response| response.status == 101) {
-                            let flow = self.flow(exchange, facts, None);
-                            return Next::Upgrade(Box::new(Upgrade { link, flow }));
+                            return Carried::Upgraded(link);
                         }
                         self.servers.give_back(link);
                     }
@@ -163,16 +209,28 @@ impl Service {
                 }
             };
             return match result {
-                Ok(()) => {
-                    let next = if exchange.left_body_unread() { Next::Close } else { Next::Continue };
-                    self.context.report(self.flow(exchange, facts, None)).await;
-                    next
-                }
-                Err(failure) => {
-                    self.failed(client, exchange, facts, failure).await;
-                    Next::Close
-                }
+                Ok(()) => Carried::Through(facts),
+                Err(failure) => Carried::Failed(facts, failure),
             };
+        }
+    }
+
+    /// We failed ourselves inside an exchange: the flow says so, the client sees it, and nobody else notices.
+    async fn panicked(&self, client: &mut impl ClientSide, mut exchange: Exchange) {
+        exchange.keep_bodies();
+        let address = Address { host: exchange.request.host.clone(), port: exchange.request.port };
+        let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(address)));
+        let error = FlowError {
+            message: "flowgate itself failed on this request (please report it).".to_owned(),
+            timestamp: clock::now(),
+            side: Some(Side::Proxy),
+            phase: Some(if exchange.has_answered() { Phase::Body } else { Phase::Head }),
+        };
+        if exchange.has_answered() {
+            client.abort();
+            self.context.report(self.flow(exchange, facts, Some(error))).await;
+        } else {
+            self.answer(client, exchange, facts, error, 502).await;
         }
     }
 
@@ -291,7 +349,10 @@ impl Service {
 
     fn flow(&self, exchange: Exchange, server: Arc<ServerConnection>, error: Option<FlowError>) -> Flow {
         let created = exchange.request.timestamp_start;
-        let Notes { marked, comment, metadata } = exchange.notes;
+        let Notes { marked, comment, mut metadata } = exchange.notes;
+        if !exchange.refused.is_empty() {
+            metadata.push((Flow::REFUSED.into(), MetadataValue::Bytes(exchange.refused)));
+        }
         let http = HttpFlow { request: exchange.request, response: exchange.response, websocket: None };
         let kind = FlowKind::Http(Box::new(http));
         let flow = Flow::new(clock::new_id(), Arc::clone(&self.context.client), server, kind, created);
@@ -306,6 +367,19 @@ impl Service {
         status: u16,
         message: &str,
     ) {
+        self.refuse_bytes(client, request, status, message, Bytes::new()).await;
+    }
+
+    /// Refuses what is no request, or an ambiguous one, whatever the version: `request` is what could be read of it, `bytes` are
+    /// its raw bytes, at most `REFUSED_BYTES_MAX` of them.
+    pub(crate) async fn refuse_bytes(
+        &self,
+        client: &mut impl ClientSide,
+        request: Request,
+        status: u16,
+        message: &str,
+        bytes: Bytes,
+    ) {
         let address = Address { host: request.host.clone(), port: request.port };
         let address = (!address.host.is_empty()).then_some(address);
         let facts = Arc::new(ServerConnection::new(clock::new_id(), address));
@@ -315,7 +389,9 @@ impl Service {
             side: Some(Side::Client),
             phase: Some(Phase::Head),
         };
-        self.answer(client, Exchange::new(request, Framing::None, 0), facts, error, status).await;
+        let mut exchange = Exchange::new(request, Framing::None, 0);
+        exchange.refused = bytes;
+        self.answer(client, exchange, facts, error, status).await;
     }
 }
 

@@ -11,6 +11,8 @@ use flowgate_flow::{Headers, Request, Response};
 use flowgate_wire::http1::{BodyError, BodyEvent, EncodeError, Framing, HeadError};
 use thiserror::Error;
 
+use crate::limits::CLIENT_HEADER_TIMEOUT;
+
 /// The side that connected to us: gives a request's body, takes a response.
 pub(crate) trait ClientSide {
     /// The next piece of the request's body.
@@ -34,6 +36,8 @@ pub(crate) trait ClientSide {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<SideError>;
     /// Makes it visible that the response broke off: never a clean end.
     fn abort(&mut self);
+    /// The raw bytes of what was refused, at most `REFUSED_BYTES_MAX` of them; empty if nothing was.
+    fn take_refused(&mut self) -> Bytes;
 }
 
 /// The side we connect to: takes a request, gives a response.
@@ -54,6 +58,23 @@ pub(crate) trait ServerSide {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>>;
     /// Ends the request before its end, so that the server notices.
     fn abort(&mut self);
+    /// The raw bytes of what was refused, at most `REFUSED_BYTES_MAX` of them; empty if nothing was.
+    fn take_refused(&mut self) -> Bytes;
+}
+
+impl SideError {
+    /// Whether the peer sent what may not be sent, so that its bytes say more than the error does.
+    pub(crate) const fn is_malformed(&self) -> bool {
+        match self {
+            Self::Body(BodyError::Cut) | Self::Io(_) | Self::Closed | Self::Encode(_) => false,
+            Self::Head(_)
+            | Self::Body(_)
+            | Self::TooManyInterim
+            | Self::UnexpectedUpgrade
+            | Self::EarlyUpgrade => true,
+            Self::H2(_) | Self::Translate(_) | Self::HeadTimeout => false,
+        }
+    }
 }
 
 /// What went wrong on one side.
@@ -84,7 +105,13 @@ pub(crate) enum SideError {
     /// A message that HTTP/2 cannot carry, or that we will not carry over.
     #[error("message cannot be translated: {0}")]
     Translate(&'static str),
+    /// 101 before the request was sent whole.
+    #[error("server switched protocols inside the request")]
+    EarlyUpgrade,
+    /// A head was begun and not finished within `CLIENT_HEADER_TIMEOUT`.
+    #[error("the request was not sent within {} s", CLIENT_HEADER_TIMEOUT.as_secs())]
+    HeadTimeout,
     /// 101 although no upgrade was asked for (RFC 9110 section 15.2.2).
-    #[error("server switched protocols although nobody asked")]
+    #[error("server switched to a protocol that nobody asked for")]
     UnexpectedUpgrade,
 }

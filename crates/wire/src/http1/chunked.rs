@@ -58,7 +58,7 @@ impl ChunkedDecoder {
     /// Takes what is there out of `buf`.
     ///
     /// # Errors
-    /// If the chunks are malformed.
+    /// If the chunks are malformed; then `buf` begins with what is.
     pub fn decode(&mut self, buf: &mut BytesMut) -> Result<BodyEvent, ChunkError> {
         loop {
             match self.state {
@@ -100,9 +100,11 @@ impl ChunkedDecoder {
             return Err(ChunkError::LineTooLong);
         }
         self.scanned = 0;
-        let line = buf.split_to(line_end + 1).freeze();
-        let line = line.strip_suffix(b"\r\n").ok_or(ChunkError::Line)?;
-        parse_size(line).map(Some)
+        let line =
+            buf.get(..=line_end).and_then(|line| line.strip_suffix(b"\r\n")).ok_or(ChunkError::Line)?;
+        let size = parse_size(line)?;
+        buf.advance(line_end + 1);
+        Ok(Some(size))
     }
 
     fn take_trailers(&mut self, buf: &mut BytesMut) -> Result<BodyEvent, ChunkError> {
@@ -119,7 +121,9 @@ impl ChunkedDecoder {
         // Scanned from its start each time: it is short, and hardly ever comes in pieces.
         match HeadScanner::default().scan(buf) {
             Ok(Scan::Head(end)) if end <= TRAILER_BYTES_MAX => {
-                let trailers = parse_trailers(buf.split_to(end).freeze())?;
+                // Copied, so that what is refused stays, and kept trailers do not keep the whole buffer alive.
+                let trailers = parse_trailers(Bytes::copy_from_slice(buf.get(..end).unwrap_or_default()))?;
+                buf.advance(end);
                 self.state = State::Done;
                 Ok(BodyEvent::End(Some(trailers)))
             }

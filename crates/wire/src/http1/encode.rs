@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 use flowgate_flow::{Headers, HttpVersion};
 use thiserror::Error;
 
+use super::framing::{Framing, request_framing, response_framing};
 use super::head::{check_value, is_token};
 
 /// Why a head was not written. Nothing of it was.
@@ -35,6 +36,15 @@ pub enum EncodeError {
         /// Which field, counted from 0.
         index: usize,
     },
+    /// The fields announce another body than the one that is sent, or none that could be delimited.
+    #[error("the header fields do not delimit the body that is sent")]
+    Framing,
+    /// More than one `Host` (RFC 9112 section 3.2).
+    #[error("more than one Host")]
+    Hosts,
+    /// The body is not as long as its head says.
+    #[error("the body is not as long as its head says")]
+    BodyLength,
     /// Not a version of HTTP/1.
     #[error("not a version of HTTP/1")]
     Version,
@@ -100,6 +110,47 @@ pub fn encode_response(
     out.put_slice(b"\r\n");
     put_fields(headers, out);
     Ok(())
+}
+
+/// Whether the fields of a request delimit the body that is going to be sent, and name one host at most: to be asked of what
+/// was edited, translated or replayed as of anything else, before it is written.
+///
+/// # Errors
+/// If a reader could take the body for a request, or the next request for a body.
+pub fn check_request_framing(
+    version: &HttpVersion,
+    headers: &Headers,
+    body: Framing,
+) -> Result<(), EncodeError> {
+    if headers.get_all("host").nth(1).is_some() {
+        return Err(EncodeError::Hosts);
+    }
+    match request_framing(version, headers).map_err(|_| EncodeError::Framing)? {
+        announced if announced == body => Ok(()),
+        Framing::None | Framing::Length(0) if matches!(body, Framing::None | Framing::Length(0)) => Ok(()),
+        _ => Err(EncodeError::Framing),
+    }
+}
+
+/// Whether the fields of a response to `method` delimit the body that is going to be sent; how a reader will see it end.
+///
+/// # Errors
+/// If a reader could take the body for a response, or the next response for a body.
+pub fn check_response_framing(
+    version: &HttpVersion,
+    status: u16,
+    headers: &Headers,
+    method: &[u8],
+    body: Framing,
+) -> Result<Framing, EncodeError> {
+    let announced = response_framing(version, status, headers, method).map_err(|_| EncodeError::Framing)?;
+    match (announced, body) {
+        _ if announced == body => Ok(announced),
+        // No bytes: whatever ends them.
+        (Framing::None | Framing::Length(0), Framing::None | Framing::Length(0))
+        | (Framing::UntilClose, Framing::None) => Ok(announced),
+        _ => Err(EncodeError::Framing),
+    }
 }
 
 /// Whether every field may be written.

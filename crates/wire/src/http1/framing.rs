@@ -44,6 +44,9 @@ pub enum BodyError {
     /// `Transfer-Encoding` where none may be: HTTP/1.0, and responses that have no body.
     #[error("Transfer-Encoding where none may be")]
     MisplacedEncoding,
+    /// A `Content-Length` other than 0 on an interim response (RFC 9110 section 8.6).
+    #[error("Content-Length on an interim response")]
+    MisplacedLength,
     /// The chunks are malformed.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
@@ -77,6 +80,9 @@ pub fn response_framing(
     let bodiless = status < 200 || status == 204;
     if bodiless && announced == Some(Framing::Chunked) {
         return Err(BodyError::MisplacedEncoding);
+    }
+    if status < 200 && matches!(announced, Some(Framing::Length(1..))) {
+        return Err(BodyError::MisplacedLength);
     }
     if bodiless || status == 304 || method == b"HEAD" {
         return Ok(Framing::None);
