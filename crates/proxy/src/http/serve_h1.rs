@@ -196,10 +196,7 @@ fn refuses_host(request: &Request) -> Option<&'static str> {
     let mut hosts = request.headers.get_all("host");
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Some("The request names two hosts (RFC 9112 section 3.2)."),
-        // Many clients send CONNECT with nothing but its target, which names one destination and no other.
-        (None, _) if request.version != HttpVersion::Http10 && request.method.as_ref() != b"CONNECT" => {
-            Some("The request has no Host field (RFC 9112 section 3.2).")
-        }
+        // None at all: where it goes is known by other means, and the server judges the rest, as with mitmproxy.
         (Some(host), None) if !host.is_empty() && parse_authority(host, Some(80)).is_err() => {
             Some("The request's Host field is malformed (RFC 9112 section 3.2).")
         }
