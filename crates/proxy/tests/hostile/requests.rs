@@ -104,8 +104,8 @@ impl Wanted {
     }
 }
 
-fn has_chunks(sent: &[u8]) -> bool {
-    sent.to_ascii_lowercase().windows(9).any(|window| window == b": chunked")
+fn has_chunks(bytes: &[u8]) -> bool {
+    bytes.windows(7).any(|window| window.eq_ignore_ascii_case(b"chunked"))
 }
 
 /// How a client's bytes are cut into writes.
