@@ -30,8 +30,8 @@ pub enum EncodeError {
         /// Which field, counted from 0.
         index: usize,
     },
-    /// A header value holds a control byte: CR, LF and NUL are among them.
-    #[error("header field {index} holds a control byte")]
+    /// A header value holds a control byte (CR, LF and NUL are among them), or is not what its line says.
+    #[error("header field {index} has a malformed value")]
     Value {
         /// Which field, counted from 0.
         index: usize,
@@ -161,6 +161,10 @@ pub(super) fn check_fields(headers: &Headers) -> Result<(), EncodeError> {
             return Err(EncodeError::Name { index });
         }
         check_value(rest, 0).map_err(|_| EncodeError::Value { index })?;
+        // What was judged is the value; what is written is the line. Spans that were put together elsewhere might differ.
+        if rest.get(1..).map(<[u8]>::trim_ascii) != Some(field.value.trim_ascii()) {
+            return Err(EncodeError::Value { index });
+        }
     }
     Ok(())
 }
