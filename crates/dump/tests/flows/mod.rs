@@ -124,6 +124,23 @@ pub(crate) fn failed(flow: Flow, message: &str) -> Flow {
     edit(flow, |flow| flow.error = Some(error))
 }
 
+/// A request that was refused, as far as it could be read.
+pub(crate) fn refused(method: &'static str, path: &'static str, bytes: &'static [u8]) -> Flow {
+    let request = Request {
+        method: method.into(),
+        path: path.into(),
+        scheme: Bytes::new(),
+        host: String::new(),
+        port: 0,
+        headers: Headers::new(),
+        ..request()
+    };
+    let flow = flow(FlowKind::Http(Box::new(HttpFlow { request, response: None, websocket: None })));
+    let raw = MetadataValue::Bytes(Bytes::from_static(bytes));
+    let noted = edit(flow, |flow| flow.metadata.push((Flow::REFUSED.into(), raw)));
+    failed(noted, "The request was refused: malformed header name at byte 17.")
+}
+
 pub(crate) fn from_client(flow: Flow, peername: Option<&str>) -> Flow {
     edit(flow, |flow| {
         Arc::make_mut(&mut flow.client).connection.peername = peername.map(|text| text.parse().unwrap());
@@ -240,6 +257,8 @@ pub(crate) fn cases() -> Vec<Case> {
             response.reason = "No Content".into();
             response.body = Body::EMPTY;
         })).at(&[1, 2, 3]),
+        Case::new("refused request", refused("GET", "/x", b"GET /x HTTP/1.1\r\nHost : a\r\n\x1b[2J\xff\r\n\r\n")).at(&[1, 2, 3]).differs(),
+        Case::new("refused bytes that are no request", refused("", "", b"\0\0\x16\x03\n\n\n")).at(&[1, 2]).differs(),
         Case::new("unusual scheme", http(|request, _| request.scheme = "ftp".into())).at(&[1]),
         Case::new("long URL", long_path()),
         Case::new("long URL, wide", long_path()).at(&[1]).with(|dumper| dumper.columns = Some(120)),
