@@ -216,7 +216,9 @@ const fn explain_target(err: TargetError) -> &'static str {
 
 async fn refuse_unreadable(service: &Service, client: &mut H1Client, unreadable: Unreadable) {
     let Unreadable { error, head, received, started } = unreadable;
-    let start = received.get(..80).unwrap_or(&received).escape_ascii().to_string();
+    // No more than the request line: fields and bodies may be secrets, and those stand in no log.
+    let line = first_line(&received);
+    let start = line.get(..80).unwrap_or(line).escape_ascii();
     service.context.log(Level::Warn, format_args!("refused a request: {error}; it begins \"{start}\""));
     let request = match head.map(|head| resolve(&service.origin, head, started)) {
         Some(Ok(Resolved::Request(request, _) | Resolved::Connect(request, _))) => request,
@@ -232,11 +234,14 @@ async fn refuse_unreadable(service: &Service, client: &mut H1Client, unreadable:
     let _ = client.flush().await;
 }
 
+/// The first line that is not empty, without its end.
+fn first_line(received: &[u8]) -> &[u8] {
+    received.split(|b| matches!(b, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default()
+}
+
 /// What a user is shown of a request that is none: the words of its first line, as far as they could be a method and a target.
 fn guessed(received: &Bytes, started: Timestamp) -> Request {
-    let line =
-        received.split(|b| matches!(b, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
-    let mut words = line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+    let mut words = first_line(received).split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
     let method = words.next().filter(|word| is_token(word)).unwrap_or_default();
     let path = if method.is_empty() { &[][..] } else { words.next().unwrap_or_default() };
     Request {
