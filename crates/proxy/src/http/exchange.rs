@@ -292,3 +292,6 @@ const fn on_server(phase: Phase, err: SideError) -> Failure {
 const fn on_client(phase: Phase, err: SideError) -> Failure {
     Failure { side: Side::Client, phase, cause: Cause::Side(err) }
 }
+
+#[cfg(test)]
+mod tests;

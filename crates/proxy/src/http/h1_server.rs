@@ -51,7 +51,8 @@ impl H1Server {
 
     /// Whether it can take another request: the last exchange ended cleanly on both sides.
     pub(crate) fn can_continue(&self) -> bool {
-        self.persistent && self.sent_whole && self.stream.body_read && !self.stream.has_buffered()
+        let quiet = !self.stream.has_buffered() && !self.stream.has_ended();
+        self.persistent && self.sent_whole && self.stream.body_read && quiet
     }
 
     /// Whether an idle connection is still good, as far as one can know: it is open and nothing came unasked.

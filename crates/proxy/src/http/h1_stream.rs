@@ -79,6 +79,11 @@ impl H1Stream {
         !self.read.is_empty()
     }
 
+    /// Whether the peer's direction has ended, as far as was read.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.eof
+    }
+
     /// What was received and not understood, for the record: `head`, if that was taken already, and what stands behind it.
     pub(super) fn refused(&self, head: &[u8]) -> Bytes {
         let head = head.get(..head.len().min(REFUSED_BYTES_MAX)).unwrap_or_default();

@@ -1,0 +1,331 @@
+//! Orderings of one exchange over in-memory pipes, in virtual time: who speaks, ends, breaks off or falls silent first.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::Instant;
+
+use super::*;
+use crate::http::h1_client::{H1Client, NextRequest};
+use crate::http::h1_server::H1Server;
+use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT};
+use flowgate_flow::{Body, HttpVersion};
+
+/// What a pipe holds: small, so that what fills memory is ours.
+const PIPE_BYTES: usize = 4096;
+const IDLE: Duration = Duration::from_secs(600);
+
+/// How an exchange ended.
+struct Ended {
+    exchange: Exchange,
+    result: Result<(), Failure>,
+    client: H1Client,
+    server: H1Server,
+}
+
+impl Ended {
+    /// Side, phase and cause of the failure.
+    fn failure(&self) -> String {
+        match &self.result {
+            Ok(()) => "none".to_owned(),
+            Err(Failure { side, phase, cause: Cause::Side(err) }) => format!("{side} {phase}: {err}"),
+            Err(Failure { side, phase, cause: Cause::Idle(_) }) => format!("{side} {phase}: idle"),
+        }
+    }
+
+    /// Breaks off what is unfinished, as the service does, and closes both.
+    async fn close(mut self) {
+        if self.result.is_err() {
+            self.client.abort();
+            self.server.abort();
+        }
+        self.client.flush().await.ok();
+        drop(self.server);
+        self.client.close().await;
+    }
+}
+
+/// Runs one exchange in a task of its own; gives the peers' ends of the two pipes.
+fn start() -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<Ended>) {
+    let (client_end, client) = duplex(PIPE_BYTES);
+    let (server_end, server) = duplex(PIPE_BYTES);
+    let running = tokio::spawn(async move {
+        let (mut client, mut server) =
+            (H1Client::new(Box::new(client)), H1Server::new(Box::new(server), None));
+        let NextRequest::Request { head, framing, started } = client.next_request().await else {
+            panic!("no request")
+        };
+        let request = Request {
+            version: HttpVersion::Http11,
+            method: head.method,
+            scheme: Bytes::from_static(b"http"),
+            host: "a".into(),
+            port: 80,
+            authority: Bytes::new(),
+            path: head.target,
+            headers: head.headers,
+            body: Body::EMPTY,
+            trailers: None,
+            timestamp_start: started,
+            timestamp_end: None,
+        };
+        let mut exchange = Exchange::new(request, framing, 0);
+        let mut idle = IdleTimer::new(IDLE);
+        let result = exchange.run(&mut client, &mut server, &mut idle, IDLE).await;
+        Ended { exchange, result, client, server }
+    });
+    (client_end, server_end, running)
+}
+
+async fn read_head(stream: &mut DuplexStream) -> String {
+    let mut all = Vec::new();
+    while !all.ends_with(b"\r\n\r\n") {
+        all.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(all).unwrap()
+}
+
+async fn read_all(stream: &mut DuplexStream) -> String {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).await.unwrap();
+    String::from_utf8(all).unwrap()
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[tokio::test(start_paused = true)]
+async fn the_response_may_come_before_the_request_ends() {
+    let (mut client, mut server, running) = start();
+    client.write_all(POST).await.unwrap();
+    client.write_all(b"half").await.unwrap();
+    read_head(&mut server).await;
+    server.write_all(OK).await.unwrap();
+    let ended = running.await.unwrap();
+    assert_eq!(ended.failure(), "none");
+    assert!(ended.exchange.left_body_unread(), "so the client's connection ends");
+    assert!(!ended.server.can_continue(), "the rest of the body would be the next request");
+    let closing = tokio::spawn(ended.close());
+    assert_eq!(read_all(&mut client).await.as_bytes(), OK);
+    drop(client);
+    closing.await.unwrap();
+    assert_eq!(read_all(&mut server).await, "half");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_client_gets_its_answer() {
+    let (mut client, mut server, running) = start();
+    client.write_all(GET).await.unwrap();
+    client.shutdown().await.unwrap();
+    read_head(&mut server).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    server.write_all(OK).await.unwrap();
+    let ended = running.await.unwrap();
+    assert_eq!(ended.failure(), "none");
+    assert!(ended.server.can_continue());
+    ended.close().await;
+    assert_eq!(read_all(&mut client).await.as_bytes(), OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_half_closes_has_answered() {
+    let (mut client, mut server, running) = start();
+    client.write_all(GET).await.unwrap();
+    read_head(&mut server).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\n\r\nall").await.unwrap();
+    server.shutdown().await.unwrap();
+    let ended = running.await.unwrap();
+    assert_eq!(ended.failure(), "none");
+    assert!(!ended.client.can_continue(), "its end is the end of the body");
+    ended.close().await;
+    assert_eq!(read_all(&mut client).await, "HTTP/1.1 200 OK\r\n\r\nall");
+}
+
+#[tokio::test(start_paused = true)]
+async fn either_side_may_break_off_in_either_half() {
+    const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel";
+    // What the client and the server send before they end their half, and what the flow says of it.
+    for (sent, answer, expected) in [
+        (&[POST, b"half"].concat()[..], &b""[..], "client body: connection closed inside the body"),
+        (CHUNKED, b"", "client body: connection closed inside the body"),
+        (GET, b"", "server head: connection closed"),
+        (GET, b"HTTP/1.1 2", "server head: connection closed"),
+        (GET, b"HTTP/1.1 100 Continue\r\n\r\n", "server head: connection closed"),
+        (
+            GET,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
+            "server body: connection closed inside the body",
+        ),
+        (
+            GET,
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "server body: connection closed inside the body",
+        ),
+        (
+            GET,
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y",
+            "server body: connection closed inside the body",
+        ),
+    ] {
+        let (mut client, mut server, running) = start();
+        client.write_all(sent).await.unwrap();
+        read_head(&mut server).await;
+        if answer.is_empty() && expected.starts_with("client") {
+            client.shutdown().await.unwrap();
+        } else {
+            server.write_all(answer).await.unwrap();
+            server.shutdown().await.unwrap();
+        }
+        let ended = running.await.unwrap();
+        assert_eq!(ended.failure(), expected);
+        assert!(!ended.server.can_continue(), "{expected}");
+        ended.close().await;
+        let told = read_all(&mut client).await;
+        assert!(!told.ends_with("0\r\n\r\n"), "{told:?} looks whole");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_ends_after_the_idle_time_and_not_before() {
+    for (answer, expected) in [
+        (&b""[..], "server head: idle"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "server body: idle"),
+    ] {
+        let (mut client, mut server, running) = start();
+        let began = Instant::now();
+        client.write_all(GET).await.unwrap();
+        read_head(&mut server).await;
+        server.write_all(answer).await.unwrap();
+        let ended = running.await.unwrap();
+        assert_eq!((ended.failure().as_str(), began.elapsed().as_secs()), (expected, IDLE.as_secs()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_was_asked_for_comes_behind_100() {
+    let (mut client, mut server, running) = start();
+    client
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(
+        read_head(&mut server).await.contains("\r\nExpect: 100-continue\r\n"),
+        "it is the server's to answer"
+    );
+    server.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+    assert_eq!(read_head(&mut client).await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"body").await.unwrap();
+    let mut body = [0; 4];
+    server.read_exact(&mut body).await.unwrap();
+    server.write_all(OK).await.unwrap();
+    let ended = running.await.unwrap();
+    assert_eq!((ended.failure().as_str(), &body), ("none", b"body"));
+    assert!(ended.client.can_continue() && ended.server.can_continue());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_refused_is_not_waited_for() {
+    let (mut client, mut server, running) = start();
+    client
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        .await
+        .unwrap();
+    read_head(&mut server).await;
+    server.write_all(b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    let ended = running.await.unwrap();
+    assert_eq!(ended.failure(), "none");
+    assert!(
+        !ended.client.can_continue() && !ended.server.can_continue(),
+        "nobody knows if the body still comes"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_switch_of_protocols_inside_a_request() {
+    let (mut client, mut server, running) = start();
+    let head =
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 9\r\n\r\nhalf";
+    client.write_all(head.as_bytes()).await.unwrap();
+    read_head(&mut server).await;
+    server.write_all(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await.unwrap();
+    assert_eq!(running.await.unwrap().failure(), "server head: server switched protocols inside the request");
+}
+
+/// A server that could send 64 MiB at once, and a client that reads nothing: less than 1 MiB is taken meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_slows_the_server() {
+    const OFFERED: usize = 64 * 1024 * 1024;
+    let (mut client, mut server, running) = start();
+    client.write_all(GET).await.unwrap();
+    read_head(&mut server).await;
+    server
+        .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {OFFERED}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let piece = vec![b'x'; 64 * 1024];
+    let mut taken = 0;
+    // In virtual time a second passes only when nothing moves any more.
+    while let Ok(written) = tokio::time::timeout(Duration::from_secs(1), server.write(&piece)).await {
+        taken += written.unwrap();
+    }
+    assert!(taken < 1024 * 1024, "{taken} bytes were taken");
+    let sending = tokio::spawn(async move {
+        let mut left = OFFERED - taken;
+        while left > 0 {
+            left -= server.write(&piece[..left.min(piece.len())]).await.unwrap();
+        }
+        server
+    });
+    read_head(&mut client).await;
+    let mut left = OFFERED;
+    let mut buf = vec![0; 64 * 1024];
+    while left > 0 {
+        left -= client.read(&mut buf).await.unwrap();
+    }
+    sending.await.unwrap();
+    assert_eq!(running.await.unwrap().failure(), "none");
+}
+
+/// As long as bytes come in time, one by one, the head may take until its limit and no longer.
+#[tokio::test(start_paused = true)]
+async fn a_head_has_its_time_however_it_drips() {
+    for (head_in, expected) in
+        [(CLIENT_HEADER_TIMEOUT - Duration::from_secs(1), true), (CLIENT_HEADER_TIMEOUT, false)]
+    {
+        let (mut peer, end) = duplex(PIPE_BYTES);
+        let mut client = H1Client::new(Box::new(end));
+        let began = Instant::now();
+        let dripping = tokio::spawn(async move {
+            let (last, most) = GET.split_last().unwrap();
+            for byte in most {
+                peer.write_all(&[*byte]).await.unwrap();
+                tokio::time::sleep(head_in / u32::try_from(most.len()).unwrap()).await;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            peer.write_all(&[*last]).await.ok();
+            peer
+        });
+        match client.next_request().await {
+            NextRequest::Request { .. } => assert!(expected),
+            NextRequest::Unreadable(unreadable) => {
+                assert!(!expected && matches!(unreadable.error, SideError::HeadTimeout));
+                assert_eq!(unreadable.received, GET.split_last().unwrap().1, "what came is for the flow");
+                assert_eq!(began.elapsed(), CLIENT_HEADER_TIMEOUT);
+            }
+            NextRequest::Closed => panic!("closed"),
+        }
+        dripping.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_rest_between_requests_for_its_time() {
+    let (_peer, end) = duplex(PIPE_BYTES);
+    let mut client = H1Client::new(Box::new(end));
+    let began = Instant::now();
+    assert!(matches!(client.next_request().await, NextRequest::Closed));
+    assert_eq!(began.elapsed(), CLIENT_IDLE_TIMEOUT);
+    poll_fn(|cx| client.poll_flush(cx)).await.unwrap();
+}
