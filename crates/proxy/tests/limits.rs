@@ -1,0 +1,89 @@
+//! The reference page of limits in the repository is the one that the constants make: each with its unit, its value, and what it
+//! is for, taken from `flowgate_wire::limits` and `flowgate_proxy::limits` as they are written.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::{env, fs};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const PAGE: &str = "docs/reference/limits.md";
+const SECTIONS: [(&str, &str); 2] = [
+    ("Messages and codecs", "crates/wire/src/limits.rs"),
+    ("Connections, time-outs and buffers", "crates/proxy/src/limits.rs"),
+];
+
+/// The value of `64 * 1024`, or the milliseconds of `Duration::from_secs(30)`.
+fn value(expression: &str) -> (u64, bool) {
+    let product = |text: &str| -> u64 {
+        let factor = |factor: &str| factor.trim().replace('_', "").parse::<u64>().unwrap();
+        text.split('*').map(factor).product()
+    };
+    let inside = |prefix: &str| expression.strip_prefix(prefix)?.strip_suffix(')');
+    if let Some(seconds) = inside("Duration::from_secs(") {
+        (product(seconds) * 1000, true)
+    } else if let Some(millis) = inside("Duration::from_millis(") {
+        (product(millis), true)
+    } else {
+        (product(expression), false)
+    }
+}
+
+/// As a reader wants it: `64 KiB`, `200`, `30 s`.
+fn shown(name: &str, expression: &str) -> String {
+    match value(expression) {
+        (millis, true) if millis.is_multiple_of(1000) => format!("{} s", millis / 1000),
+        (millis, true) => format!("{millis} ms"),
+        (bytes, false) if name.contains("BYTES") => match bytes {
+            bytes if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+            bytes if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+            bytes => format!("{bytes} bytes"),
+        },
+        (count, false) => count.to_string(),
+    }
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Limits\n\n\
+         <!-- Generated from crates/wire/src/limits.rs and crates/proxy/src/limits.rs; to write it anew:\n\
+         \x20    UPDATE_REFERENCE=1 cargo test -p flowgate-proxy --test limits -->\n\n\
+         Both peers of a proxy may be hostile, so everything that is read has a bound and every wait ends. What goes beyond is refused and\n\
+         told on the flow, or crosses without being kept, as it says. `tcp_timeout` and `stream_large_bodies` are\n\
+         [options](options.md); the others are fixed.\n",
+    );
+    for (title, file) in SECTIONS {
+        write!(page, "\n## {title}\n\n| Limit | Value | What it bounds |\n|---|---|---|\n").unwrap();
+        let text = fs::read_to_string(format!("{ROOT}/{file}")).unwrap();
+        let mut doc = String::new();
+        for line in text.lines() {
+            if let Some(more) = line.strip_prefix("/// ") {
+                doc.push_str(if doc.is_empty() { "" } else { " " });
+                doc.push_str(more);
+            } else if let Some(constant) = line.strip_prefix("pub const ") {
+                let (name, rest) = constant.split_once(": ").unwrap();
+                let (_, expression) = rest
+                    .strip_suffix(';')
+                    .unwrap_or_else(|| panic!("{name}: one line, please"))
+                    .split_once(" = ")
+                    .unwrap();
+                assert!(!doc.is_empty(), "{name} does not say what it bounds");
+                writeln!(page, "| `{name}` | {} | {doc} |", shown(name, expression)).unwrap();
+                doc.clear();
+            }
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_is_up_to_date() {
+    let path = format!("{ROOT}/{PAGE}");
+    let page = page();
+    if env::var_os("UPDATE_REFERENCE").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == page,
+        "{PAGE} is old; run UPDATE_REFERENCE=1 cargo test -p flowgate-proxy --test limits"
+    );
+}
