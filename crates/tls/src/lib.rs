@@ -36,6 +36,9 @@ mod leaves;
 mod client_configs;
 mod server_verifier;
 
+// QUIC, as far as anybody can read it.
+mod quic_keys;
+
 // Words and logs.
 mod describe;
 mod explain;
@@ -52,6 +55,7 @@ pub use key_log::{KeyLogError, KeyLogWriter};
 pub use leaf::Leaf;
 pub use leaves::{LeafStats, Leaves, LeavesError, LeavesOptions};
 pub use names::{LeafSpec, San};
+pub use quic_keys::QuicInitialKeys;
 pub use server_verifier::ServerCertError;
 pub use upstream_names::UpstreamNames;
 pub use x509::MintError;

@@ -35,6 +35,33 @@ pub fn parse(bytes: &[u8]) -> HelloState {
     HelloReader::default().read(bytes)
 }
 
+/// Reads a ClientHello out of the handshake message itself, without records around it, as QUIC carries it (RFC 9001 §4.1.3).
+/// Offsets and [`ClientHello::len`] count from the first byte of the message.
+#[must_use]
+pub fn parse_handshake(message: &[u8]) -> HelloState {
+    match message.first() {
+        Some(&found) if found != HANDSHAKE_CLIENT_HELLO => {
+            return HelloState::NotHello(HelloError::HandshakeType { found });
+        }
+        _ => {}
+    }
+    let Some(&[kind, high, middle, low]) = message.first_chunk() else { return HelloState::NeedMore };
+    let needed = message_bytes([kind, high, middle, low]);
+    if needed > HELLO_BYTES_MAX {
+        return HelloState::NotHello(HelloError::TooLong);
+    }
+    let Some(message) = message.get(..needed) else { return HelloState::NeedMore };
+    match Message(Cow::Borrowed(message)).client_hello() {
+        Ok(hello) => HelloState::Hello(ClientHello { len: needed, ..hello }),
+        Err(error) => HelloState::NotHello(error),
+    }
+}
+
+/// The length of a handshake message, of which these are the first bytes (RFC 8446 §4).
+const fn message_bytes([_, high, middle, low]: [u8; 4]) -> usize {
+    4 + u32::from_be_bytes([0, high, middle, low]) as usize
+}
+
 /// What the bytes so far are.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HelloState {
@@ -178,12 +205,12 @@ impl HelloReader {
                 *slot = *byte;
             }
             let gathered = self.gathered + fragment.len();
-            let [kind, high, middle, low] = head;
+            let [kind, ..] = head;
             if gathered >= 1 && kind != HANDSHAKE_CLIENT_HELLO {
                 return Err(HelloError::HandshakeType { found: kind });
             }
             if gathered >= head.len() {
-                let needed = head.len() + u32::from_be_bytes([0, high, middle, low]) as usize;
+                let needed = message_bytes(head);
                 if needed > HELLO_BYTES_MAX {
                     return Err(HelloError::TooLong);
                 }

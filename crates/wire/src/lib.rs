@@ -8,6 +8,7 @@ pub mod client_hello;
 pub mod fingerprint;
 pub mod hpack;
 pub mod http1;
+pub mod quic;
 pub mod sniff;
 pub mod socks5;
 pub mod socks5_client;

@@ -8,4 +8,6 @@ mod common;
 #[cfg(test)]
 mod leaves;
 #[cfg(test)]
+mod quic;
+#[cfg(test)]
 mod servers;
