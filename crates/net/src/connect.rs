@@ -9,7 +9,7 @@ use socket2::SockRef;
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 /// How long one address may take before the next is tried beside it (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -71,25 +71,27 @@ pub async fn connect(
     from: Option<IpAddr>,
     within: Duration,
 ) -> Result<TcpStream, ConnectError> {
-    let deadline = Instant::now() + within;
-    let timed_out = || ConnectError::TimedOut { address: to.clone(), after: within };
-    if let Ok(ip) = to.host.parse::<IpAddr>() {
-        let at = SocketAddr::new(ip, to.port);
-        return timeout_at(deadline, connect_one(at, from)).await.map_err(|_| timed_out())?;
-    }
-    let lookup = tokio::net::lookup_host((to.host.as_str(), to.port));
-    let found = match timeout_at(deadline, lookup).await {
-        Err(_) => return Err(timed_out()),
-        Ok(Err(source)) => return Err(ConnectError::Resolve { host: to.host.clone(), source }),
-        Ok(Ok(found)) => found,
+    let connecting = async {
+        let candidates = resolve(to, from).await?;
+        match candidates.as_slice() {
+            [only] => connect_one(*only, from).await,
+            _ => race(candidates, from).await,
+        }
     };
-    let fits = |at: &SocketAddr| from.is_none_or(|from| from.is_ipv4() == at.is_ipv4());
-    let candidates: Vec<_> = found.filter(fits).take(ADDRESSES_MAX).collect();
-    match candidates.as_slice() {
-        [] => Err(ConnectError::NoAddress { host: to.host.clone() }),
-        [only] => timeout_at(deadline, connect_one(*only, from)).await.map_err(|_| timed_out())?,
-        _ => timeout_at(deadline, race(candidates, from)).await.map_err(|_| timed_out())?,
+    let timed_out = |_| ConnectError::TimedOut { address: to.clone(), after: within };
+    timeout(within, connecting).await.map_err(timed_out)?
+}
+
+/// The addresses of `to` that can be sent to from `from`; at least one.
+pub(crate) async fn resolve(to: &Address, from: Option<IpAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(ip) = to.host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, to.port)]);
     }
+    let lookup = tokio::net::lookup_host((to.host.as_str(), to.port)).await;
+    let found = lookup.map_err(|source| ConnectError::Resolve { host: to.host.clone(), source })?;
+    let fits = |at: &SocketAddr| from.is_none_or(|from| from.is_ipv4() == at.is_ipv4());
+    let found: Vec<_> = found.filter(fits).take(ADDRESSES_MAX).collect();
+    if found.is_empty() { Err(ConnectError::NoAddress { host: to.host.clone() }) } else { Ok(found) }
 }
 
 async fn race(candidates: Vec<SocketAddr>, from: Option<IpAddr>) -> Result<TcpStream, ConnectError> {
@@ -103,7 +105,7 @@ async fn race(candidates: Vec<SocketAddr>, from: Option<IpAddr>) -> Result<TcpSt
             attempts.spawn(connect_one(at, from));
         }
         // Until one is through, or it is time for the next.
-        while let Ok(Some(done)) = tokio::time::timeout(delay, attempts.join_next()).await {
+        while let Ok(Some(done)) = timeout(delay, attempts.join_next()).await {
             match done {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(err)) => last_error = Some(err),

@@ -3,6 +3,7 @@
 //! Not here: what the bytes mean, and who may go where. The only crate that may hold `unsafe` blocks; at present none does.
 
 mod connect;
+mod datagrams;
 mod io;
 mod listen;
 mod original;
@@ -11,6 +12,9 @@ mod process;
 mod relay;
 
 pub use connect::{ConnectError, connect};
+pub use datagrams::{
+    DATAGRAM_BYTES_MAX, Datagrams, LocalAddress, Received, bind_datagrams, connect_datagrams,
+};
 pub use io::{BoxIo, Io, Rewound};
 pub use listen::{Accepts, BindError, bind};
 pub use original::{OriginalError, original_destination};

@@ -55,8 +55,24 @@ pub enum Accepts {
 /// # Errors
 /// If nothing could be bound, or one of several addresses could not; what was bound is closed again.
 pub async fn bind(host: &str, port: u16, accepts: Accepts) -> Result<Vec<TcpListener>, BindError> {
+    bind_with(host, port, |at| listen(at, accepts), |listener| listener.local_addr().ok()).await
+}
+
+/// Opens a socket with `open` at each address that `host:port` means; `address` tells where one is.
+pub(crate) async fn bind_with<T>(
+    host: &str,
+    port: u16,
+    open: impl Fn(SocketAddr) -> Result<T, BindError>,
+    address: impl Fn(&T) -> Option<SocketAddr>,
+) -> Result<Vec<T>, BindError> {
     if host.is_empty() || host == "*" {
-        return bind_all(port, accepts);
+        let v4 = open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?;
+        let chosen = address(&v4).map_or(port, |at| at.port());
+        return match open(SocketAddr::from((Ipv6Addr::UNSPECIFIED, chosen))) {
+            Ok(v6) => Ok(vec![v6, v4]),
+            Err(BindError::Bind { source, .. }) if lacks_ipv6(&source) => Ok(vec![v4]),
+            Err(err) => Err(err),
+        };
     }
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let found = match host.parse::<IpAddr>() {
@@ -66,25 +82,12 @@ pub async fn bind(host: &str, port: u16, accepts: Accepts) -> Result<Vec<TcpList
             .map_err(|source| BindError::Host { host: host.to_owned(), source })?
             .collect(),
     };
-    let mut listeners = Vec::new();
-    for addr in found {
-        listeners.push(listen(addr, accepts)?);
-    }
-    if listeners.is_empty() {
+    let sockets = found.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    if sockets.is_empty() {
         let source = io::Error::from(io::ErrorKind::AddrNotAvailable);
         return Err(BindError::Host { host: host.to_owned(), source });
     }
-    Ok(listeners)
-}
-
-fn bind_all(port: u16, accepts: Accepts) -> Result<Vec<TcpListener>, BindError> {
-    let v4 = listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), accepts)?;
-    let chosen = v4.local_addr().map_or(port, |addr| addr.port());
-    match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, chosen)), accepts) {
-        Ok(v6) => Ok(vec![v6, v4]),
-        Err(BindError::Bind { source, .. }) if lacks_ipv6(&source) => Ok(vec![v4]),
-        Err(err) => Err(err),
-    }
+    Ok(sockets)
 }
 
 fn lacks_ipv6(err: &io::Error) -> bool {
