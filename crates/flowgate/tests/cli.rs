@@ -58,7 +58,7 @@ fn errors_go_to_stderr_and_exit_with_1() {
             --- stdout
             --- stderr
             error: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet
-            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`
+            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp`, `tls`, `udp`, `quic` or `http3`; each may end in `@[host:]port`
         "#]],
     );
     check(
@@ -211,7 +211,8 @@ fn help() {
                                         `upstream:[http|https|socks5]://host[:port]` the same with every connection to a
                                         server going through that proxy, `socks5` a SOCKS5 proxy, `transparent` takes
                                         what the operating system redirects, and `reverse:SCHEME://HOST:PORT` sends
-                                        everything to one server (`http`, `https`, `tcp` or `tls`).
+                                        everything to one server (`http`, `https`, `tcp`, `tls`, or for datagrams `udp`,
+                                        `quic` or `http3`).
                   --listen-host <HOST>  The address to listen on for modes that name none. Empty means every address of
                                         this machine.
               -p, --listen-port <PORT>  The port to listen on for modes that name none. Without it each mode has its

@@ -59,7 +59,12 @@ impl LocalAddress {
 /// # Errors
 /// If nothing could be bound, or one of several addresses could not; what was bound is closed again.
 pub async fn bind_datagrams(host: &str, port: u16) -> Result<Vec<Datagrams>, BindError> {
-    bind_with(host, port, Datagrams::bind, |datagrams| datagrams.local_addr().ok()).await
+    let all = bind_with(host, port, Datagrams::bind, |datagrams| datagrams.local_addr().ok()).await?;
+    for Datagrams { socket, .. } in &all {
+        let at = socket.local_addr().unwrap_or_else(|_| SocketAddr::from(([0; 4], port)));
+        ready(socket).await.map_err(|source| BindError::Bind { at, source })?;
+    }
+    Ok(all)
 }
 
 impl Datagrams {
@@ -130,12 +135,21 @@ pub async fn connect_datagrams(
     let found = found.map_err(|_| ConnectError::TimedOut { address: to.clone(), after: within })??;
     let mut last_error = ConnectError::NoAddress { host: to.host.clone() };
     for at in found {
-        match connect_one(at, from) {
+        let opened = match connect_one(at, from) {
+            Ok(socket) => ready(&socket).await.map(|()| socket),
+            Err(err) => Err(err),
+        };
+        match opened {
             Ok(socket) => return Ok(socket),
             Err(source) => last_error = ConnectError::Connect { at, source },
         }
     }
     Err(last_error)
+}
+
+/// Until the runtime has heard of a socket for the first time, it says of everything that it would block.
+async fn ready(socket: &UdpSocket) -> io::Result<()> {
+    socket.writable().await
 }
 
 fn connect_one(at: SocketAddr, from: Option<IpAddr>) -> io::Result<UdpSocket> {
@@ -306,7 +320,8 @@ mod tests {
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         // 65,507 is what IPv4 leaves of it.
         for length in [0, 1, 65_507] {
-            client.send(&vec![7; length]).await.unwrap();
+            // Sent without waiting, from a socket that is new.
+            client.try_send(&vec![7; length]).unwrap();
             assert_eq!(sockets[0].receive(&mut buffer).await.unwrap().len, length);
         }
     }

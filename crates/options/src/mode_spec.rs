@@ -11,7 +11,7 @@ use crate::value::quoted;
 
 /// The modes that run today, as they are named in hints.
 const RUNNING_TODAY: &str = "modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or \
-     `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`";
+     `socks5`, and `reverse:` with `http`, `https`, `tcp`, `tls`, `udp`, `quic` or `http3`; each may end in `@[host:]port`";
 
 /// How traffic reaches flowgate.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -158,6 +158,14 @@ impl ModeSpec {
         Some((self.listen_host.as_deref().unwrap_or(host), port))
     }
 
+    /// Whether it takes datagrams (UDP) instead of connections (TCP).
+    pub fn takes_datagrams(&self) -> bool {
+        match &self.mode {
+            Mode::Reverse(server) => matches!(server.scheme, Scheme::Udp | Scheme::Quic | Scheme::Http3),
+            _ => false,
+        }
+    }
+
     /// What the mode is called where users read that it listens (as in mitmproxy).
     pub fn description(&self) -> String {
         match &self.mode {
@@ -195,6 +203,7 @@ impl ModeSpec {
             {
                 Ok(())
             }
+            Mode::Reverse(_) if self.takes_datagrams() => Ok(()),
             _ => Err(ModeSpecError { spec: self.text.clone(), problem: ModeProblem::NotYet }),
         }
     }
@@ -370,7 +379,10 @@ mod tests {
             ("reverse:tcp://a.test:1", true),
             ("reverse:tls://a.test:1", true),
             ("reverse:dns://a.test", false),
-            ("reverse:quic://a.test", false),
+            ("reverse:dtls://a.test:1", false),
+            ("reverse:udp://a.test:1", true),
+            ("reverse:quic://a.test", true),
+            ("reverse:http3://a.test", true),
             ("local", false),
         ] {
             assert_eq!(text.parse::<ModeSpec>().unwrap().check_runs().is_ok(), runs, "{text}");

@@ -162,7 +162,7 @@ fn check_together(values: &Values) -> Result<(), OptionError> {
         match mode.listen_address(&values.listen_host, values.listen_port) {
             None | Some((_, 0)) => {}
             Some(address) => {
-                if let Some(first) = seen.insert(address, mode) {
+                if let Some(first) = seen.insert((mode.takes_datagrams(), address), mode) {
                     let (first, second) = (first.to_string(), mode.to_string());
                     return Err(OptionError::SameAddress { first, second });
                 }
@@ -289,6 +289,11 @@ mod tests {
                 "mode",
                 &["regular", "regular@8080"],
                 "error: option `mode`: regular and regular@8080 would listen on the same address",
+            ),
+            (
+                "mode",
+                &["regular@9000", "reverse:udp://a.test:1@9000"],
+                r#"List(["regular@9000", "reverse:udp://a.test:1@9000"])"#,
             ),
             ("mode", &["regular@0", "regular@0"], r#"List(["regular@0", "regular@0"])"#),
             // names

@@ -61,7 +61,8 @@ options! {
         /// `listen_host` and `listen_port` for this mode. May be given several times. `regular` is an explicit HTTP
         /// proxy, `upstream:[http|https|socks5]://host[:port]` the same with every connection to a server going through
         /// that proxy, `socks5` a SOCKS5 proxy, `transparent` takes what the operating system redirects, and
-        /// `reverse:SCHEME://HOST:PORT` sends everything to one server (`http`, `https`, `tcp` or `tls`).
+        /// `reverse:SCHEME://HOST:PORT` sends everything to one server (`http`, `https`, `tcp`, `tls`, or for datagrams
+        /// `udp`, `quic` or `http3`).
         mode: Vec<ModeSpec> = vec![ModeSpec::regular()], ALL, Some(Flag::value("SPEC").short('m'));
 
         /// The address to listen on for modes that name none. Empty means every address of this machine.

@@ -206,7 +206,7 @@ fn wrong_values() {
         "mode: [regular, wireguard]\n",
         expect![[r#"
             config.yaml:1:7: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet
-            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`
+            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp`, `tls`, `udp`, `quic` or `http3`; each may end in `@[host:]port`
         "#]],
     );
     check(

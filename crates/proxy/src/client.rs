@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use flowgate_flow::ClientConnection;
+use flowgate_flow::{ClientConnection, Transport};
 use flowgate_net::{PeerProcessError, original_destination, peer_process};
 use tokio::net::TcpStream;
 
@@ -23,49 +23,23 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     bound: Option<SocketAddr>,
 ) {
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let mut client = ClientConnection::new(clock::new_id(), mode.to_string());
-    client.connection.peername = Some(peer);
-    client.connection.sockname =
-        stream.local_addr().ok().map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
-    client.connection.timestamp_start = Some(clock::now());
-    let settings = proxy.settings();
-    let egress = Arc::new(Egress::of_mode(&mode.mode, &settings));
-    let process = if settings.rules.ask_process() {
-        Some(Arc::new(Box::pin(process(&mode.mode, &stream, peer, bound)).await.map_err(|err| {
+    let mut context = context(&proxy, &mode, Transport::Tcp, peer, stream.local_addr().ok());
+    if context.settings.rules.ask_process() {
+        let found = Box::pin(process(&mode.mode, &stream, context.peer, bound)).await;
+        context.process = Some(Arc::new(found.map_err(|err| {
             if err == PeerProcessError::NotPermitted
                 && !proxy.told_no_permission.swap(true, Ordering::Relaxed)
             {
                 let message = format_args!("rules with `process` miss some clients: {err}");
-                proxy.events.log(Level::Warn, Some(peer), message);
+                proxy.events.log(Level::Warn, Some(context.peer), message);
             }
             err.to_string()
-        })))
-    } else {
-        None
-    };
-    let context = Context {
-        process,
-        mode_egress: Arc::clone(&egress),
-        egress,
-        settings,
-        stop: proxy.stop.child_token(),
-        client: Arc::new(client),
-        peer,
-        hidden: false,
-        reason: None,
-        proxy,
-    };
+        })));
+    }
     context.log(Level::Info, format_args!("client connect"));
-    match blocked(&context) {
-        Some(option) => {
-            context.log(
-                Level::Warn,
-                format_args!("Client connection from {} killed by {option} option.", peer.ip()),
-            );
-        }
+    if admit(&context) {
         // Boxed, so that a task is as large as its own mode.
-        None => match &mode.mode {
+        match &mode.mode {
             Mode::Regular | Mode::Upstream(_) => Box::pin(explicit::serve(&context, Box::new(stream))).await,
             Mode::Socks5 => Box::pin(socks5::serve(&context, Box::new(stream))).await,
             Mode::Transparent => Box::pin(transparent::serve(&context, stream, bound)).await,
@@ -73,7 +47,7 @@ pub(crate) async fn serve(
             Mode::Dns | Mode::Local(_) | Mode::Wireguard(_) | Mode::Tun(_) => {
                 context.log(Level::Error, format_args!("mode {mode} does not take TCP connections"));
             }
-        },
+        }
     }
     context.log(Level::Info, format_args!("client disconnect"));
 }
@@ -93,6 +67,45 @@ async fn process(
     let looked = tokio::task::spawn_blocking(move || peer_process(peer, &ours)).await;
     let path = looked.unwrap_or(Err(PeerProcessError::NotFound))?;
     Ok(path.to_string_lossy().into_owned())
+}
+
+/// What there is to know of a client at the beginning. `sockname` is the address of ours that it sent to.
+pub(crate) fn context(
+    proxy: &Arc<Proxy>,
+    mode: &ModeSpec,
+    transport: Transport,
+    peer: SocketAddr,
+    sockname: Option<SocketAddr>,
+) -> Context {
+    let canonical = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
+    let peer = canonical(peer);
+    let mut client = ClientConnection::new(clock::new_id(), mode.to_string());
+    client.connection.transport = transport;
+    client.connection.peername = Some(peer);
+    client.connection.sockname = sockname.map(canonical);
+    client.connection.timestamp_start = Some(clock::now());
+    let settings = proxy.settings();
+    let egress = Arc::new(Egress::of_mode(&mode.mode, &settings));
+    Context {
+        process: None,
+        mode_egress: Arc::clone(&egress),
+        egress,
+        settings,
+        stop: proxy.stop.child_token(),
+        client: Arc::new(client),
+        peer,
+        hidden: false,
+        reason: None,
+        proxy: Arc::clone(proxy),
+    }
+}
+
+/// Whether this client may be served; says why not.
+pub(crate) fn admit(context: &Context) -> bool {
+    let Some(option) = blocked(context) else { return true };
+    let ip = context.peer.ip();
+    context.log(Level::Warn, format_args!("Client connection from {ip} killed by {option} option."));
+    false
 }
 
 /// The option that keeps this client out, if one does (mitmproxy: addon `block`).

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use flowgate_flow::{Address, ClientConnection, Fingerprints, Flow, MetadataValue};
-use flowgate_policy::{Facts, Process};
+use flowgate_flow::{Address, ClientConnection, Fingerprints, Flow, MetadataValue, Transport};
+use flowgate_policy::{Action, Facts, Process, Verdict};
 use flowgate_tls::{ClientConfigs, Leaves};
 use flowgate_wire::client_hello::ClientHello;
 use flowgate_wire::fingerprint::{self, Carrier};
@@ -33,7 +33,7 @@ pub struct Proxy {
     pub(crate) events: Arc<dyn Events>,
     /// Who acts on flows.
     pub(crate) addons: Addons,
-    listening: RwLock<Vec<SocketAddr>>,
+    listening: RwLock<Vec<(Transport, SocketAddr)>>,
     /// It was told that some clients' programs cannot be found out.
     pub(crate) told_no_permission: AtomicBool,
     /// Cancelled when no new work is to be taken.
@@ -99,7 +99,7 @@ impl Proxy {
 
     /// Where we listen.
     #[must_use]
-    pub fn listening(&self) -> Vec<SocketAddr> {
+    pub fn listening(&self) -> Vec<(Transport, SocketAddr)> {
         self.listening.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -108,17 +108,18 @@ impl Proxy {
         self.client_configs.load_roots();
     }
 
-    pub(crate) fn now_listening(&self, addr: SocketAddr) {
-        self.listening.write().unwrap_or_else(PoisonError::into_inner).push(addr);
+    pub(crate) fn now_listening(&self, transport: Transport, addr: SocketAddr) {
+        self.listening.write().unwrap_or_else(PoisonError::into_inner).push((transport, addr));
     }
 
     /// Whether a connection between these two addresses of this machine ends at one of our own listeners: a request that is
     /// sent there would come back for ever.
-    pub(crate) fn is_own_listener(&self, local: SocketAddr, peer: SocketAddr) -> bool {
+    pub(crate) fn is_own_listener(&self, transport: Transport, local: SocketAddr, peer: SocketAddr) -> bool {
         let same_machine = peer.ip() == local.ip() || peer.ip().to_canonical().is_loopback();
         let listening = self.listening.read().unwrap_or_else(PoisonError::into_inner);
-        listening.iter().any(|own| {
-            own.port() == peer.port()
+        listening.iter().any(|(of, own)| {
+            *of == transport
+                && own.port() == peer.port()
                 && (own.ip() == peer.ip() || (own.ip().is_unspecified() && same_machine))
         })
     }
@@ -176,12 +177,27 @@ impl Context {
     }
 
     /// The same connection after its ClientHello was seen and left alone: flows tell whom it asks for.
-    pub(crate) fn with_hello(&self, hello: &ClientHello) -> Self {
+    pub(crate) fn with_hello(&self, hello: &ClientHello, carrier: Carrier) -> Self {
         let mut client = ClientConnection::clone(&self.client);
         client.connection.sni = hello.sni.clone();
         client.connection.alpn_offers = hello.alpn.clone();
-        client.fingerprints = Some(fingerprints(hello));
+        client.fingerprints = Some(fingerprints(hello, carrier));
         self.with_client(client)
+    }
+
+    /// The same connection after policy was asked: the verdict is said in the event log, and kept for the flows.
+    pub(crate) fn decided(&self, verdict: &Verdict<'_>) -> Self {
+        let mut context = self.clone();
+        if context.proxy.events.logs(Level::Debug) {
+            context.log(Level::Debug, format_args!("{}", verdict.reason));
+        }
+        let reported = verdict.action != Action::PassThrough || context.settings.show_ignored_hosts;
+        // What was decided outside of the TLS stays the reason for what is inside.
+        if reported && context.reason.is_none() {
+            context.reason = Some(verdict.reason.to_string().into());
+        }
+        context.hidden |= verdict.hidden;
+        context
     }
 
     /// The same connection, neither shown nor stored from now on.
@@ -229,8 +245,8 @@ pub(crate) fn mode_of(context: &Context) -> &str {
 }
 
 /// What a ClientHello tells of the client's kind.
-pub(crate) fn fingerprints(hello: &ClientHello) -> Fingerprints {
-    Fingerprints { ja3: fingerprint::ja3(hello), ja4: fingerprint::ja4(hello, Carrier::Tcp) }
+pub(crate) fn fingerprints(hello: &ClientHello, carrier: Carrier) -> Fingerprints {
+    Fingerprints { ja3: fingerprint::ja3(hello), ja4: fingerprint::ja4(hello, carrier) }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::raw;
 use crate::server::{self, TlsIo};
 use crate::tunnel::{self, Decrypted, ServerState, ServerTls, Target};
 use flowgate_options::Level;
+use flowgate_wire::fingerprint::Carrier;
 
 /// Ends a tunnel's TLS and serves what is inside. With `raw` that is recorded as it comes, whatever it is.
 pub(crate) async fn run(
@@ -84,7 +85,7 @@ pub(crate) async fn run(
     let Some((client, mut facts)) = accept(context, client, config, &name, port).await else { return };
     facts.connection.sni = hello.sni.clone();
     facts.connection.alpn_offers = hello.alpn.clone();
-    facts.fingerprints = Some(fingerprints(hello));
+    facts.fingerprints = Some(fingerprints(hello, Carrier::Tcp));
     facts.leaf = Some(Bytes::copy_from_slice(leaf.certificate()));
     decrypted.alpn = facts.connection.alpn.clone().unwrap_or_default();
     let context = context.with_client(facts);

@@ -335,7 +335,7 @@ mod tests {
         let own = listener.local_addr().unwrap();
         for egress in ways_through(&Address { host: "127.0.0.1".into(), port: own.port() }) {
             let context = context(egress);
-            context.proxy.now_listening(own);
+            context.proxy.now_listening(flowgate_flow::Transport::Tcp, own);
             let server = Address { host: "a.test".into(), port: 443 };
             let Err(error) = server::open(&context, &server, Purpose::Tunnel).await else {
                 panic!("a tunnel through ourselves")

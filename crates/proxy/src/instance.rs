@@ -7,26 +7,35 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use flowgate_net::{Accepts, BindError, bind};
+use flowgate_flow::Transport;
+use flowgate_net::{Accepts, BindError, Datagrams, bind, bind_datagrams};
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
 
 use crate::client;
 use crate::context::Proxy;
+use crate::udp;
 use flowgate_options::Level;
 use flowgate_options::mode_spec::{Mode, ModeSpec};
 
 /// How long accepting rests when the system has no descriptor or memory for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often a lasting failure to accept is told.
-const ACCEPT_FAILURE_REPEAT: Duration = Duration::from_secs(10);
+pub(crate) const ACCEPT_FAILURE_REPEAT: Duration = Duration::from_secs(10);
 
 /// A mode that is bound to its addresses and does not accept yet.
 #[derive(Debug)]
 pub struct Instance {
     proxy: Arc<Proxy>,
     mode: Arc<ModeSpec>,
-    listeners: Vec<TcpListener>,
+    listeners: Listeners,
+}
+
+/// By what it is reached.
+#[derive(Debug)]
+enum Listeners {
+    Tcp(Vec<TcpListener>),
+    Udp(Vec<Datagrams>),
 }
 
 impl Instance {
@@ -35,25 +44,51 @@ impl Instance {
     /// # Errors
     /// If an address cannot be bound; then none is.
     pub async fn bind(proxy: &Arc<Proxy>, mode: &ModeSpec, host: &str, port: u16) -> Result<Self, BindError> {
+        let mode = Arc::new(mode.clone());
+        if mode.takes_datagrams() {
+            let listeners = Listeners::Udp(bind_datagrams(host, port).await?);
+            return Ok(Self { proxy: Arc::clone(proxy), mode, listeners });
+        }
         let accepts = if mode.mode == Mode::Transparent { Accepts::Foreign } else { Accepts::Own };
-        let listeners = bind(host, port, accepts).await?;
-        Ok(Self { proxy: Arc::clone(proxy), mode: Arc::new(mode.clone()), listeners })
+        let listeners = Listeners::Tcp(bind(host, port, accepts).await?);
+        Ok(Self { proxy: Arc::clone(proxy), mode, listeners })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        match &self.listeners {
+            Listeners::Tcp(all) => all.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
+            Listeners::Udp(all) => all.iter().filter_map(|socket| socket.local_addr().ok()).collect(),
+        }
+    }
+
+    /// Whether connections or datagrams come in there.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        match self.listeners {
+            Listeners::Tcp(_) => Transport::Tcp,
+            Listeners::Udp(_) => Transport::Udp,
+        }
     }
 
     /// Begins to accept; returns at once. Ends with [`Proxy::shut_down`].
     pub fn start(self) {
         for addr in self.addresses() {
-            self.proxy.now_listening(addr);
+            self.proxy.now_listening(self.transport(), addr);
         }
-        for listener in self.listeners {
-            let proxy = Arc::clone(&self.proxy);
-            self.proxy.tasks.spawn(accept(proxy, Arc::clone(&self.mode), listener));
+        let proxy = &self.proxy;
+        match self.listeners {
+            Listeners::Tcp(all) => {
+                for listener in all {
+                    proxy.tasks.spawn(accept(Arc::clone(proxy), Arc::clone(&self.mode), listener));
+                }
+            }
+            Listeners::Udp(all) => {
+                for socket in all {
+                    proxy.tasks.spawn(udp::serve(Arc::clone(proxy), Arc::clone(&self.mode), socket));
+                }
+            }
         }
     }
 }

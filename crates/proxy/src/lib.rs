@@ -19,6 +19,7 @@ mod reverse;
 mod socks5;
 mod transparent;
 mod tunnel;
+mod udp;
 mod websocket;
 
 mod egress;

@@ -34,11 +34,30 @@ pub const COALESCE_BYTES: usize = 8 * 1024;
 pub const REFUSED_BYTES_MAX: usize = 64 * 1024;
 /// How much of a recorded body stays in memory; the rest goes to a temporary file.
 pub const BODY_MEMORY_BYTES: usize = 1024 * 1024;
-/// How much of a raw flow is recorded; what follows crosses unrecorded.
+/// How much the recorded chunks of a raw flow may take, in bytes of content and of what stands around it; what follows
+/// crosses unrecorded.
 pub const RAW_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How much the recorded messages of a WebSocket may take, in bytes of content and of what stands around it; what follows
 /// crosses unrecorded.
 pub const WEBSOCKET_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How many UDP conversations one socket has at a time; datagrams that would begin another are dropped.
+pub const UDP_CONVERSATIONS_MAX: usize = 4096;
+/// How long a UDP conversation may be silent. Differs from mitmproxy, which ends it after 20 s: RFC 4787 section 4.3 wants
+/// at least two minutes of everybody who keeps a mapping for others.
+pub const UDP_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The same, while the server has not answered. Addresses that nobody has can be made up at will.
+pub const UDP_UNANSWERED_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long datagrams are dropped that follow one that was refused, or that could not be sent on.
+pub const UDP_REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// How many bytes of a client's datagrams wait until they are looked at; more are dropped. As many may wait for a decision.
+pub const UDP_QUEUE_BYTES_MAX: usize = 128 * 1024;
+/// How many datagrams these may be.
+pub const UDP_QUEUE_DATAGRAMS_MAX: usize = 64;
+/// How many QUIC connection IDs lead to one conversation.
+pub const UDP_CONNECTION_IDS_MAX: usize = 8;
+/// How long after the first datagram of a QUIC hello a decision is taken without the rest. A client sends what was lost
+/// again after one second (RFC 9002 section 6.2.2).
+pub const QUIC_HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many idle server connections one client connection keeps.
 pub const IDLE_SERVERS_MAX: usize = 8;
 /// How many HTTP/2 streams a client may have open at once.

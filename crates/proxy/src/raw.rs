@@ -1,4 +1,4 @@
-//! Bytes that are not HTTP, or not any more: relayed as they come and recorded as a TCP flow.
+//! Bytes that are not HTTP, or not any more: relayed as they come and recorded as a TCP flow. Recording is the same for UDP.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::idle::IdleTimer;
 use crate::limits::RAW_RECORD_BYTES_MAX;
 
-/// The metadata of a TCP flow that says how many bytes crossed from the client to the server, and back.
+/// The metadata of a raw flow that says how many bytes crossed from the client to the server, and back.
 const BYTES_UP: &str = "flowgate.bytes.up";
 const BYTES_DOWN: &str = "flowgate.bytes.down";
 
@@ -32,16 +32,7 @@ pub(crate) async fn relay_recorded(
     let mut tap = Recording::new(context, flow);
     let activity = Arc::clone(&tap.activity);
     let end = until_idle(context, relay(client, server, &mut tap), &activity).await;
-    let Recording { mut flow, messages, truncated, up, down, .. } = tap;
-    // All that crossed, whatever of it was kept.
-    for (key, bytes) in [(BYTES_UP, up), (BYTES_DOWN, down)] {
-        flow.metadata.push((key.into(), MetadataValue::Int(i64::try_from(bytes).unwrap_or(i64::MAX))));
-    }
-    flow.kind = FlowKind::Tcp(RawFlow { messages });
-    flow.error = end_error(end, clock::now());
-    if truncated {
-        flow.metadata.push(("flowgate.truncated".into(), MetadataValue::Bool(true)));
-    }
+    let flow = tap.finish(end_error(end, clock::now()));
     context.report(flow).await;
 }
 
@@ -80,8 +71,8 @@ pub(crate) fn end_error(end: Option<RelayEnd>, timestamp: Timestamp) -> Option<F
     Some(FlowError { message, timestamp, side: Some(side), phase: Some(Phase::Body) })
 }
 
-/// Records what crosses, up to a limit.
-struct Recording<'a> {
+/// Records what crosses, up to a limit, in a TCP or UDP flow.
+pub(crate) struct Recording<'a> {
     context: &'a Context,
     /// The flow as live readers see it: without its messages.
     flow: Flow,
@@ -95,16 +86,16 @@ struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
-    fn new(context: &'a Context, flow: Flow) -> Self {
+    pub(crate) fn new(context: &'a Context, flow: Flow) -> Self {
         let keep = context.keeps_bodies();
         let (messages, activity) = (Vec::new(), Arc::default());
         Self { context, flow, keep, kept: 0, up: 0, down: 0, truncated: false, messages, activity }
     }
 }
 
-impl Tap for Recording<'_> {
-    fn chunk(&mut self, from_client: bool, data: &[u8]) {
-        self.activity.fetch_add(1, Ordering::Relaxed);
+impl Recording<'_> {
+    /// Takes in what one side sent.
+    pub(crate) fn record(&mut self, from_client: bool, data: &[u8]) {
         *if from_client { &mut self.up } else { &mut self.down } += data.len() as u64;
         if self.context.hidden {
             return;
@@ -113,9 +104,34 @@ impl Tap for Recording<'_> {
             RawMessage { from_client, content: Bytes::copy_from_slice(data), timestamp: clock::now() };
         self.context.proxy.events.raw_message(&self.flow, &message);
         if self.keep && !self.truncated {
-            self.kept += data.len();
+            // Datagrams may be empty, and their number has to end somewhere as well.
+            self.kept += data.len() + size_of::<RawMessage>();
             self.truncated = self.kept > RAW_RECORD_BYTES_MAX;
             self.messages.push(message);
         }
+    }
+
+    /// The flow with all that was recorded.
+    pub(crate) fn finish(self, error: Option<FlowError>) -> Flow {
+        let Self { mut flow, messages, truncated, up, down, .. } = self;
+        // All that crossed, whatever of it was kept.
+        for (key, bytes) in [(BYTES_UP, up), (BYTES_DOWN, down)] {
+            flow.metadata.push((key.into(), MetadataValue::Int(i64::try_from(bytes).unwrap_or(i64::MAX))));
+        }
+        if let FlowKind::Tcp(raw) | FlowKind::Udp(raw) = &mut flow.kind {
+            raw.messages = messages;
+        }
+        flow.error = error;
+        if truncated {
+            flow.metadata.push(("flowgate.truncated".into(), MetadataValue::Bool(true)));
+        }
+        flow
+    }
+}
+
+impl Tap for Recording<'_> {
+    fn chunk(&mut self, from_client: bool, data: &[u8]) {
+        self.activity.fetch_add(1, Ordering::Relaxed);
+        self.record(from_client, data);
     }
 }

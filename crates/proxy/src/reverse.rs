@@ -19,14 +19,16 @@ pub(crate) async fn serve(context: &Context, server: &ServerSpec, client: BoxIo)
     tunnel::run(&context, target, client, server, None).await;
 }
 
-fn target(server: &ServerSpec, keep_host_header: bool) -> Target {
+/// Where the mode sends everything.
+pub(crate) fn target(server: &ServerSpec, keep_host_header: bool) -> Target {
     let address = Address { host: server.host.clone(), port: server.port };
     let ask_for = if keep_host_header { AskFor::ClientsName } else { AskFor::Address };
     let (expect, server_tls) = match server.scheme {
         Scheme::Http => (Expect::Http, ServerTls::Never),
         Scheme::Https => (Expect::Http, ServerTls::Always(ask_for)),
         Scheme::Tls => (Expect::Raw, ServerTls::Always(ask_for)),
-        // The options let no other scheme than `tcp` through.
+        Scheme::Http3 => (Expect::Http, ServerTls::Always(ask_for)),
+        // `tcp`, `udp` and `quic`: the options let no other scheme through.
         _ => (Expect::Raw, ServerTls::Never),
     };
     let host = (expect == Expect::Http && !keep_host_header).then(|| host_field(server));

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flowgate_flow::{Address, FlowError, Phase, ServerConnection, Side, Via};
-use flowgate_net::{BoxIo, ConnectError, connect};
+use flowgate_flow::{Address, FlowError, Phase, ServerConnection, Side, Transport, Via};
+use flowgate_net::{BoxIo, ConnectError, connect, connect_datagrams};
 use flowgate_tls::{Explanation, explain_server_failure, openssl_cipher_name, version_name};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
+use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -89,7 +90,7 @@ pub(crate) async fn open(
     facts.connection.sockname = stream.local_addr().ok();
     let peer = stream.peer_addr().ok();
     if let (Some(local), Some(peer)) = (facts.connection.sockname, peer)
-        && context.proxy.is_own_listener(local, peer)
+        && context.proxy.is_own_listener(Transport::Tcp, local, peer)
     {
         let message = match &facts.via {
             Some(via) => format!("{} is this proxy itself: nothing would ever leave it", shown(via)),
@@ -113,6 +114,43 @@ pub(crate) async fn open(
     context.log(Level::Info, format_args!("server connect {name}"));
     let guard = ServerGuard { context: context.clone(), name };
     Ok(OpenServer { io, facts, guard })
+}
+
+/// A socket for a server's datagrams.
+pub(crate) struct OpenDatagrams {
+    pub(crate) socket: UdpSocket,
+    pub(crate) facts: ServerConnection,
+    /// Says in the log when the conversation is over.
+    pub(crate) guard: ServerGuard,
+}
+
+/// Opens a socket for a server's datagrams, straight: no way through an upstream proxy takes them yet. Nothing is sent.
+pub(crate) async fn open_datagrams(
+    context: &Context,
+    address: &Address,
+) -> Result<OpenDatagrams, ServerError> {
+    let mut facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
+    facts.connection.transport = Transport::Udp;
+    facts.connection.timestamp_start = Some(clock::now());
+    let socket = match connect_datagrams(address, context.settings.connect_addr, CONNECT_TIMEOUT).await {
+        Ok(socket) => socket,
+        Err(err) => return Err(connect_failed(context, address, facts, &err)),
+    };
+    facts.connection.sockname = socket.local_addr().ok();
+    facts.connection.peername = socket.peer_addr().ok();
+    if let (Some(local), Some(peer)) = (facts.connection.sockname, facts.connection.peername)
+        && context.proxy.is_own_listener(Transport::Udp, local, peer)
+    {
+        let message = format!("{address} is this proxy itself: datagrams would come back for ever");
+        return Err(failed(context, facts, Phase::Connect, 502, message));
+    }
+    let name = match facts.connection.peername {
+        Some(peer) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),
+        _ => address.to_string(),
+    };
+    context.log(Level::Info, format_args!("server connect {name}"));
+    let guard = ServerGuard { context: context.clone(), name };
+    Ok(OpenDatagrams { socket, facts, guard })
 }
 
 /// An upstream proxy as users read it.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use flowgate_flow::Address;
+use flowgate_flow::{Address, Transport};
 use flowgate_net::original_destination;
 use tokio::net::TcpStream;
 
@@ -24,8 +24,8 @@ pub(crate) async fn serve(context: &Context, stream: TcpStream, bound: Option<So
             return;
         }
     };
-    if context.client.connection.sockname.is_some_and(|local| context.proxy.is_own_listener(local, original))
-    {
+    let is_own = |local| context.proxy.is_own_listener(Transport::Tcp, local, original);
+    if context.client.connection.sockname.is_some_and(is_own) {
         let message = format_args!("Transparent mode failure: {original} is this proxy itself");
         return context.log(Level::Warn, message);
     }

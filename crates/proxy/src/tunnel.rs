@@ -287,16 +287,7 @@ impl<'a> Tunnel<'a> {
 
     /// The verdict, said in the event log and kept for the flows.
     fn decided(&self, verdict: &Verdict<'_>) -> Decided {
-        let mut context = self.context.clone();
-        if context.proxy.events.logs(Level::Debug) {
-            context.log(Level::Debug, format_args!("{}", verdict.reason));
-        }
-        let reported = verdict.action != Action::PassThrough || context.settings.show_ignored_hosts;
-        // What was decided outside of the TLS stays the reason for what is inside.
-        if reported && context.reason.is_none() {
-            context.reason = Some(verdict.reason.to_string().into());
-        }
-        context.hidden |= verdict.hidden;
+        let mut context = self.context.decided(verdict);
         if self.decrypted.is_none() && context.settings.rules.choose_egress() {
             context.egress = context.egress_by(verdict.via);
         }
@@ -377,7 +368,9 @@ impl<'a> Tunnel<'a> {
 
     async fn pass_through(self) {
         let context = &match &self.learned.hello {
-            Some(hello) if self.context.settings.show_ignored_hosts => self.context.with_hello(hello),
+            Some(hello) if self.context.settings.show_ignored_hosts => {
+                self.context.with_hello(hello, Carrier::Tcp)
+            }
             _ => self.context.clone(),
         };
         let show = context.settings.show_ignored_hosts;
@@ -591,7 +584,8 @@ impl Learned {
     }
 }
 
-fn borrowed(fact: &Fact<String>) -> Fact<&str> {
+/// The same fact, lent.
+pub(crate) fn borrowed(fact: &Fact<String>) -> Fact<&str> {
     match fact {
         Fact::Unknown => Fact::Unknown,
         Fact::Absent => Fact::Absent,

@@ -161,7 +161,7 @@ impl Session {
                 continue;
             };
             let instance = Instance::bind(&proxy, mode, host, port).await.map_err(|source| {
-                if let Some(first) = holder(&instances, &source) {
+                if let Some(first) = holder(&instances, mode, &source) {
                     return SessionError::SameAddress { first: first.to_string(), second: mode.to_string() };
                 }
                 SessionError::Bind {
@@ -211,14 +211,20 @@ impl Session {
 }
 
 /// The mode of ours that holds the address for lack of which another could not listen.
-fn holder<'a>(instances: &'a [(ModeSpec, Instance)], err: &BindError) -> Option<&'a ModeSpec> {
+fn holder<'a>(
+    instances: &'a [(ModeSpec, Instance)],
+    wanting: &ModeSpec,
+    err: &BindError,
+) -> Option<&'a ModeSpec> {
     let BindError::Bind { at, source } = err else { return None };
     let holds = |held: &SocketAddr| {
         held.port() == at.port()
             && held.is_ipv4() == at.is_ipv4()
             && (held.ip() == at.ip() || held.ip().is_unspecified() || at.ip().is_unspecified())
     };
-    let (mode, _) = instances.iter().find(|(_, instance)| instance.addresses().iter().any(holds))?;
+    let (mode, _) = instances.iter().find(|(mode, instance)| {
+        mode.takes_datagrams() == wanting.takes_datagrams() && instance.addresses().iter().any(holds)
+    })?;
     (source.kind() == io::ErrorKind::AddrInUse).then_some(mode)
 }
 

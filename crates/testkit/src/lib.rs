@@ -20,6 +20,7 @@ mod h2load;
 mod need;
 mod nginx;
 mod process;
+mod quic;
 mod raw_server;
 mod squid;
 
@@ -31,5 +32,6 @@ pub use h2load::{H2load, Load};
 pub use need::{mitmproxy_python, require};
 pub use nginx::{AccessEntry, Nginx, NginxBuilder, pattern};
 pub use process::{Line, Output, Process, Signal, StreamName};
+pub use quic::QuicHello;
 pub use raw_server::{RawConnection, RawRecord, RawServer};
 pub use squid::Squid;

@@ -377,7 +377,9 @@ impl<'a> Fields<'a> {
     }
 
     fn u16(&mut self) -> Result<u16, HelloError> {
-        Ok(u16::from_be_bytes([self.u8()?, self.u8()?]))
+        // Taken whole first, so that an overrun is told where the field starts.
+        let mut both = self.take(2)?;
+        Ok(u16::from_be_bytes([both.u8()?, both.u8()?]))
     }
 
     /// A vector with a length of one byte.

@@ -271,7 +271,7 @@ fn bad_values_of_flags() {
         "flowgate dump -m wireguard",
         expect![[r#"
             error: option `mode`: invalid proxy mode specification: `wireguard`: flowgate does not run this mode yet
-            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp` or `tls`; each may end in `@[host:]port`
+            hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp`, `tls`, `udp`, `quic` or `http3`; each may end in `@[host:]port`
         "#]],
     );
     check(

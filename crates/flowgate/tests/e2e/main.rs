@@ -19,6 +19,8 @@ mod certificates;
 mod exemptions;
 mod tunnels;
 
+mod datagrams;
+
 mod output;
 mod startup;
 
