@@ -11,7 +11,8 @@ use flowgate_contentview::View;
 use flowgate_flow::Flow;
 use flowgate_options::{ContentView, Level, Values, expand_home};
 use flowgate_session::{
-    Emptying, FlowFile, FlowFileError, ReadFlowsError, Saver, Session, SessionError, read_flows,
+    Configuration, Emptying, FlowFile, FlowFileError, ReadFlowsError, Saver, Session, SessionError,
+    read_flows,
 };
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -73,12 +74,12 @@ impl DumpError {
 ///
 /// # Errors
 /// If it cannot start, or its output is gone.
-pub fn run(values: &Values, home: Option<&Path>) -> Result<(), DumpError> {
+pub fn run(configuration: &Configuration, home: Option<&Path>) -> Result<(), DumpError> {
     flowgate_session::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flowgate").build()?;
     let output = Output::start(io::stdout())?;
     let mut saver = None;
-    let result = runtime.block_on(run_on(values, home, &output, &mut saver));
+    let result = runtime.block_on(run_on(configuration, home, &output, &mut saver));
     // What still runs had its grace. It holds senders of flows, so it has to go before the saver is waited for.
     runtime.shutdown_timeout(Duration::ZERO);
     let saved = saver.map_or(Ok(()), finish);
@@ -105,11 +106,12 @@ fn finish(saver: Saver) -> io::Result<()> {
 
 /// Leaves the saver in `saver`, for the caller to wait for when all that could hand it flows is gone.
 async fn run_on(
-    values: &Values,
+    configuration: &Configuration,
     home: Option<&Path>,
     output: &Output,
     saver: &mut Option<Saver>,
 ) -> Result<(), DumpError> {
+    let values = configuration.options().values();
     refuse_same_file(values, home)?;
     let filters = Filters::new(values)?;
     let reads_only = values.rfile.is_some() && !values.keepserving;
@@ -128,7 +130,7 @@ async fn run_on(
     if reads_only {
         read(values, home, &printer, &mut signals, emptying).await
     } else {
-        serve(values, home, &printer, &mut signals, emptying).await
+        serve(configuration, home, &printer, &mut signals, emptying).await
     }
 }
 
@@ -161,13 +163,14 @@ async fn read(
 }
 
 async fn serve(
-    values: &Values,
+    configuration: &Configuration,
     home: Option<&Path>,
     printer: &Arc<Printer>,
     signals: &mut Signals,
     mut emptying: Emptying,
 ) -> Result<(), DumpError> {
-    let mut session = Session::prepare(values, home, printer.clone()).await?;
+    let values = configuration.options().values();
+    let mut session = Session::prepare(configuration, home, printer.clone()).await?;
     emptying.empty()?;
     for warning in session.warnings() {
         printer.event(Level::Warn, None, &warning.to_string());

@@ -1,9 +1,8 @@
 //! The command line: from arguments to an [`Invocation`], or to an error that says what to write instead.
 //!
 //! Flags come from the registry of options (`flowgate-options`); this module adds what is not an option. Only
-//! `config_files` touches the disk. Invariant: nothing is printed here and nothing exits.
+//! [`Configuration`] touches the disk. Invariant: nothing is printed here and nothing exits.
 
-mod config_files;
 mod error;
 mod flags;
 mod migration;
@@ -17,6 +16,7 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 use flowgate_options::registry::{OPTIONS, find};
 use flowgate_options::{Assignment, Change, Options, Source, Value, expand_home, parse_assignments};
+use flowgate_session::Configuration;
 
 pub(crate) use error::CliError;
 pub(crate) use query::{Query, Question};
@@ -28,7 +28,7 @@ pub(crate) struct Invocation {
     /// The tool to start.
     pub(crate) tool: Tool,
     /// The options, from defaults, config files and flags.
-    pub(crate) options: Options,
+    pub(crate) configuration: Configuration,
     /// Run it, or print something and stop.
     pub(crate) action: Action,
 }
@@ -70,7 +70,7 @@ pub(crate) fn parse(
         return parse_query(kind, arguments, home);
     }
     let (tool, program, arguments) = tool::split(arguments)?;
-    let print = |action| Ok(Invocation { tool, options: Options::default(), action });
+    let print = |action| Ok(Invocation { tool, configuration: Configuration::default(), action });
     let matches = match flags::command(tool, &program).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
@@ -85,8 +85,8 @@ pub(crate) fn parse(
         return print(Action::Options);
     }
     tool.check_runs()?;
-    let options = resolve(tool, &matches, home)?;
-    Ok(Invocation { tool, options, action: Action::Run })
+    let configuration = resolve(tool, &matches, home)?;
+    Ok(Invocation { tool, configuration, action: Action::Run })
 }
 
 /// The rest of a command line that asks a question.
@@ -96,7 +96,7 @@ fn parse_query(
     home: Option<&Path>,
 ) -> Result<Invocation, CliError> {
     let tool = query::TOOL;
-    let print = |action| Ok(Invocation { tool, options: Options::default(), action });
+    let print = |action| Ok(Invocation { tool, configuration: Configuration::default(), action });
     let matches = match query::command(kind).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
@@ -111,11 +111,11 @@ fn parse_query(
         return print(Action::Options);
     }
     let action = Action::Query(query::read(kind, &matches)?);
-    Ok(Invocation { tool, options: resolve(tool, &matches, home)?, action })
+    Ok(Invocation { tool, configuration: resolve(tool, &matches, home)?, action })
 }
 
 /// The options after the config files, `--set` and the flags.
-fn resolve(tool: Tool, matches: &ArgMatches, home: Option<&Path>) -> Result<Options, CliError> {
+fn resolve(tool: Tool, matches: &ArgMatches, home: Option<&Path>) -> Result<Configuration, CliError> {
     let set = matches.get_many::<String>(flags::SET).into_iter().flatten().map(String::as_str);
     let set =
         parse_assignments(set).into_iter().map(|assignment| Change::assignment(Source::Set, assignment));
@@ -125,12 +125,11 @@ fn resolve(tool: Tool, matches: &ArgMatches, home: Option<&Path>) -> Result<Opti
     let confdir = Options::default().with(confdir)?.values().confdir.clone();
     let confdir = expand_home(confdir.as_str(), home).ok_or(CliError::NoHome)?;
 
-    let mut changes = config_files::read(&confdir)?;
-    changes.extend(set);
+    let mut changes = set;
     changes.extend(implied_changes(tool, matches)?);
     changes.extend(flag_changes(tool, matches)?);
     changes.extend(filter_changes(matches)?);
-    Ok(Options::default().with(changes)?)
+    Ok(Configuration::read(&confdir, changes)?)
 }
 
 /// What `-q` and `-v` stand for. They come before the flags that name an option, which therefore win.

@@ -26,14 +26,16 @@ fn main() -> ExitCode {
         Action::Help(text) => print(text),
         Action::Version => print(&cli::version()),
         Action::Options => print(&flowgate_options::defaults_yaml(invocation.tool.option_set())),
-        Action::Query(query) => match query::answer(query, invocation.options.values(), home.as_deref()) {
-            Ok(answer) if answer.good => print(&answer.text),
-            Ok(answer) => {
-                print(&answer.text);
-                ExitCode::FAILURE
+        Action::Query(query) => {
+            match query::answer(query, invocation.configuration.options().values(), home.as_deref()) {
+                Ok(answer) if answer.good => print(&answer.text),
+                Ok(answer) => {
+                    print(&answer.text);
+                    ExitCode::FAILURE
+                }
+                Err(error) => report::failure(&error, error.hint()),
             }
-            Err(error) => report::failure(&error, error.hint()),
-        },
+        }
         Action::Run => start(&invocation, home.as_deref()),
     }
 }

@@ -12,5 +12,5 @@ use crate::cli::Invocation;
 /// When it cannot start, or ends badly.
 pub(crate) fn run(invocation: &Invocation, home: Option<&Path>) -> Result<(), DumpError> {
     // The command line lets no other tool through.
-    flowgate_dump::run(invocation.options.values(), home)
+    flowgate_dump::run(&invocation.configuration, home)
 }

@@ -71,6 +71,14 @@ impl Change {
         self.source
     }
 
+    /// The value, unless it was written on a command line and has to be read first. Those of config files are values.
+    pub fn as_value(&self) -> Option<&Value> {
+        match &self.wanted {
+            Wanted::Value(value) => Some(value),
+            Wanted::Text(_) => None,
+        }
+    }
+
     fn resolve(&self, values: &Values) -> Result<Value, OptionError> {
         match &self.wanted {
             Wanted::Value(value) => Ok(value.clone()),

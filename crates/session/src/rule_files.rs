@@ -4,18 +4,19 @@
 //! start, and off the runtime's threads afterwards. Lists that have not changed are not read again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use flowgate_options::{
     ConditionKind, ListReport, RuleFileError, RuleText, Word, expand_home, parse_list, parse_rules,
 };
 use flowgate_policy::{NameSet, NameSetBuilder, Reach, RuleListSource};
 use thiserror::Error;
+
+use crate::stamp::Stamp;
 
 /// A rule file is some kilobytes; names belong into lists.
 pub const RULE_FILE_BYTES_MAX: u64 = 4 << 20;
@@ -87,23 +88,6 @@ impl RuleFilesError {
             }
             _ => None,
         }
-    }
-}
-
-/// How a file looked when it was read. Two that look the same are taken for the same.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    bytes: u64,
-    inode: u64,
-}
-
-impl Stamp {
-    /// `None` if there is no such file.
-    fn of(path: &Path) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self { modified: metadata.modified().ok(), bytes: metadata.len(), inode: metadata.ino() })
     }
 }
 
@@ -221,6 +205,11 @@ impl RuleFiles {
         self.files.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
     }
 
+    /// How the files look now.
+    pub(crate) fn looks(&self) -> Vec<Option<Stamp>> {
+        self.files.keys().map(|path| Stamp::of(path)).collect()
+    }
+
     /// Takes note of how the files look now, so that only a further change counts as one.
     pub(crate) fn look_again(&mut self, failure: Option<&RuleFilesError>) {
         if let Some(RuleFilesError::ReadList { path, .. }) = failure {
@@ -267,6 +256,7 @@ fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     struct Folder(tempfile::TempDir);
 

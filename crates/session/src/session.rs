@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_net::BindError;
+use flowgate_options::expand_home;
 use flowgate_options::mode_spec::ModeSpec;
-use flowgate_options::{Values, expand_home};
 use flowgate_policy::RulesError;
 use flowgate_proxy::{Events, Instance, Proxy};
 use flowgate_tls::{
@@ -17,6 +17,7 @@ use flowgate_tls::{
 };
 use thiserror::Error;
 
+use crate::configuration::{Configuration, ConfigurationError};
 use crate::rule_files::{RuleFiles, RuleFilesError};
 use crate::settings::{settings, sources};
 use crate::watch::{self, Watch, Watched};
@@ -27,8 +28,8 @@ pub struct Session {
     proxy: Arc<Proxy>,
     authority: Arc<Authority>,
     instances: Vec<(ModeSpec, Instance)>,
-    /// Of the rule files, if there are any.
-    _watch: Option<Watch>,
+    /// Of config files and rule files.
+    _watch: Watch,
 }
 
 /// Why a session did not start. Nothing of it runs.
@@ -38,6 +39,9 @@ pub enum SessionError {
     /// A rule, or a pattern of a host option, cannot be compiled.
     #[error(transparent)]
     Rules(#[from] RulesError),
+    /// The options cannot be put together.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// Rule files cannot be read.
     #[error(transparent)]
     RuleFiles(#[from] RuleFilesError),
@@ -96,6 +100,7 @@ impl SessionError {
             Self::Rules(RulesError::Pattern(_)) => {
                 Some("patterns are regular expressions as in Python's `re`".to_owned())
             }
+            Self::Configuration(err) => err.hint(),
             Self::RuleFiles(err) => err.hint(),
             Self::SameAddress { .. } => {
                 Some("give one of them another port, as in `--mode regular@9090`".into())
@@ -127,10 +132,11 @@ impl Session {
     /// # Errors
     /// If any of it fails.
     pub async fn prepare(
-        values: &Values,
+        configuration: &Configuration,
         home: Option<&Path>,
         events: Arc<dyn Events>,
     ) -> Result<Self, SessionError> {
+        let values = configuration.options().values();
         let files = RuleFiles::read(&values.rules, home, None)?;
         let settings = settings(values, &sources(values, &files))?;
         let confdir = path("confdir", values.confdir.as_str(), home)?;
@@ -149,11 +155,11 @@ impl Session {
         let leaves =
             Leaves::new(Arc::clone(&authority), LeavesOptions { key_log, ..LeavesOptions::default() })?;
         let proxy = Proxy::new(settings, leaves, client_configs, Arc::clone(&events));
-        let watch = (!values.rules.is_empty()).then(|| {
+        if !values.rules.is_empty() {
             watch::tell(&*events, &files);
-            let home = home.map(Path::to_owned);
-            Watch::start(&proxy, events, Watched { values: values.clone(), home, files })
-        });
+        }
+        let watched = Watched::new(configuration.clone(), home.map(Path::to_owned), files);
+        let watch = Watch::start(&proxy, events, watched);
         let mut instances: Vec<(ModeSpec, Instance)> = Vec::new();
         for mode in values.mode.iter().filter(|_| values.server) {
             // Every mode that runs today has an address.

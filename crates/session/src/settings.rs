@@ -20,6 +20,34 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
     }
 }
 
+/// The options that [`settings`] is made of: a change of them counts for connections that begin from then on.
+const AT_ONCE: [&str; 19] = [
+    "connect_addr",
+    "block_global",
+    "block_private",
+    "upstream_auth",
+    "http_connect_send_host_header",
+    "rules",
+    "ignore_hosts",
+    "allow_hosts",
+    "tcp_hosts",
+    "show_ignored_hosts",
+    "connection_strategy",
+    "keep_host_header",
+    "upstream_cert",
+    "http2",
+    "websocket",
+    "rawtcp",
+    "tcp_timeout",
+    "stream_large_bodies",
+    "store_streamed_bodies",
+];
+
+/// Whether another value of an option counts while the program runs.
+pub(crate) fn counts_at_once(option: &str) -> bool {
+    AT_ONCE.contains(&option)
+}
+
 /// The proxy's settings for these options.
 ///
 /// # Errors
@@ -44,4 +72,42 @@ pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings
         block_global: values.block_global,
         block_private: values.block_private,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flowgate_options::registry::{OPTIONS, find};
+    use flowgate_options::{Options, Source};
+
+    /// The settings as text, after options were set.
+    fn made_of(set: &[(&str, &str)]) -> String {
+        let mut options = Options::default();
+        for (name, value) in set {
+            options.set(Source::Set, name, &[value]).unwrap();
+        }
+        let values = options.values();
+        // Rule files are read elsewhere; that they count is tested with the watch.
+        format!("{:?}", settings(values, &sources(values, &RuleFiles::default())).unwrap())
+    }
+
+    #[test]
+    fn what_counts_at_once_is_what_settings_are_made_of() {
+        for spec in OPTIONS {
+            let other = ["toggle", "lazy", "1m", "2", "127.0.0.9", "a:b", "~q"];
+            let mut base: &[(&str, &str)] = &[];
+            if spec.name == "store_streamed_bodies" {
+                base = &[("stream_large_bodies", "1k")];
+            }
+            let mut options = Options::default();
+            let fits = |value: &&str| options.set(Source::Set, spec.name, &[value]).is_ok();
+            let fits: Vec<_> = other.into_iter().filter(fits).collect();
+            let differs = fits.iter().any(|value| {
+                let with = [base, &[(spec.name, *value)]].concat();
+                made_of(&with) != made_of(base)
+            });
+            assert_eq!(differs || spec.name == "rules", counts_at_once(spec.name), "{}: {fits:?}", spec.name);
+        }
+        assert!(AT_ONCE.iter().all(|name| find(name).is_ok()));
+    }
 }

@@ -1,23 +1,28 @@
-//! Rule files that change while the program runs: read again, and put in the place of the old rules as a whole.
+//! Files that change while the program runs: config files, and the rule files they name. They are read again, and what they say
+//! takes the place of what they said before, as a whole.
 //!
-//! Looks at the files once a second, which works on every file system and needs no descriptor; without rule files
-//! nothing looks at anything. A change that cannot be used leaves the old rules in force, and the event log says why.
+//! Looks at the files once a second, which works on every file system and needs no descriptor. A change counts when the
+//! next look finds it unchanged, lest half a file be read. One that cannot be used leaves everything as it was, and the event
+//! log says why. Connections keep what they began with.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use flowgate_options::{Level, Values};
+use flowgate_options::Level;
 use flowgate_proxy::{Events, Proxy, Settings};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::configuration::{Changed, Configuration, ConfigurationError, Effect};
 use crate::rule_files::RuleFiles;
 use crate::session::SessionError;
 use crate::settings::{settings, sources};
+use crate::stamp::Settling;
 
 /// How often files are looked at.
-pub const RULE_FILES_INTERVAL: Duration = Duration::from_secs(1);
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Watches until it is dropped.
 #[derive(Debug)]
@@ -29,11 +34,22 @@ impl Drop for Watch {
     }
 }
 
-/// What is needed to read the rules again.
+/// What is in force, and what is needed to read it again.
 pub(crate) struct Watched {
-    pub(crate) values: Values,
-    pub(crate) home: Option<PathBuf>,
-    pub(crate) files: RuleFiles,
+    configuration: Configuration,
+    home: Option<PathBuf>,
+    files: RuleFiles,
+    config_settling: Settling,
+    rules_settling: Settling,
+}
+
+/// What a look at the files found.
+#[derive(Default)]
+struct Found {
+    /// What is to be in force from now on.
+    settings: Option<Settings>,
+    /// What is to be told.
+    lines: Vec<(Level, String)>,
 }
 
 impl Watch {
@@ -43,60 +59,251 @@ impl Watch {
 }
 
 async fn watch(proxy: Weak<Proxy>, events: Arc<dyn Events>, mut watched: Watched) {
-    let mut ticks = interval(RULE_FILES_INTERVAL);
+    let mut ticks = interval(WATCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         // Files may lie on a slow disk, and a list may be long.
-        let Ok((back, changed)) = tokio::task::spawn_blocking(move || watched.look()).await else { return };
+        let Ok((back, found)) = tokio::task::spawn_blocking(move || watched.look()).await else { return };
         watched = back;
         let Some(proxy) = proxy.upgrade() else { return };
-        match changed {
-            None => {}
-            Some(Ok(settings)) => {
-                proxy.change_settings(settings);
-                tell(&*events, &watched.files);
-            }
-            Some(Err(error)) => {
-                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                let cause = cause.unwrap_or_default();
-                let line = format_args!("rules not reloaded, the old ones stay: {error}{cause}");
-                events.log(Level::Warn, None, line);
+        if let Some(settings) = found.settings {
+            proxy.change_settings(settings);
+        }
+        for (level, line) in found.lines {
+            if events.logs(level) {
+                events.log(level, None, format_args!("{line}"));
             }
         }
     }
 }
 
 impl Watched {
-    /// Reads the files again if one has changed.
-    fn look(mut self) -> (Self, Option<Result<Settings, SessionError>>) {
-        if !self.files.changed() {
-            return (self, None);
+    pub(crate) fn new(configuration: Configuration, home: Option<PathBuf>, files: RuleFiles) -> Self {
+        let (config_settling, rules_settling) = Default::default();
+        Self { configuration, home, files, config_settling, rules_settling }
+    }
+
+    /// Reads again what has changed.
+    fn look(mut self) -> (Self, Found) {
+        let mut found = Found::default();
+        if self.configuration.has_changed() && self.config_settling.is_settled(self.configuration.looks()) {
+            self.read_configuration(&mut found);
         }
-        let read = RuleFiles::read(&self.values.rules, self.home.as_deref(), Some(&self.files));
-        let result = match read {
-            Ok(files) => {
-                let compiled = settings(&self.values, &sources(&self.values, &files));
-                if compiled.is_ok() {
-                    self.files = files;
-                }
-                compiled.map_err(SessionError::from)
+        if self.files.changed() && self.rules_settling.is_settled(self.files.looks()) {
+            self.read_rules(&mut found);
+        }
+        (self, found)
+    }
+
+    fn read_configuration(&mut self, found: &mut Found) {
+        let again = self.configuration.read_again();
+        let mut lines = Vec::new();
+        match again.map_err(SessionError::from).and_then(|next| self.adopt(next, &mut lines)) {
+            Ok(settings) => {
+                found.settings = Some(settings);
+                found.lines.extend(lines);
             }
-            Err(error) => Err(SessionError::from(error)),
-        };
-        if let Err(error) = &result {
-            // Told once; the next change is another chance.
-            let failure = if let SessionError::RuleFiles(failure) = error { Some(failure) } else { None };
-            self.files.look_again(failure);
+            Err(error) => {
+                // Told once; the next change is another chance.
+                self.configuration.note();
+                let why = told(&error);
+                let is_gone = matches!(&error, SessionError::Configuration(ConfigurationError::Gone { .. }));
+                let level = if is_gone { Level::Warn } else { Level::Error };
+                found.lines.push((level, format!("options not reloaded, the old ones stay: {why}")));
+            }
         }
-        (self, Some(result))
+    }
+
+    /// Puts other options in the place of the old ones.
+    fn adopt(
+        &mut self,
+        next: Configuration,
+        lines: &mut Vec<(Level, String)>,
+    ) -> Result<Settings, SessionError> {
+        let values = next.options().values();
+        let has_other_files = values.rules != self.configuration.options().values().rules;
+        let other_files = has_other_files
+            .then(|| RuleFiles::read(&values.rules, self.home.as_deref(), Some(&self.files)))
+            .transpose()?;
+        let settings = settings(values, &sources(values, other_files.as_ref().unwrap_or(&self.files)))?;
+        let changes = next.changes_since(&self.configuration);
+        lines.extend(tell_changes(&changes));
+        if let Some(files) = other_files {
+            self.files = files;
+            lines.extend(tell_rules(&self.files));
+        }
+        self.configuration = next;
+        Ok(settings)
+    }
+
+    fn read_rules(&mut self, found: &mut Found) {
+        let values = self.configuration.options().values();
+        let read = RuleFiles::read(&values.rules, self.home.as_deref(), Some(&self.files));
+        let result = read.map_err(SessionError::from).and_then(|files| {
+            let compiled = settings(values, &sources(values, &files))?;
+            self.files = files;
+            Ok(compiled)
+        });
+        match result {
+            Ok(settings) => {
+                found.settings = Some(settings);
+                found.lines.extend(tell_rules(&self.files));
+            }
+            Err(error) => {
+                // Told once; the next change is another chance.
+                let failure =
+                    if let SessionError::RuleFiles(failure) = &error { Some(failure) } else { None };
+                self.files.look_again(failure);
+                let line = format!("rules not reloaded, the old ones stay: {}", told(&error));
+                found.lines.push((Level::Warn, line));
+            }
+        }
     }
 }
 
-/// Says what rules are in force, and what was left out of lists.
+/// An error and its cause.
+fn told(error: &SessionError) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+/// What became of each option.
+fn tell_changes(changes: &[Changed]) -> impl Iterator<Item = (Level, String)> {
+    let of = |effect| {
+        let names = changes.iter().filter(move |change| change.effect == effect);
+        let names: Vec<_> = names.map(|change| format!("`{}`", change.option)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let lines = [
+        of(Effect::Now).map(|names| (Level::Info, format!("options reloaded for new connections: {names}"))),
+        of(Effect::Overridden)
+            .map(|names| (Level::Warn, format!("options that stay as the command line says: {names}"))),
+        of(Effect::AtNextStart)
+            .map(|names| (Level::Warn, format!("options that count from the next start on: {names}"))),
+    ];
+    lines.into_iter().flatten()
+}
+
+/// What rules are in force, and what was left out of lists.
+fn tell_rules(files: &RuleFiles) -> Vec<(Level, String)> {
+    let warnings = files.warnings().iter().map(|warning| (Level::Warn, warning.clone()));
+    std::iter::once((Level::Info, format!("rules: {}", files.summary()))).chain(warnings).collect()
+}
+
+/// Says what rules are in force at the start.
 pub(crate) fn tell(events: &dyn Events, files: &RuleFiles) {
-    events.log(Level::Info, None, format_args!("rules: {}", files.summary()));
-    for warning in files.warnings() {
-        events.log(Level::Warn, None, format_args!("{warning}"));
+    for (level, line) in tell_rules(files) {
+        events.log(level, None, format_args!("{line}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Folder {
+        folder: tempfile::TempDir,
+        watched: Option<Watched>,
+    }
+
+    impl Folder {
+        fn new(config: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("config.yaml"), config).unwrap();
+            let configuration = Configuration::read(folder.path(), Vec::new()).unwrap();
+            let files = RuleFiles::read(&configuration.options().values().rules, None, None).unwrap();
+            Self { folder, watched: Some(Watched::new(configuration, None, files)) }
+        }
+
+        fn write(&self, name: &str, text: &str) -> String {
+            let path = self.folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        }
+
+        /// A look: whether there are other settings, and what is told.
+        fn look(&mut self) -> (bool, String) {
+            let (watched, found) = self.watched.take().unwrap().look();
+            self.watched = Some(watched);
+            let lines: Vec<_> = found.lines.iter().map(|(level, line)| format!("{level:?} {line}")).collect();
+            (
+                found.settings.is_some(),
+                lines.join("\n").replace(&*self.folder.path().to_string_lossy(), "DIR"),
+            )
+        }
+
+        fn ignores(&self) -> &[String] {
+            &self.watched.as_ref().unwrap().configuration.options().values().ignore_hosts
+        }
+    }
+
+    const NOTHING: (bool, String) = (false, String::new());
+
+    #[test]
+    fn a_change_counts_when_it_is_complete() {
+        let mut folder = Folder::new("ignore_hosts: [a]\n");
+        assert_eq!(folder.look(), NOTHING);
+        // As editors and shells write: first there is nothing.
+        folder.write("config.yaml", "");
+        assert_eq!(folder.look(), NOTHING);
+        folder.write("config.yaml", "ignore_hosts: [a, b]\n");
+        assert_eq!(folder.look(), NOTHING);
+        assert_eq!(folder.ignores(), ["a"]);
+        assert_eq!(
+            folder.look(),
+            (true, "Info options reloaded for new connections: `ignore_hosts`".to_owned())
+        );
+        assert_eq!(folder.ignores(), ["a", "b"]);
+        assert_eq!(folder.look(), NOTHING);
+    }
+
+    #[test]
+    fn a_mistake_changes_nothing_and_is_told_once() {
+        let mut folder = Folder::new("ignore_hosts: [a]\n");
+        for (text, told) in [
+            (
+                "ignore_hosts: [ok, '(']\nhttp2: false\n",
+                "ignore_hosts[1] /(/: missing ), unterminated subpattern at position 0",
+            ),
+            ("ignore_hosts: [a]\nhttp2: 7\n", "DIR/config.yaml:2:8: option `http2`: "),
+            ("ignore_hosts: [a]\nrules: [DIR/none.toml]\n", "cannot read DIR/none.toml: "),
+        ] {
+            folder.write("config.yaml", &text.replace("DIR", folder.folder.path().to_str().unwrap()));
+            assert_eq!(folder.look(), NOTHING);
+            let (changed, line) = folder.look();
+            assert!(!changed, "{text}");
+            assert!(line.starts_with("Error options not reloaded, the old ones stay: "), "{line}");
+            assert!(line.contains(told), "{line}");
+            assert_eq!(folder.ignores(), ["a"]);
+            assert_eq!(folder.look(), NOTHING);
+        }
+        fs::remove_file(folder.folder.path().join("config.yaml")).unwrap();
+        assert_eq!(folder.look(), NOTHING);
+        let gone = "Warn options not reloaded, the old ones stay: config file DIR/config.yaml is gone";
+        assert_eq!(folder.look(), (false, gone.to_owned()));
+        folder.write("config.yaml", "ignore_hosts: [c]\n");
+        folder.look();
+        assert!(folder.look().0);
+    }
+
+    #[test]
+    fn rule_files_may_be_named_later_and_are_watched_from_then_on() {
+        let mut folder = Folder::new("");
+        let rules = folder.write("r.toml", "[[rule]]\naction = 'block'\nport = 1\n");
+        folder.write("config.yaml", &format!("rules: [{rules}]\nflow_detail: 0\n"));
+        assert_eq!(folder.look(), NOTHING);
+        let told = "Info options reloaded for new connections: `rules`\n\
+                    Warn options that count from the next start on: `flow_detail`\nInfo rules: 1 rule";
+        assert_eq!(folder.look(), (true, told.to_owned()));
+        folder.write("r.toml", "");
+        assert_eq!(folder.look(), NOTHING);
+        folder.write("r.toml", "[[rule]]\naction = 'nothing'\n");
+        assert_eq!(folder.look(), NOTHING);
+        let (changed, line) = folder.look();
+        assert!(!changed && line.starts_with("Warn rules not reloaded, the old ones stay: "), "{line}");
+        folder.write("r.toml", "# none\n");
+        folder.look();
+        assert_eq!(folder.look(), (true, "Info rules: 0 rules".to_owned()));
     }
 }

@@ -1,11 +1,8 @@
 //! Why a command line cannot be run, each with what to write instead when that is known.
 
-use std::io;
-use std::path::PathBuf;
-use std::str::Utf8Error;
-
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use flowgate_options::{ConfigError, OptionError};
+use flowgate_options::OptionError;
+use flowgate_session::ConfigurationError;
 
 use super::migration::UnknownFlag;
 use super::tool::Tool;
@@ -48,26 +45,9 @@ pub(crate) enum CliError {
     /// A name or a value of an option.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// A mistake in a config file.
+    /// Config files that cannot be used, or options that do not fit each other.
     #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A config file that is there and cannot be read.
-    #[error("cannot read config file {}", path.display())]
-    ConfigUnreadable {
-        path: PathBuf,
-        #[source]
-        cause: io::Error,
-    },
-    /// A config file that is not text.
-    #[error("config file {} is not UTF-8 text", path.display())]
-    ConfigNotText {
-        path: PathBuf,
-        #[source]
-        cause: Utf8Error,
-    },
-    /// A config file of absurd size.
-    #[error("config file {} is longer than {limit} bytes", path.display())]
-    ConfigTooLong { path: PathBuf, limit: u64 },
+    Configuration(#[from] ConfigurationError),
     /// `flowgate why` without a host.
     #[error("`flowgate why` needs a host to ask about")]
     NoDestination,
@@ -92,7 +72,7 @@ impl CliError {
                 "a value that starts with `-` is written behind a `=`: `--flag=-value`"
             }
             Self::Option(error) => return error.hint(),
-            Self::Config(error) => return error.hint(),
+            Self::Configuration(error) => return error.hint(),
             Self::NoDestination | Self::BadDestination { .. } => "as in `flowgate why bank.example:443`",
             Self::NoHome => "name a directory: `--set confdir=PATH`",
             Self::NotAddress { .. }
@@ -100,10 +80,7 @@ impl CliError {
             | Self::ValueUnexpected { .. }
             | Self::Conflict { .. }
             | Self::NotText
-            | Self::Refused { .. }
-            | Self::ConfigUnreadable { .. }
-            | Self::ConfigNotText { .. }
-            | Self::ConfigTooLong { .. } => return None,
+            | Self::Refused { .. } => return None,
         };
         Some(hint.into())
     }

@@ -15,9 +15,12 @@ fn words(line: &str) -> Vec<OsString> {
 /// The options `line` changes, with the source of each, or the error.
 fn check_in(home: &TempDir, line: &str, expected: Expect) {
     expected.assert_eq(&match parse(words(line), Some(home.path())) {
-        Ok(Invocation { options, action: Action::Run, .. }) => options
+        Ok(Invocation { configuration, action: Action::Run, .. }) => configuration
+            .options()
             .changed_from_default()
-            .map(|(option, value)| format!("{}: {value:?} ({:?})\n", option.name, options.source(option)))
+            .map(|(option, value)| {
+                format!("{}: {value:?} ({:?})\n", option.name, configuration.options().source(option))
+            })
             .collect(),
         Ok(Invocation { action, .. }) => format!("{action:?}\n"),
         Err(error) => {
@@ -457,7 +460,7 @@ fn unknown_flags() {
 fn words_behind_the_flags_are_a_filter() {
     let line = ["flowgate", "dump", "-q", "~d", "example.com", "&", "~s"].map(Into::into);
     let invocation = parse(line, Some(Path::new("/nowhere"))).unwrap();
-    let values = invocation.options.values();
+    let values = invocation.configuration.options().values();
     for filter in [&values.dumper_filter, &values.readfile_filter, &values.save_stream_filter] {
         assert_eq!(filter.as_deref(), Some("~d example.com & ~s"));
     }

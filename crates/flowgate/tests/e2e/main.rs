@@ -25,6 +25,7 @@ mod output;
 mod startup;
 
 mod flow_files;
+mod reload;
 mod shutdown;
 
 mod clients;
