@@ -1,12 +1,12 @@
-//! Files of flows: mitmproxy's flow format version 21, read and written without loss.
+//! Files of flows: mitmproxy's flow format, version 21 read and written without loss, older ones read.
 //!
 //! Bytes in, [`Flow`](flowgate_flow::Flow)s out, and back. This crate opens no files and knows no runtime: it reads
 //! from a [`BufRead`](std::io::BufRead) and writes to a [`Write`](std::io::Write). What a file claims is believed only
 //! as far as its bytes have been read: nothing is allocated from a length that merely stands there, and no input panics.
 //!
 //! ```text
-//! file ── tnetstring::Value ── version ── state ──► Flow ──► state ── tnetstring::Encoder ──► file
-//!         bytes to values      which one  values to flows             flows to bytes
+//! file ── tnetstring::Value ── migrate ────── state ──► Flow ──► state ── tnetstring::Encoder ──► file
+//!         bytes to values      to version 21  values to flows             flows to bytes
 //! ```
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
@@ -16,6 +16,8 @@ mod writer;
 
 mod state;
 mod version;
+// Older versions.
+mod migrate;
 
 pub mod tnetstring;
 

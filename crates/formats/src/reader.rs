@@ -3,11 +3,13 @@
 //! Two kinds of wrong are kept apart. A flow that is wrong in itself is reported and the next one is read: its frame says
 //! where that begins. When a frame is wrong or the input fails, nothing after it can be trusted and reading ends.
 
+use std::cell::OnceCell;
 use std::io::{self, BufRead};
 
 use bytes::Bytes;
 use flowgate_flow::Flow;
 
+use crate::migrate::{self, Handshakes};
 use crate::state::{self, StateError};
 use crate::tnetstring::{self, FrameError, Limits, Problem, SyntaxError};
 use crate::{FormatVersion, VERSION};
@@ -22,6 +24,7 @@ pub struct FlowReader<R> {
     offset: u64,
     flows: u64,
     place: Place,
+    handshakes: Handshakes,
 }
 
 /// Why a flow, or the rest of a file, cannot be read.
@@ -56,7 +59,7 @@ pub enum ReadError {
     #[error("this is HAR or other JSON, not a flow file")]
     Json,
     /// A version from before the ones that are read. Reading goes on with the next flow.
-    #[error("flow {} at byte {offset} has flow format version {version}; versions before {VERSION} cannot be read yet", flows + 1)]
+    #[error("flow {} at byte {offset} has flow format version {version}; versions before 0.11 are not read", flows + 1)]
     UnsupportedVersion {
         /// What stands there.
         version: FormatVersion,
@@ -107,8 +110,15 @@ impl<R: BufRead> FlowReader<R> {
 
     /// Reads within other limits.
     #[must_use]
-    pub const fn with_limits(input: R, limits: Limits) -> Self {
-        Self { input, limits, offset: 0, flows: 0, place: Place::Beginning }
+    pub fn with_limits(input: R, limits: Limits) -> Self {
+        Self {
+            input,
+            limits,
+            offset: 0,
+            flows: 0,
+            place: Place::Beginning,
+            handshakes: Handshakes::default(),
+        }
     }
 
     /// How many flows have been read.
@@ -140,8 +150,10 @@ impl<R: BufRead> FlowReader<R> {
         self.place = Place::Between;
 
         let item = Bytes::from(frame.payload);
+        let shelf = OnceCell::new();
         let value = tnetstring::parse(&item, frame.kind, frame.payload_offset, &self.limits)
             .map_err(|error| self.corrupted(error))?;
+        let value = migrate::to_current(value, &item, &mut self.handshakes, &shelf);
         let flow = state::read(value, &item).map_err(|error| self.malformed(start, error))?;
         self.flows += 1;
         Ok(Some(flow))

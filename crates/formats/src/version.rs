@@ -1,7 +1,6 @@
 //! Which version of the flow format an item has, and which of them are read.
 //!
-//! The place for migrations: when older versions are read, [`require_current`] takes the item step by step (version n to
-//! n + 1, on values) to [`VERSION`] instead of refusing it. Everything behind it sees the current version only.
+//! Older versions are taken to [`VERSION`] step by step before anything else looks at them (`migrate`).
 
 use std::fmt;
 
@@ -9,7 +8,7 @@ use crate::StateError;
 use crate::state::Fields;
 use crate::tnetstring::Value;
 
-/// The version that is read and written: mitmproxy 11 and 12.
+/// The version that is written: mitmproxy 11 and 12. Those since 0.11 are read.
 pub const VERSION: i64 = 21;
 
 /// A version of the flow format.
@@ -23,6 +22,18 @@ pub enum FormatVersion {
 }
 
 impl FormatVersion {
+    /// What stands under `version`.
+    pub(crate) fn of(value: &Value<'_>) -> Result<Self, StateError> {
+        match value {
+            Value::Int(number) => Ok(Self::Number(*number)),
+            Value::List(parts) => match parts.as_slice() {
+                [Value::Int(major), Value::Int(minor), ..] => Ok(Self::Program(*major, *minor)),
+                _ => Err(StateError::wrong_type("two whole numbers", value)),
+            },
+            other => Err(StateError::wrong_type("a whole number", other)),
+        }
+    }
+
     /// Whether a newer program than this one knows must have written it.
     #[must_use]
     pub const fn is_newer(&self) -> bool {
@@ -41,19 +52,8 @@ impl fmt::Display for FormatVersion {
 
 /// Takes the version out of a flow's fields and sees that it is the current one.
 pub(crate) fn require_current(fields: &mut Fields<'_>) -> Result<(), StateError> {
-    match fields.take("version", version)? {
+    match fields.take("version", |value| FormatVersion::of(&value))? {
         FormatVersion::Number(VERSION) => Ok(()),
         version => Err(StateError::Version { key: "version".to_owned(), version }),
-    }
-}
-
-fn version(value: Value<'_>) -> Result<FormatVersion, StateError> {
-    match value {
-        Value::Int(number) => Ok(FormatVersion::Number(number)),
-        Value::List(parts) => match parts.as_slice() {
-            [Value::Int(major), Value::Int(minor), ..] => Ok(FormatVersion::Program(*major, *minor)),
-            _ => Err(StateError::wrong_type("two whole numbers", &Value::List(parts))),
-        },
-        other => Err(StateError::wrong_type("a whole number", &other)),
     }
 }

@@ -1,4 +1,4 @@
-//! Both ways with the real mitmproxy 12.
+//! Both ways with the real mitmproxy 12 (or 11).
 //!
 //! `FLOWGATE_MITMPROXY_PYTHON` is the path of a Python that can import it; without that the test says that it was skipped,
 //! and fails if `CI` is set. What mitmproxy does is in `interop/mitmproxy_flows.py`.
@@ -24,6 +24,10 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn both_ways() {
     let Some(python) = Python::find() else { return };
     ours_is_the_same_to_mitmproxy(&python);
+    if python.run(&["version"]).starts_with("11.") {
+        // It does not load what 12 does: DNS messages without a time, newer modes.
+        return;
+    }
     ours_comes_back_from_mitmproxy(&python);
     modes_load_in_mitmproxy(&python);
 }
@@ -34,7 +38,8 @@ fn ours_is_the_same_to_mitmproxy(python: &Python) {
     python.run(&["write", path(&theirs), path(&certificate)]);
 
     let flows = read(&theirs);
-    assert_eq!(flows.len(), 17);
+    // mitmproxy 11 makes one flow less than 12.
+    assert!(matches!(flows.len(), 16 | 17), "{}", flows.len());
     write(&ours, &flows);
     let (theirs, ours) = (python.run(&["dump", path(&theirs)]), python.run(&["dump", path(&ours)]));
     for (ours, theirs) in ours.lines().zip(theirs.lines()) {

@@ -170,7 +170,11 @@ fn websocket_message(value: Value<'_>, item: &Bytes) -> Result<WebSocketMessage,
     Ok(WebSocketMessage {
         opcode: int(opcode).map_err(|error| error.under("[0]"))?,
         from_client: bool(from_client).map_err(|error| error.under("[1]"))?,
-        content: content(item)(payload).map_err(|error| error.under("[2]"))?,
+        content: match payload {
+            // mitmproxy itself leaves it so when it converts files of its versions before 7.
+            Value::Text(text) => text.into_owned().into(),
+            payload => content(item)(payload).map_err(|error| error.under("[2]"))?,
+        },
         timestamp: timestamp(time).map_err(|error| error.under("[3]"))?,
         dropped: bool(dropped).map_err(|error| error.under("[4]"))?,
         injected: bool(injected).map_err(|error| error.under("[5]"))?,
