@@ -228,7 +228,8 @@ fn help() {
                   --rules <FILE>           A file of ordered rules that say what is decrypted, passed through, recorded
                                            raw, blocked or hidden, and by which way connections leave. They are asked
                                            before `ignore_hosts`, `allow_hosts` and `tcp_hosts`. Read again when it
-                                           changes. May be given several times.
+                                           changes. May be given several times. In the config file the list may hold rules
+                                           themselves as well.
                   --ignore-hosts <REGEX>   Pass connections through untouched when a regular expression matches
                                            `host:port`. May be given several times.
                   --allow-hosts <REGEX>    The opposite of `ignore_hosts`: pass everything through untouched that no

@@ -6,14 +6,17 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Location, Spanned};
 
 use crate::error::{OptionError, ValueError};
-use crate::kind::Kind;
+use crate::kind::{Kind, OptionType};
 use crate::options::{Change, Source};
 use crate::registry::find;
+use crate::rule_file::RuleFileProblem;
+use crate::rule_reader::{Place, Raw, Written, read_rule};
+use crate::rule_text::RuleSource;
 use crate::table::Values;
 use crate::value::{Value, quoted};
 
@@ -55,6 +58,10 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match &self.problem {
             ConfigProblem::Option(problem) => problem.hint(),
+            ConfigProblem::Rule(RuleFileProblem::NoAction) => {
+                Some("add `action: pass` or another action".into())
+            }
+            ConfigProblem::Rule(problem) => problem.hint(),
             ConfigProblem::NotMapping { .. } => Some(
                 "write one option per line, as in `listen_port: 8080`; `--options` prints a whole file"
                     .into(),
@@ -73,6 +80,9 @@ pub enum ConfigProblem {
     /// The name or the value of an option.
     #[error(transparent)]
     Option(OptionError),
+    /// A rule under `rules`.
+    #[error(transparent)]
+    Rule(RuleFileProblem),
     /// The file is not a mapping.
     #[error("expected options with their values, found {found}")]
     NotMapping {
@@ -102,7 +112,7 @@ pub enum ConfigProblem {
 /// # Errors
 /// The first mistake in the file.
 pub fn parse_config(text: &str, file: &str) -> Result<Vec<Change>, ConfigError> {
-    read_entries(text).map_err(|(location, problem)| ConfigError {
+    read_entries(text, file).map_err(|(location, problem)| ConfigError {
         file: file.into(),
         line: location.line(),
         column: location.column(),
@@ -112,7 +122,7 @@ pub fn parse_config(text: &str, file: &str) -> Result<Vec<Change>, ConfigError> 
 
 type Mistake = (Location, ConfigProblem);
 
-fn read_entries(text: &str) -> Result<Vec<Change>, Mistake> {
+fn read_entries(text: &str, file: &str) -> Result<Vec<Change>, Mistake> {
     let document: Spanned<Document> =
         serde_saphyr::from_str_with_options(text, yaml_options()).map_err(explain)?;
     let entries = match document.value {
@@ -121,10 +131,10 @@ fn read_entries(text: &str) -> Result<Vec<Change>, Mistake> {
             return Err((document.referenced, ConfigProblem::NotMapping { found: node.to_string() }));
         }
     };
-    entries.into_iter().map(|(name, node)| read_entry(&name, node)).collect()
+    entries.into_iter().map(|(name, node)| read_entry(&name, node, file)).collect()
 }
 
-fn read_entry(name: &Spanned<String>, node: Spanned<Node>) -> Result<Change, Mistake> {
+fn read_entry(name: &Spanned<String>, node: Spanned<Node>, file: &str) -> Result<Change, Mistake> {
     let at = |location: Location| move |problem: OptionError| (location, ConfigProblem::Option(problem));
     let spec = find(&name.value).map_err(at(name.referenced))?;
     let refuse = |location, node: &Node| {
@@ -139,11 +149,65 @@ fn read_entry(name: &Spanned<String>, node: Spanned<Node>) -> Result<Change, Mis
             });
             Value::List(texts.collect::<Result<_, _>>()?)
         }
+        (Kind::Rules, Node::List(entries)) => {
+            let rules = entries.into_iter().map(|entry| match entry.value {
+                Node::Value(Value::Text(path)) => Ok(RuleSource::File(path)),
+                Node::Mapping(keys) => read_inline_rule(file, entry.referenced, keys),
+                other => Err(refuse(entry.referenced, &other)),
+            });
+            // Paths alone are what the command line could say as well.
+            Vec::<RuleSource>::to_value(&rules.collect::<Result<_, _>>()?)
+        }
         (kind, Node::Value(value)) if is_written_so(kind, &value) => value,
         (_, other) => return Err(refuse(location, &other)),
     };
     spec.assign(&mut Values::default(), &value).map_err(at(location))?;
     Ok(Change::value(Source::ConfigFile, spec, value))
+}
+
+/// A rule that stands in the config file itself.
+fn read_inline_rule(
+    file: &str,
+    location: Location,
+    keys: Vec<(Spanned<Node>, Spanned<Node>)>,
+) -> Result<RuleSource, Mistake> {
+    let (mut entries, mut locations) = (Vec::new(), vec![location]);
+    for (key, value) in keys {
+        let name = match key.value {
+            Node::Value(Value::Text(name)) => name,
+            Node::Value(Value::Int(number)) => number.to_string(),
+            other => other.to_string(),
+        };
+        locations.push(key.referenced);
+        entries.push((place(key.referenced), name, written(value, &mut locations)));
+    }
+    let rule = read_rule(file, place(location), entries).map_err(|(at, problem)| {
+        let location = locations.into_iter().find(|location| place(*location) == at);
+        (location.unwrap_or(Location::UNKNOWN), ConfigProblem::Rule(problem))
+    })?;
+    Ok(RuleSource::Inline(Box::new(rule)))
+}
+
+/// A value of a rule; notes where it and its parts stand.
+fn written(node: Spanned<Node>, locations: &mut Vec<Location>) -> Written {
+    locations.push(node.referenced);
+    let value = match node.value {
+        Node::Value(Value::Text(text)) => Raw::Text(text),
+        Node::Value(Value::Int(number)) => Raw::Whole(number.to_string()),
+        Node::List(entries) => {
+            Raw::List(entries.into_iter().map(|entry| written(entry, locations)).collect())
+        }
+        Node::Value(Value::Bool(_)) => Raw::Other("true or false"),
+        Node::Value(_) => Raw::Other("null"),
+        Node::Number(_) => Raw::Other("a fraction or a number beyond 64 bits"),
+        Node::Mapping(_) => Raw::Other("a mapping"),
+    };
+    Written { at: place(node.referenced), value }
+}
+
+fn place(location: Location) -> Place {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Place { line: number(location.line()), column: number(location.column()) }
 }
 
 /// Whether values of `kind` are written as YAML's kind of `value`: numbers without quotes, text as text.
@@ -153,7 +217,8 @@ fn is_written_so(kind: Kind, value: &Value) -> bool {
         Value::Bool(_) => kind == Kind::Bool,
         Value::Int(_) => matches!(kind, Kind::Int { .. } | Kind::OptInt { .. } | Kind::OptSize),
         Value::Text(_) => matches!(kind, Kind::Text | Kind::OptText | Kind::OptSize | Kind::Choice(_)),
-        Value::List(_) => kind == Kind::List,
+        // Lists are nodes of their own.
+        Value::List(_) | Value::Rules(_) => false,
     }
 }
 
@@ -214,7 +279,7 @@ enum Node {
     /// Numbers no option can hold: fractions and beyond 64 bits.
     Number(String),
     List(Vec<Spanned<Self>>),
-    Mapping,
+    Mapping(Vec<(Spanned<Self>, Spanned<Self>)>),
 }
 
 impl fmt::Display for Node {
@@ -225,7 +290,7 @@ impl fmt::Display for Node {
             Self::Value(value) => write!(f, "{value}"),
             Self::Number(number) => write!(f, "the number {}", quoted(number)),
             Self::List(_) => f.write_str("a list"),
-            Self::Mapping => f.write_str("a mapping"),
+            Self::Mapping(_) => f.write_str("a mapping"),
         }
     }
 }
@@ -307,8 +372,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Node::Mapping)
+        let mut list = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            list.push(entry);
+        }
+        Ok(Node::Mapping(list))
     }
 }
 

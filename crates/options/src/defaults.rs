@@ -46,6 +46,8 @@ fn setting(name: &str, value: &Value) -> String {
         Value::Int(number) => format!("{name}: {number}\n"),
         Value::Text(text) => format!("{name}: {}\n", scalar(text)),
         Value::List(entries) if entries.is_empty() => format!("{name}: []\n"),
+        // No default has any.
+        Value::Rules(_) => format!("{name}: []\n"),
         Value::List(entries) => {
             let lines: String = entries.iter().map(|entry| format!("- {}\n", scalar(entry))).collect();
             format!("{name}:\n{lines}")

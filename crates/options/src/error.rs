@@ -99,7 +99,7 @@ pub enum ValueError {
 impl ValueError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Expected { expected: Kind::List, .. } => {
+            Self::Expected { expected: Kind::List | Kind::Rules, .. } => {
                 Some("a list has one entry per line, each after `- `; put numbers in quotes".into())
             }
             Self::Expected { expected: Kind::Text | Kind::OptText, .. } => {

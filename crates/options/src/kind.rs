@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use crate::error::ValueError;
 use crate::mode_spec::ModeSpec;
+use crate::rule_text::RuleSource;
 use crate::size::Size;
 use crate::value::Value;
 
@@ -35,6 +36,8 @@ pub enum Kind {
     OptText,
     /// Any number of texts.
     List,
+    /// Any number of rule files, and in the config file of rules.
+    Rules,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A number of bytes such as `512k` or `3m`, or nothing.
@@ -50,10 +53,15 @@ impl Kind {
             Self::OptInt { .. } => "optional int",
             Self::Text => "str",
             Self::OptText => "optional str",
-            Self::List => "sequence of str",
+            Self::List | Self::Rules => "sequence of str",
             Self::Choice(_) => "choice",
             Self::OptSize => "optional size",
         }
+    }
+
+    /// Whether an option of this kind may be given several times.
+    pub const fn is_list(self) -> bool {
+        matches!(self, Self::List | Self::Rules)
     }
 
     /// The words that are allowed, for a choice.
@@ -83,7 +91,7 @@ impl Kind {
     /// Text that is no number or no boolean stays text, and is refused where the value is checked. `current` is what
     /// `toggle` turns around.
     pub(crate) fn read_text(self, given: &[Option<String>], current: &Value) -> Result<Value, ValueError> {
-        if self == Self::List {
+        if self.is_list() {
             return Ok(match given {
                 // `--set name=` empties a list. Differs from mitmproxy, where it makes a list of one empty text:
                 // as an `ignore_hosts` pattern that would silently pass every connection through.
@@ -132,6 +140,7 @@ impl fmt::Display for Kind {
             }
             Self::Text | Self::OptText => f.write_str("text"),
             Self::List => f.write_str("a list of texts"),
+            Self::Rules => f.write_str("a list of rule files or rules"),
             Self::Choice(choices) => write!(f, "one of {}", choices.join(", ")),
             Self::OptSize => f.write_str("a size such as 4096, 512k, 3m or 1g"),
         }
@@ -254,6 +263,33 @@ impl OptionType for Vec<String> {
 
     fn to_value(&self) -> Value {
         Value::List(self.clone())
+    }
+}
+
+impl OptionType for Vec<RuleSource> {
+    const KIND: Kind = Kind::Rules;
+
+    fn from_value(value: &Value) -> Result<Self, ValueError> {
+        match value {
+            Value::List(_) => {
+                Ok(Vec::<String>::from_value(value)?.into_iter().map(RuleSource::File).collect())
+            }
+            Value::Rules(entries) if entries.contains(&RuleSource::File(String::new())) => {
+                Err(ValueError::EmptyEntry)
+            }
+            Value::Rules(entries) => Ok(entries.clone()),
+            other => Err(Self::KIND.refuse(other)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        let path = |entry: &RuleSource| match entry {
+            RuleSource::File(path) => Some(path.clone()),
+            RuleSource::Inline(_) => None,
+        };
+        // As on the command line, where it can be written so.
+        let paths: Option<Vec<_>> = self.iter().map(path).collect();
+        paths.map_or_else(|| Value::Rules(self.clone()), Value::List)
     }
 }
 

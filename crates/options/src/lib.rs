@@ -29,6 +29,8 @@ mod config;
 mod error;
 mod name_list;
 mod rule_file;
+mod rule_reader;
+mod rule_text;
 // ... and the pages that show them.
 mod defaults;
 mod reference;
@@ -45,9 +47,8 @@ pub use name_list::{BAD_LINES_TOLD_MAX, BadLine, ListReport, ListedName, parse_l
 pub use options::{Change, Options, Source};
 pub use path::{Directory, expand_home};
 pub use reference::reference_markdown;
-pub use rule_file::{
-    ConditionKind, ConditionText, RuleAction, RuleFileError, RuleFileProblem, RuleText, Word, parse_rules,
-};
+pub use rule_file::{RuleFileError, RuleFileProblem, parse_rules};
+pub use rule_text::{ConditionKind, ConditionText, RuleAction, RuleSource, RuleText, Word};
 pub use size::Size;
 pub use table::Values;
 pub use value::Value;

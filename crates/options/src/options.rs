@@ -55,7 +55,7 @@ impl Change {
     pub fn assignment(source: Source, assignment: Assignment) -> Result<Self, OptionError> {
         let spec = find(&assignment.name)?;
         let times = assignment.given.len();
-        if times > 1 && spec.kind != crate::kind::Kind::List {
+        if times > 1 && !spec.kind.is_list() {
             return Err(OptionError::Repeated { name: spec.name, times });
         }
         Ok(Self { spec, source, wanted: Wanted::Text(assignment.given) })

@@ -43,6 +43,7 @@ fn row(option: &OptionSpec) -> String {
         Value::Int(number) => format!("`{number}`"),
         Value::Text(text) if text.is_empty() => "empty".into(),
         Value::Text(text) => format!("`{text}`"),
+        Value::Rules(_) => "rules".into(),
         Value::List(entries) if entries.is_empty() => "empty".into(),
         Value::List(entries) => {
             entries.iter().map(|entry| format!("`{entry}`")).collect::<Vec<_>>().join(", ")

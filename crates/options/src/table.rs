@@ -12,6 +12,7 @@ use crate::kind::OptionType;
 use crate::mode_spec::ModeSpec;
 use crate::path::Directory;
 use crate::registry::{Flag, OptionSpec, Tools};
+use crate::rule_text::RuleSource;
 use crate::size::Size;
 
 macro_rules! options {
@@ -97,9 +98,9 @@ options! {
 
     "What is decrypted" {
         /// A file of ordered rules that say what is decrypted, passed through, recorded raw, blocked or hidden, and by
-        /// which way connections leave. They are asked before `ignore_hosts`, `allow_hosts` and `tcp_hosts`. Read again when it changes. May be given several
-        /// times.
-        rules: Vec<String> = Vec::new(), ALL, Some(Flag::value("FILE"));
+        /// which way connections leave. They are asked before `ignore_hosts`, `allow_hosts` and `tcp_hosts`. Read again
+        /// when it changes. May be given several times. In the config file the list may hold rules themselves as well.
+        rules: Vec<RuleSource> = Vec::new(), ALL, Some(Flag::value("FILE"));
 
         /// Pass connections through untouched when a regular expression matches `host:port`. May be given several
         /// times.

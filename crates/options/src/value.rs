@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::rule_text::RuleSource;
+
 /// One option's value, untyped: what a config file can hold and an editor can show.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Value {
@@ -17,6 +19,8 @@ pub enum Value {
     Text(String),
     /// Several texts, in order.
     List(Vec<String>),
+    /// Rule files and rules, in order; only where there are rules among them.
+    Rules(Vec<RuleSource>),
 }
 
 impl fmt::Display for Value {
@@ -27,7 +31,7 @@ impl fmt::Display for Value {
             Self::Bool(on) => write!(f, "`{on}`"),
             Self::Int(number) => write!(f, "`{number}`"),
             Self::Text(text) => f.write_str(&quoted(text)),
-            Self::List(_) => f.write_str("a list"),
+            Self::List(_) | Self::Rules(_) => f.write_str("a list"),
         }
     }
 }

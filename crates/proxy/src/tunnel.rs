@@ -15,6 +15,7 @@ use flowgate_policy::{
 };
 use flowgate_wire::client_hello::{ClientHello, HelloReader, HelloState};
 use flowgate_wire::fingerprint::{Carrier, ja4};
+use flowgate_wire::h2_authority::{AuthorityReader, AuthorityState};
 use flowgate_wire::sniff::{HostReader, HostState, Sniff, sniff};
 use tokio::time::{Instant, sleep_until};
 
@@ -197,6 +198,7 @@ struct Learned {
     ja4: String,
     hello_reader: HelloReader,
     host_reader: HostReader,
+    authority_reader: AuthorityReader,
 }
 
 impl<'a> Tunnel<'a> {
@@ -560,8 +562,13 @@ impl Learned {
                     HostState::Host(host) => Fact::Is(String::from_utf8_lossy(host).into_owned()),
                 };
             }
-            // `:authority` of HTTP/2 in the clear stands compressed in frames; it is not looked for.
-            FirstBytes::Http2 => self.host = Fact::Absent,
+            FirstBytes::Http2 if self.host == Fact::Unknown => {
+                self.host = match self.authority_reader.read(bytes) {
+                    AuthorityState::NeedMore if !no_more => Fact::Unknown,
+                    AuthorityState::NeedMore | AuthorityState::Absent => Fact::Absent,
+                    AuthorityState::Authority(host) => Fact::Is(String::from_utf8_lossy(&host).into_owned()),
+                };
+            }
             _ => {}
         }
     }
@@ -571,14 +578,16 @@ impl Learned {
         match self.first {
             FirstBytes::Nothing | FirstBytes::Partial => self.first = FirstBytes::ServerFirst,
             FirstBytes::Tls if self.sni == Fact::Unknown => self.first = FirstBytes::ServerFirst,
-            FirstBytes::Http1 if self.host == Fact::Unknown => self.host = Fact::Absent,
+            FirstBytes::Http1 | FirstBytes::Http2 if self.host == Fact::Unknown => self.host = Fact::Absent,
             _ => {}
         }
     }
 
     /// What was begun will not be finished.
     fn give_up(&mut self) {
-        self.first = FirstBytes::Other;
+        if self.first != FirstBytes::Http2 {
+            self.first = FirstBytes::Other;
+        }
         self.sni = Fact::Absent;
         self.host = Fact::Absent;
     }

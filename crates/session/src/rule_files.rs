@@ -11,7 +11,8 @@ use std::str::Utf8Error;
 use std::sync::Arc;
 
 use flowgate_options::{
-    ConditionKind, ListReport, RuleFileError, RuleText, Word, expand_home, parse_list, parse_rules,
+    ConditionKind, ListReport, RuleFileError, RuleSource, RuleText, Word, expand_home, parse_list,
+    parse_rules,
 };
 use flowgate_policy::{NameSet, NameSetBuilder, Reach, RuleListSource};
 use thiserror::Error;
@@ -104,17 +105,25 @@ pub struct RuleFiles {
 }
 
 impl RuleFiles {
-    /// Reads rule files, and the lists that they name. What is in `before` and has not changed is taken from there.
+    /// Reads rule files, and the lists that they and the rules between them name. What is in `before` and has not changed is
+    /// taken from there.
     ///
     /// # Errors
     /// The first file that cannot be used.
     pub fn read(
-        paths: &[String],
+        sources: &[RuleSource],
         home: Option<&Path>,
         before: Option<&Self>,
     ) -> Result<Self, RuleFilesError> {
         let mut files = Self::default();
-        for shown in paths {
+        for source in sources {
+            let shown = match source {
+                RuleSource::File(shown) => shown,
+                RuleSource::Inline(rule) => {
+                    files.add(vec![(**rule).clone()], Path::new(&rule.file), home, before)?;
+                    continue;
+                }
+            };
             let path =
                 expand_home(shown, home).ok_or_else(|| RuleFilesError::NoHome { path: shown.clone() })?;
             files.files.insert(path.clone(), Stamp::of(&path));
@@ -125,14 +134,25 @@ impl RuleFiles {
                 path: path.clone(),
                 source: error.utf8_error(),
             })?;
-            let rules = parse_rules(&text, shown)?;
-            let folder = path.parent().unwrap_or_else(|| Path::new(""));
-            for (rule, word) in rules.iter().flat_map(lists_of) {
-                files.add_list(rule, word, folder, home, before)?;
-            }
-            files.source.rules.extend(rules);
+            files.add(parse_rules(&text, shown)?, &path, home, before)?;
         }
         Ok(files)
+    }
+
+    /// Adds the rules of a file.
+    fn add(
+        &mut self,
+        rules: Vec<RuleText>,
+        file: &Path,
+        home: Option<&Path>,
+        before: Option<&Self>,
+    ) -> Result<(), RuleFilesError> {
+        let folder = file.parent().unwrap_or_else(|| Path::new(""));
+        for (rule, word) in rules.iter().flat_map(lists_of) {
+            self.add_list(rule, word, folder, home, before)?;
+        }
+        self.source.rules.extend(rules);
+        Ok(())
     }
 
     fn add_list(
@@ -256,6 +276,7 @@ fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flowgate_options::parse_config;
     use std::fs;
 
     struct Folder(tempfile::TempDir);
@@ -272,6 +293,10 @@ mod tests {
         }
     }
 
+    const fn file(path: String) -> RuleSource {
+        RuleSource::File(path)
+    }
+
     const RULES: &str = "[[rule]]\naction = 'block'\nlist = ['ads.txt', 'more.txt']\n";
 
     #[test]
@@ -279,7 +304,7 @@ mod tests {
         let folder = Folder::new();
         folder.write("ads.txt", "ads.test\n");
         folder.write("more.txt", &format!("0.0.0.0 track.test\n{}", "/x\n".repeat(7)));
-        let files = RuleFiles::read(&[folder.write("r.toml", RULES)], None, None).unwrap();
+        let files = RuleFiles::read(&[file(folder.write("r.toml", RULES))], None, None).unwrap();
         assert!(files.summary().starts_with("1 rule, 2 names in 2 lists ("), "{}", files.summary());
         assert_eq!(files.warnings().len(), 6);
         assert!(files.warnings()[0].ends_with("more.txt:2: not a host name; left out"));
@@ -292,13 +317,14 @@ mod tests {
         let folder = Folder::new();
         folder.write("ads.txt", "ads.test\n");
         folder.write("more.txt", "more.test\n");
-        let paths = [folder.write("r.toml", RULES)];
+        let paths = [file(folder.write("r.toml", RULES))];
         let mut before = RuleFiles::read(&paths, None, None).unwrap();
         folder.write("more.txt", "more.test\nanother.test\n");
         assert!(before.changed());
         let after = RuleFiles::read(&paths, None, Some(&before)).unwrap();
         let same = |word: &str| {
-            let key = (paths[0].clone(), word.to_owned());
+            let RuleSource::File(path) = &paths[0] else { unreachable!("a file") };
+            let key = (path.clone(), word.to_owned());
             Arc::ptr_eq(&before.source.lists[&key], &after.source.lists[&key])
         };
         assert!(same("ads.txt") && !same("more.txt"));
@@ -316,7 +342,7 @@ mod tests {
     #[test]
     fn a_list_that_comes_late_is_seen() {
         let folder = Folder::new();
-        let paths = [folder.write("r.toml", "")];
+        let paths = [file(folder.write("r.toml", ""))];
         let mut files = RuleFiles::read(&paths, None, None).unwrap();
         folder.write("r.toml", RULES);
         let error = RuleFiles::read(&paths, None, Some(&files)).unwrap_err();
@@ -327,13 +353,26 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_of_the_config_file_finds_its_list_beside_it() {
+        let folder = Folder::new();
+        folder.write("ads.txt", "ads.test\n");
+        let config = folder.write("config.yaml", "");
+        let change = parse_config("rules:\n- action: block\n  list: ads.txt\n", &config).unwrap();
+        let options = flowgate_options::Options::default().with(change).unwrap();
+        let files = RuleFiles::read(&options.values().rules, None, None).unwrap();
+        assert!(files.summary().starts_with("1 rule, 1 name in 1 list ("), "{}", files.summary());
+        folder.write("ads.txt", "ads.test\nmore.test\n");
+        assert!(files.changed());
+    }
+
+    #[test]
     fn what_cannot_be_read_is_told_with_its_place() {
         let folder = Folder::new();
-        let error = RuleFiles::read(&[folder.write("r.toml", RULES)], None, None).unwrap_err();
+        let error = RuleFiles::read(&[file(folder.write("r.toml", RULES))], None, None).unwrap_err();
         assert!(error.to_string().contains("r.toml:3:9: cannot read the list "), "{error}");
-        let error = RuleFiles::read(&["/nowhere/r.toml".to_owned()], None, None).unwrap_err();
+        let error = RuleFiles::read(&[file("/nowhere/r.toml".to_owned())], None, None).unwrap_err();
         assert_eq!(error.to_string(), "cannot read /nowhere/r.toml");
-        let error = RuleFiles::read(&[folder.write("bad.toml", "[[rule]]\n")], None, None).unwrap_err();
+        let error = RuleFiles::read(&[file(folder.write("bad.toml", "[[rule]]\n"))], None, None).unwrap_err();
         assert!(
             error.to_string().ends_with("bad.toml:1:1: the rule has neither `action` nor `via`"),
             "{error}"

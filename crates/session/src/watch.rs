@@ -306,4 +306,30 @@ mod tests {
         folder.look();
         assert_eq!(folder.look(), (true, "Info rules: 0 rules".to_owned()));
     }
+
+    #[test]
+    fn rules_in_the_config_file_change_together_or_not_at_all() {
+        let mut folder = Folder::new("rules:\n- action: block\n  domain: ads.test\n");
+        assert_eq!(folder.look(), NOTHING);
+        folder.write("more.toml", "[[rule]]\naction = 'block'\nport = 1\n");
+        let more = folder.folder.path().join("more.toml");
+        let good = format!("rules:\n- {}\n- action: pass\n  domain: bank.test\n", more.display());
+        folder.write("config.yaml", &good);
+        assert_eq!(folder.look(), NOTHING);
+        let told = "Info options reloaded for new connections: `rules`\nInfo rules: 2 rules";
+        assert_eq!(folder.look(), (true, told.to_owned()));
+        for (bad, place) in [
+            ("- action: passs\n", "config.yaml:5:11: `passs` is not an action"),
+            (
+                "- action: pass\n  regex: '('\n",
+                "config.yaml:6:10: `regex` (: missing ), unterminated subpattern",
+            ),
+            ("- action: pass\n  list: none.txt\n", "config.yaml:6:9: cannot read the list DIR/none.txt: "),
+        ] {
+            folder.write("config.yaml", &format!("{good}{bad}"));
+            assert_eq!(folder.look(), NOTHING);
+            let (changed, line) = folder.look();
+            assert!(!changed && line.contains(&format!("the old ones stay: DIR/{place}")), "{line}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 pub mod client_hello;
 pub mod fingerprint;
+pub mod h2_authority;
 pub mod hpack;
 pub mod http1;
 pub mod quic;

@@ -96,7 +96,7 @@ fn general(tool: Tool) -> Vec<Arg> {
 fn value(option: &OptionSpec) -> Arg {
     let flag = Arg::new(on_id(option)).long(option.long()).help_heading(option.group);
     let metavar = option.flag.map_or("", |flag| flag.metavar);
-    let action = if option.kind == Kind::List { ArgAction::Append } else { ArgAction::Set };
+    let action = if option.kind.is_list() { ArgAction::Append } else { ArgAction::Set };
     let flag = flag.value_name(metavar).action(action).help(wrapped(&option.help()));
     match option.flag.and_then(|flag| flag.short) {
         Some(short) => flag.short(short),

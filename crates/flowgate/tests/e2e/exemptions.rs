@@ -123,3 +123,30 @@ fn clear_text_in_a_tunnel_is_exempt_by_host() {
     "#]]
     .assert_eq(&seen);
 }
+
+#[test]
+fn http2_in_the_clear_is_exempt_by_authority() {
+    const REQUEST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+        \0\0\x0e\x01\x05\0\0\0\x01\x82\x86\x84\x41\x09bank.test";
+    let server = RawServer::start(|connection| {
+        connection.read_until(b"bank.test")?;
+        connection.send("any answer")?;
+        connection.read_to_end().map(drop)
+    });
+    let flowgate = flowgate().args(["-v", "--ignore-hosts", r"^bank\.test:"]).start();
+    let mut client = Client::tunnel(&flowgate, server.address());
+    // The name is waited for, however its bytes come.
+    client.send(&REQUEST[..30]);
+    client.send(&REQUEST[30..]);
+    assert_eq!(client.read_count(10), b"any answer");
+    client.end();
+    assert_eq!(client.read_to_end(), b"");
+    assert_eq!(server.wait_for_end(0).received, REQUEST);
+    assert_eq!(saved_flows(&flowgate).len(), 0);
+    let printed = printed(&flowgate);
+    assert!(
+        printed.contains(r"pass through: ignore_hosts[0] /^bank\.test:/ matched bank.test:"),
+        "{printed}"
+    );
+    assert!(printed.contains("(host header)"), "{printed}");
+}

@@ -143,3 +143,17 @@ fn what_the_command_line_says_stays_and_what_needs_a_start_is_told() {
     assert_eq!(setup.signed("pinned.test"), Signed::ByTheServersAuthority);
     assert_eq!(setup.signed("other.test"), Signed::ByUs);
 }
+
+#[test]
+fn rules_in_the_config_file_count_for_new_connections() {
+    let setup = setup("rules:\n- action: pass\n  domain: pinned.test\n");
+    assert_eq!(setup.signed("pinned.test"), Signed::ByTheServersAuthority);
+    assert_eq!(setup.signed("other.test"), Signed::ByUs);
+    setup.write("rules:\n- action: pass\n  domain: other.test\n  prot: 443\n");
+    setup.flowgate.wait_for(|line| line.contains("/config.yaml:4:3: `prot` is not a key of a rule"));
+    assert_eq!(setup.signed("pinned.test"), Signed::ByTheServersAuthority);
+    setup.write("rules:\n- action: pass\n  domain: other.test\n");
+    setup.flowgate.wait_for(|line| line.contains("options reloaded for new connections: `rules`"));
+    assert_eq!(setup.signed("pinned.test"), Signed::ByUs);
+    assert_eq!(setup.signed("other.test"), Signed::ByTheServersAuthority);
+}

@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::rule_text::RuleAction;
 
 fn check(text: &str, expected: Expect) {
     let shown = match parse_rules(text, "r.toml") {
