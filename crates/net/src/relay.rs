@@ -96,11 +96,13 @@ async fn relay_through<T: Tap>(
             return Poll::Ready(Err((reading, err)));
         }
         let second = down.poll(cx, &mut server, &mut client, false, tap);
-        match (first, second) {
-            (_, Poll::Ready(Err((reading, err)))) => Poll::Ready(Err((!reading, err))),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
-            _ => Poll::Pending,
+        if let Poll::Ready(Err((reading, err))) = second {
+            return Poll::Ready(Err((!reading, err)));
         }
+        let both_ended = first.is_ready() && second.is_ready();
+        let first = up.poll_close(cx, &mut server, both_ended).map_err(|err| (false, err))?;
+        let second = down.poll_close(cx, &mut client, both_ended).map_err(|err| (true, err))?;
+        if first.is_ready() && second.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await;
     let failure = result.err();
@@ -146,8 +148,9 @@ struct Direction {
 #[derive(PartialEq)]
 enum State {
     Open,
-    /// The reader ended; the writer is to be told.
-    Closing,
+    /// The reader ended, and all it sent is written; the writer is to be told.
+    Ended,
+    /// It has been.
     Closed,
 }
 
@@ -160,6 +163,7 @@ impl Direction {
         Self { pipes, splices, state, buffer, pipe, bytes: 0, spliced: 0, burst: 0, burst_before: 0 }
     }
 
+    /// Ready when the reader has ended and all it sent is written.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -172,11 +176,7 @@ impl Direction {
         loop {
             ready!(self.poll_drain(cx, to)).map_err(|err| (false, err))?;
             match self.state {
-                State::Closed => return Poll::Ready(Ok(())),
-                State::Closing => {
-                    ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|err| (false, err))?;
-                    self.state = State::Closed;
-                }
+                State::Ended | State::Closed => return Poll::Ready(Ok(())),
                 State::Open if self.bytes >= turn_ends_at => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -184,7 +184,7 @@ impl Direction {
                 State::Open => match self.poll_fill(cx, from, to) {
                     Poll::Ready(Ok(0)) => {
                         self.give_back();
-                        self.state = State::Closing;
+                        self.state = State::Ended;
                         tap.ended(from_client);
                     }
                     Poll::Ready(Ok(n)) => {
@@ -205,6 +205,18 @@ impl Direction {
                 },
             }
         }
+    }
+
+    /// Tells the writer that no more comes, once that is so. Where both directions have ended a socket need not be told: it is
+    /// about to be closed, which says the same.
+    fn poll_close(&mut self, cx: &mut Context<'_>, to: &mut BoxIo, both_ended: bool) -> Poll<io::Result<()>> {
+        if self.state == State::Ended {
+            if !(both_ended && to.tcp().is_some()) {
+                ready!(Pin::new(to).poll_shutdown(cx))?;
+            }
+            self.state = State::Closed;
+        }
+        if self.state == State::Closed { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// Writes all that is in hand.

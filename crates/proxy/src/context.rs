@@ -149,9 +149,13 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Whether a line of this importance about the connection is read by anybody.
+    pub(crate) fn logs(&self, level: Level) -> bool {
+        (!self.hidden || level <= Level::Warn) && self.proxy.events.logs(level)
+    }
+
     pub(crate) fn log(&self, level: Level, message: fmt::Arguments<'_>) {
-        let shown = !self.hidden || level <= Level::Warn;
-        if shown && self.proxy.events.logs(level) {
+        if self.logs(level) {
             self.proxy.events.log(level, Some(self.peer), message);
         }
     }

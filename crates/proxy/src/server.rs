@@ -55,10 +55,20 @@ impl ServerError {
 /// Logs the end of a server connection when dropped.
 pub(crate) struct ServerGuard {
     context: Context,
-    name: String,
+    /// `None` if nobody reads it.
+    name: Option<String>,
 }
 
 impl ServerGuard {
+    /// Says that the connection is there, if anybody listens; `name` is asked only then.
+    fn start(context: &Context, name: impl FnOnce() -> String) -> Self {
+        let name = context.logs(Level::Info).then(name);
+        if let Some(name) = &name {
+            context.log(Level::Info, format_args!("server connect {name}"));
+        }
+        Self { context: context.clone(), name }
+    }
+
     /// Where tasks belong that outlive the client connection.
     pub(crate) fn tasks(&self) -> TaskTracker {
         self.context.proxy.tasks.clone()
@@ -67,7 +77,9 @@ impl ServerGuard {
 
 impl Drop for ServerGuard {
     fn drop(&mut self) {
-        self.context.log(Level::Info, format_args!("server disconnect {}", self.name));
+        if let Some(name) = &self.name {
+            self.context.log(Level::Info, format_args!("server disconnect {name}"));
+        }
     }
 }
 
@@ -98,11 +110,6 @@ pub(crate) async fn open(
         };
         return Err(failed(context, facts, Phase::Connect, 502, message));
     }
-    let name = match (&facts.via, peer) {
-        (Some(via), _) => format!("{address} via {}", shown(via)),
-        (None, Some(peer)) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),
-        _ => address.to_string(),
-    };
     if facts.via.is_none() {
         // Behind an upstream proxy the server's address is not known: the peer would be the proxy's.
         facts.connection.peername = peer;
@@ -111,8 +118,11 @@ pub(crate) async fn open(
         Ok(io) => io,
         Err(err) => return Err(egress_failed(context, address, facts, &err)),
     };
-    context.log(Level::Info, format_args!("server connect {name}"));
-    let guard = ServerGuard { context: context.clone(), name };
+    let guard = ServerGuard::start(context, || match (&facts.via, peer) {
+        (Some(via), _) => format!("{address} via {}", shown(via)),
+        (None, Some(peer)) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),
+        _ => address.to_string(),
+    });
     Ok(OpenServer { io, facts, guard })
 }
 
@@ -144,12 +154,10 @@ pub(crate) async fn open_datagrams(
         let message = format!("{address} is this proxy itself: datagrams would come back for ever");
         return Err(failed(context, facts, Phase::Connect, 502, message));
     }
-    let name = match facts.connection.peername {
+    let guard = ServerGuard::start(context, || match facts.connection.peername {
         Some(peer) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),
         _ => address.to_string(),
-    };
-    context.log(Level::Info, format_args!("server connect {name}"));
-    let guard = ServerGuard { context: context.clone(), name };
+    });
     Ok(OpenDatagrams { socket, facts, guard })
 }
 

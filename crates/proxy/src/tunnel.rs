@@ -137,13 +137,14 @@ pub(crate) async fn run(
         // Where that had to wait for the way out: the leaf is to have the server's names.
         tunnel.connect().await;
     }
+    // What is passed through pays for no more than itself: the others are boxed, as most of them are large.
     match action {
         Action::PassThrough => tunnel.pass_through().await,
-        Action::RecordRaw { decrypt: false } if tunnel.may_be_raw() => tunnel.record_raw().await,
-        Action::Http | Action::RecordRaw { decrypt: false } => tunnel.http().await,
+        Action::RecordRaw { decrypt: false } if tunnel.may_be_raw() => Box::pin(tunnel.record_raw()).await,
+        Action::Http | Action::RecordRaw { decrypt: false } => Box::pin(tunnel.http()).await,
         Action::Decrypt => tunnel.decrypt(false).await,
         Action::RecordRaw { decrypt: true } => tunnel.decrypt(true).await,
-        Action::Refuse if blocked => tunnel.block().await,
+        Action::Refuse if blocked => Box::pin(tunnel.block()).await,
         Action::Refuse => {
             context.log(
                 Level::Warn,
@@ -369,20 +370,23 @@ impl<'a> Tunnel<'a> {
     }
 
     async fn pass_through(self) {
-        let context = &match &self.learned.hello {
-            Some(hello) if self.context.settings.show_ignored_hosts => {
-                self.context.with_hello(hello, Carrier::Tcp)
-            }
-            _ => self.context.clone(),
-        };
-        let show = context.settings.show_ignored_hosts;
-        let Some((client, server, facts, _guard)) = self.both_sides().await else { return };
-        if show {
-            return raw::relay_recorded(context, client, server, facts).await;
+        let context = self.context;
+        if context.settings.show_ignored_hosts {
+            return Box::pin(self.pass_through_shown()).await;
         }
+        let Some((client, server, _, _guard)) = self.both_sides().await else { return };
         let end = relay(client, server, &mut NoTap).await;
         let (up, down) = (end.relayed.up, end.relayed.down);
         context.log(Level::Debug, format_args!("passed through {up} bytes up, {down} bytes down"));
+    }
+
+    async fn pass_through_shown(self) {
+        let context = match &self.learned.hello {
+            Some(hello) => Cow::Owned(self.context.with_hello(hello, Carrier::Tcp)),
+            None => Cow::Borrowed(self.context),
+        };
+        let Some((client, server, facts, _guard)) = self.both_sides().await else { return };
+        raw::relay_recorded(&context, client, server, facts).await;
     }
 
     async fn record_raw(self) {
