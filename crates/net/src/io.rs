@@ -21,6 +21,12 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
         None
     }
 
+    /// Whether the stream, read to its end, ended without saying so in the way of its protocol (TLS: without `close_notify`,
+    /// RFC 8446 section 6.1): then more may have been meant to come.
+    fn ended_cut(&self) -> bool {
+        false
+    }
+
     /// Makes the end of the connection below a reset (RST) instead of an orderly one, if it is a socket: so that what was sent
     /// so far does not look complete.
     fn reset_at_end(&self) {
@@ -45,6 +51,10 @@ impl Io for tokio::io::DuplexStream {}
 impl Io for BoxIo {
     fn tcp(&self) -> Option<&TcpStream> {
         (**self).tcp()
+    }
+
+    fn ended_cut(&self) -> bool {
+        (**self).ended_cut()
     }
 
     fn reset_at_end(&self) {
@@ -123,6 +133,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
 impl<T: Io> Io for Rewound<T> {
     fn tcp(&self) -> Option<&TcpStream> {
         if self.prefix.is_empty() { self.inner.tcp() } else { None }
+    }
+
+    fn ended_cut(&self) -> bool {
+        self.inner.ended_cut()
     }
 
     fn reset_at_end(&self) {

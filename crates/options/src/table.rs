@@ -152,8 +152,12 @@ options! {
     }
 
     "Bodies" {
-        /// Do not keep bodies of at least this size in flows that are saved: `512k`, `3m`. Every body is handed on as it
-        /// comes, with or without this option.
+        /// Refuse messages whose body is larger: `512k`, `3m`. A request is answered with 413, a response that says its
+        /// length with 502; one that turns out too large on its way is broken off.
+        body_size_limit: Option<Size> = None, ALL, NO_FLAG;
+
+        /// Do not keep bodies that are larger in flows: `512k`, `3m`. Every body is handed on as it comes, with or without
+        /// this option.
         stream_large_bodies: Option<Size> = None, ALL, NO_FLAG;
 
         /// Keep bodies that `stream_large_bodies` would leave out.

@@ -18,7 +18,8 @@ use crate::clock;
 use crate::context::{Context, fingerprints};
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::raw;
-use crate::server::{self, TlsIo};
+use crate::server;
+use crate::tls_io::TlsIo;
 use crate::tunnel::{self, Decrypted, ServerState, ServerTls, Target};
 use flowgate_options::Level;
 use flowgate_wire::fingerprint::Carrier;
@@ -147,5 +148,5 @@ pub(crate) async fn accept(
     connection.cipher =
         session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into_owned());
     connection.sni = session.server_name().map(str::to_owned);
-    Some((Box::new(TlsIo(stream)), facts))
+    Some((Box::new(TlsIo::new(stream)), facts))
 }

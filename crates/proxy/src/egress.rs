@@ -21,8 +21,9 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::Context;
-use crate::server::{self, TlsError, TlsIo};
+use crate::server::{self, TlsError};
 use crate::settings::Settings;
+use crate::tls_io::TlsIo;
 
 /// How a client connection's servers are reached.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -189,7 +190,7 @@ impl Egress {
                 Self::Https(proxy) => {
                     let offers = [Bytes::from_static(b"http/1.1")];
                     let tls = server::connect_tls(context, io, &proxy.address.host, &offers).await?;
-                    lead_http(context, proxy, Box::new(TlsIo(tls)), server, purpose).await
+                    lead_http(context, proxy, Box::new(TlsIo::new(tls)), server, purpose).await
                 }
                 Self::Socks5(proxy) => socks5::open_tunnel(io, server, proxy.credentials.as_ref()).await,
             }

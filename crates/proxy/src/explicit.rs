@@ -127,7 +127,7 @@ async fn refuse_connect(
     flow.error = Some(error);
     context.report(flow).await;
     if told {
-        client.close().await;
+        client.close(&context.stop).await;
     }
 }
 

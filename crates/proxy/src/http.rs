@@ -6,6 +6,7 @@ mod service;
 
 mod error_page;
 mod exchange;
+mod failure;
 mod forward;
 mod servers;
 mod translate;

@@ -18,8 +18,10 @@ pub const EXCHANGE_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 pub const PARTIAL_START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long we wait for a client to speak before we let the server begin, when nobody has connected to it yet.
 pub const SERVER_FIRST_DELAY: Duration = Duration::from_millis(300);
-/// How long a connection that is being closed is read, so that our last words arrive.
-pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection that is being closed is read, so that our last words arrive at a client that is still sending.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long such a client may be silent, or take nothing.
+pub const LINGER_SILENCE_MAX: Duration = Duration::from_secs(2);
 /// How many bytes are looked at before a protocol is decided.
 pub const PEEK_BYTES_MAX: usize = 128 * 1024;
 /// How much of one read, in bytes, when a head is awaited.

@@ -27,6 +27,16 @@ impl BodyRecorder {
         Self { bytes_max, len: 0, pieces: Vec::new(), file: None, failed: false }
     }
 
+    /// How long the body is so far, in bytes.
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing of it has come yet.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// A piece that crosses.
     pub(crate) fn push(&mut self, data: &Bytes) {
         self.len += data.len() as u64;

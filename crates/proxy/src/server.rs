@@ -18,6 +18,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::egress::{EgressError, Purpose};
 use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::tls_io::TlsIo;
 use flowgate_options::Level;
 
 /// An open connection to a server.
@@ -194,7 +195,7 @@ pub(crate) async fn open_tls(
         session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into_owned());
     let certificates = session.peer_certificates().unwrap_or_default();
     connection.certificate_list = certificates.iter().map(|cert| Bytes::copy_from_slice(cert)).collect();
-    Ok(OpenServer { io: Box::new(TlsIo(stream)), facts, guard })
+    Ok(OpenServer { io: Box::new(TlsIo::new(stream)), facts, guard })
 }
 
 /// Why there is no TLS with a server or an upstream proxy.
@@ -224,71 +225,6 @@ pub(crate) async fn connect_tls(
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(err)) => Err(TlsError::Handshake(explain_server_failure(&err, name))),
         Err(_) => Err(TlsError::TimedOut { name: name.to_owned() }),
-    }
-}
-
-/// A TLS session as a byte stream.
-pub(crate) struct TlsIo<T>(pub(crate) T);
-
-mod tls_io {
-    use super::TlsIo;
-    use flowgate_net::BoxIo;
-    use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    impl<T: AsyncRead + Unpin> AsyncRead for TlsIo<T> {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            match Pin::new(&mut self.0).poll_read(cx, buf) {
-                // A peer that ends without close_notify has ended all the same: what is delimited by lengths or chunks tells
-                // a cut, and what is not cannot tell it in the clear either (mitmproxy likewise).
-                Poll::Ready(Err(err)) if err.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
-                read => read,
-            }
-        }
-    }
-
-    impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
-        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.0).poll_write(cx, buf)
-        }
-
-        fn poll_write_vectored(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bufs: &[io::IoSlice<'_>],
-        ) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
-        }
-
-        fn is_write_vectored(&self) -> bool {
-            self.0.is_write_vectored()
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_shutdown(cx)
-        }
-    }
-
-    impl flowgate_net::Io for TlsIo<tokio_rustls::client::TlsStream<BoxIo>> {
-        fn reset_at_end(&self) {
-            self.0.get_ref().0.reset_at_end();
-        }
-    }
-
-    impl flowgate_net::Io for TlsIo<tokio_rustls::server::TlsStream<BoxIo>> {
-        fn reset_at_end(&self) {
-            self.0.get_ref().0.reset_at_end();
-        }
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Larger bodies are not kept in flows (mitmproxy: `stream_large_bodies`).
     pub kept_body_bytes_max: u64,
+    /// Larger bodies are refused (mitmproxy: `body_size_limit`).
+    pub body_bytes_max: u64,
     /// The address from which servers are connected to (mitmproxy: `connect_addr`).
     pub connect_addr: Option<IpAddr>,
     /// Who we are to an upstream proxy (mitmproxy: `upstream_auth`).
@@ -57,6 +59,7 @@ impl Default for Settings {
             show_ignored_hosts: false,
             idle_timeout: EXCHANGE_IDLE_TIMEOUT,
             kept_body_bytes_max: u64::MAX,
+            body_bytes_max: u64::MAX,
             connect_addr: None,
             upstream_auth: None,
             http_connect_send_host_header: true,

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::context::Context;
 use crate::early;
 use crate::http::{self, Allowed};
-use crate::limits::{CLIENT_HEADER_TIMEOUT, CONNECT_TIMEOUT, LINGER_TIMEOUT};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, CONNECT_TIMEOUT, LINGER_SILENCE_MAX};
 use crate::peek::Peeked;
 use crate::server::ServerError;
 use crate::tunnel::{self, Target};
@@ -134,7 +134,7 @@ impl Handshake {
             }
         };
         // The time being up is as good an end as any.
-        let _ = timeout(LINGER_TIMEOUT, lingering).await;
+        let _ = timeout(LINGER_SILENCE_MAX, lingering).await;
     }
 }
 

@@ -66,6 +66,7 @@ pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings
         show_ignored_hosts: values.show_ignored_hosts,
         idle_timeout: Duration::from_secs(values.tcp_timeout.into()),
         kept_body_bytes_max: kept_max.map_or(u64::MAX, |size| size.bytes()),
+        body_bytes_max: values.body_size_limit.map_or(u64::MAX, |size| size.bytes()),
         connect_addr: values.connect_addr,
         upstream_auth: values.upstream_auth.clone(),
         http_connect_send_host_header: values.http_connect_send_host_header,

@@ -334,7 +334,7 @@ fn flags_of_mitmproxy() {
         "flowgate dump -Z 3m",
         expect![[r#"
             error: `-Z` is a flag that mitmproxy removed
-            hint: it is option `body_size_limit` now, which flowgate does not have yet
+            hint: it is `--set body_size_limit=VALUE` now
         "#]],
     );
     check(

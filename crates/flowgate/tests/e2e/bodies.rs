@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use flowgate_testkit::{Curl, Nginx, RawConnection, RawServer, pattern};
+use flowgate_flow::{Phase, Side};
+use flowgate_testkit::{Curl, Nginx, RawConnection, RawServer, TestCa, pattern};
 
 use crate::support::{Client, answer_until_blocked, content, flowgate, http, saved_flows, text};
 
@@ -197,6 +198,84 @@ fn an_answer_may_come_while_the_upload_goes_on() {
     assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
     assert_eq!(body, "no.");
     assert_eq!(client.read_to_end(), b"", "what is left of the upload is no request");
+}
+
+/// What ends with its connection is whole only if TLS says that it ends (RFC 9112 section 9.8). The client is not told
+/// either then, and gets what there is; in the clear only a reset can tell it.
+#[test]
+fn an_answer_that_ends_without_the_end_of_tls_looks_cut() {
+    let ca = TestCa::new();
+    for good in [true, false] {
+        let config = ca.leaf(&["localhost"]).server_config(&[b"http/1.1"]);
+        let server = RawServer::start_tls(config, move |connection| {
+            connection.read_until(b"\r\n\r\n")?;
+            connection.send("HTTP/1.1 200 OK\r\n\r\nall?")?;
+            if good { connection.shutdown_write() } else { Ok(()) }
+        });
+        let flowgate =
+            flowgate().set("ssl_verify_upstream_trusted_ca", ca.certificate_path().display()).start();
+        let authority = format!("localhost:{}", server.address().port());
+        let mut clear = Client::connect(&flowgate);
+        clear.send(format!("GET https://{authority}/ HTTP/1.1\r\nHost: {authority}\r\n\r\n"));
+        clear.read_to_end();
+        let mut tls = Client::tunnel(&flowgate, &authority).tls(&flowgate.ca_certificate(), "localhost", &[]);
+        tls.send(format!("GET / HTTP/1.1\r\nHost: {authority}\r\n\r\n"));
+        assert_eq!(text(&tls.read_to_end()), "HTTP/1.1 200 OK\r\n\r\nall?");
+        let ends = (clear.cut(), tls.cut());
+        let expected = (Some(io::ErrorKind::ConnectionReset), Some(io::ErrorKind::UnexpectedEof));
+        assert_eq!(ends, if good { (None, None) } else { expected });
+        drop((clear, tls));
+        for flow in saved_flows(&flowgate) {
+            assert_eq!(content(&http(&flow).response.as_ref().unwrap().body), b"all?");
+            let error = flow.error.map(|error| (error.message, error.side, error.phase));
+            let message = "server: TLS ended without close_notify, so the body may not be whole".to_owned();
+            let expected = (message, Some(Side::Server), Some(Phase::Body));
+            assert_eq!(error, if good { None } else { Some(expected) });
+        }
+    }
+}
+
+/// `body_size_limit`: what says that it is too large goes nowhere, what turns out to be is broken off.
+#[test]
+fn bodies_beyond_the_limit_are_refused() {
+    let server = RawServer::start(|connection| {
+        let head = connection.read_until(b"\r\n\r\n")?;
+        let answer = match text(&head).lines().next().unwrap_or_default().split(' ').nth(1) {
+            Some("/fits") => "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n12345678",
+            Some("/announced") => "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123456789",
+            Some("/chunked") => {
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n1\r\n9\r\n0\r\n\r\n"
+            }
+            _ => "",
+        };
+        connection.send(answer)?;
+        connection.read_to_end().map(drop)
+    });
+    let flowgate = flowgate().set("body_size_limit", "8").start();
+    let exchange = |request: String| {
+        let mut client = Client::connect(&flowgate);
+        client.send(request);
+        client.end();
+        text(&client.read_to_end())
+    };
+    let get = |path| format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", server.http_url(path));
+    assert!(exchange(get("/fits")).ends_with("\r\n\r\n12345678"));
+    assert!(exchange(get("/announced")).starts_with("HTTP/1.1 502 "));
+    let chunked = exchange(get("/chunked"));
+    assert!(!chunked.contains('9') && !chunked.ends_with("0\r\n\r\n"), "{chunked}");
+    let connections = server.connections();
+    let url = server.http_url("/");
+    let announced = exchange(format!("POST {url} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n123456789"));
+    assert!(announced.starts_with("HTTP/1.1 413 "), "{announced}");
+    assert_eq!(server.connections(), connections, "nobody was even connected to");
+    let post =
+        format!("POST {url} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n");
+    let counted = exchange(post);
+    assert!(counted.starts_with("HTTP/1.1 413 "), "{counted}");
+    let flows = saved_flows(&flowgate);
+    let sides: Vec<_> = flows.iter().map(|flow| flow.error.as_ref().and_then(|error| error.side)).collect();
+    let (client, server) = (Some(Side::Client), Some(Side::Server));
+    assert_eq!(sides, [None, server, server, client, client]);
 }
 
 /// The pieces arrive one by one: the next is sent when the one before has come through.

@@ -95,6 +95,8 @@ fn after_time(text: &str) -> Option<&str> {
 pub(crate) struct Client {
     stream: Stream,
     buffered: Vec<u8>,
+    /// How the connection ended, if not in good order.
+    cut: Option<io::ErrorKind>,
 }
 
 enum Stream {
@@ -109,7 +111,7 @@ impl Client {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        Self { stream: Stream::Plain(socket), buffered: Vec::new() }
+        Self { stream: Stream::Plain(socket), buffered: Vec::new(), cut: None }
     }
 
     /// Connects and has a tunnel opened to `authority` (`HOST:PORT`).
@@ -131,7 +133,8 @@ impl Client {
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }
-        Ok(Self { stream: Stream::Tls(Box::new(StreamOwned::new(tls, socket))), buffered: Vec::new() })
+        let stream = Stream::Tls(Box::new(StreamOwned::new(tls, socket)));
+        Ok(Self { stream, buffered: Vec::new(), cut: None })
     }
 
     /// As [`Client::try_tls`], for a handshake that has to work.
@@ -212,6 +215,11 @@ impl Client {
         std::mem::take(&mut self.buffered)
     }
 
+    /// How the connection ended that was read to its end: `None` in good order.
+    pub(crate) const fn cut(&self) -> Option<io::ErrorKind> {
+        self.cut
+    }
+
     /// Reads a head, and the body that its `Content-Length` announces.
     pub(crate) fn response(&mut self) -> (String, String) {
         let head = self.read_until("\r\n\r\n");
@@ -231,8 +239,11 @@ impl Client {
         };
         let count = match read.map_err(|err| err.kind()) {
             Ok(count) => count,
-            // The end all the same; a test that cares for how looks at what came before.
-            Err(io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => 0,
+            // The end all the same; a test that cares for how asks.
+            Err(how @ (io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)) => {
+                self.cut = Some(how);
+                0
+            }
             Err(other) => panic!("nothing more after {:?}: {other}", text(&self.buffered)),
         };
         self.buffered.extend_from_slice(&chunk[..count]);

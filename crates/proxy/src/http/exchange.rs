@@ -9,6 +9,7 @@ use bytes::Bytes;
 use flowgate_flow::{Phase, Request, Response, Side};
 use flowgate_wire::http1::{BodyEvent, Framing};
 
+use super::failure::{Cause, Failure};
 use super::forward::remove_connection_fields;
 use super::side::{ClientSide, ServerSide, SideError};
 use crate::addon::Notes;
@@ -23,12 +24,16 @@ pub(crate) struct Exchange {
     request_body: BodyRecorder,
     pub(crate) response: Option<Response>,
     response_body: BodyRecorder,
+    /// A body of more bytes ends the exchange.
+    pub(crate) body_bytes_max: u64,
     /// The raw bytes of what ended it, if it was a malformed message.
     pub(crate) refused: Bytes,
     /// What addons noted on the flow.
     pub(crate) notes: Notes,
     up: Up,
     down: Down,
+    /// An interim response was passed on.
+    interim: bool,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -46,22 +51,6 @@ enum Down {
     Done,
 }
 
-/// Why an exchange ended before its end.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) side: Side,
-    pub(crate) phase: Phase,
-    pub(crate) cause: Cause,
-}
-
-#[derive(Debug)]
-pub(crate) enum Cause {
-    /// One side failed.
-    Side(SideError),
-    /// Nothing moved for so long.
-    Idle(Duration),
-}
-
 impl Exchange {
     /// An exchange that has not begun. Bodies up to `kept_max` bytes are recorded.
     pub(crate) fn new(request: Request, framing: Framing, kept_max: u64) -> Self {
@@ -71,16 +60,34 @@ impl Exchange {
             request_body: BodyRecorder::new(kept_max),
             response: None,
             response_body: BodyRecorder::new(kept_max),
+            body_bytes_max: u64::MAX,
             refused: Bytes::new(),
             notes: Notes::default(),
             up: if framing == Framing::None { Up::Done } else { Up::Body },
             down: Down::Head,
+            interim: false,
         }
     }
 
     /// Whether nothing of the request's body was taken from the client and nothing came back: it could be sent once more.
     pub(crate) fn is_untouched(&self) -> bool {
-        self.request_framing == Framing::None && self.response.is_none()
+        let nothing_came = self.response.is_none() && !self.interim && self.refused.is_empty();
+        self.request_framing == Framing::None && nothing_came
+    }
+
+    /// Whether the client has the whole response.
+    pub(crate) fn is_answered_whole(&self) -> bool {
+        self.down == Down::Done
+    }
+
+    /// Fails if the request says that it is too large, so that no server is troubled with it.
+    pub(crate) const fn check_announced_size(&self) -> Result<(), Failure> {
+        match self.request_framing {
+            Framing::Length(length) if length > self.body_bytes_max => {
+                Err(self.too_large(Side::Client, Phase::Head))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the client was told anything yet.
@@ -103,10 +110,10 @@ impl Exchange {
     ) -> Result<(), Failure> {
         server
             .send_request(&mut self.request, self.request_framing)
-            .map_err(|err| on_server(Phase::Head, err))?;
+            .map_err(|err| Failure::on_server(Phase::Head, err))?;
         if self.up == Up::Done {
             self.request.timestamp_end = Some(clock::now());
-            server.send_end(None).map_err(|err| on_server(Phase::Head, err))?;
+            server.send_end(None).map_err(|err| Failure::on_server(Phase::Head, err))?;
         }
         idle.touch();
         let mut moved = false;
@@ -153,17 +160,38 @@ impl Exchange {
     ) -> Poll<Result<(), Failure>> {
         self.poll_up(cx, client, server, moved)?;
         self.poll_down(cx, client, server, moved)?;
-        let flushed = client.poll_flush(cx).map_err(|err| on_client(self.phase_down(), err))?;
-        if self.down == Down::Done && flushed.is_ready() {
-            return Poll::Ready(Ok(()));
+        let flushed = client.poll_flush(cx).map_err(|err| Failure::on_client(self.phase_down(), err))?;
+        if self.down == Down::Done {
+            // Otherwise the rest of the request is still carried over, as the server let us expect that it reads on.
+            let over = flushed.is_ready() && !self.carries_on(cx, client, server);
+            return if over { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
-        if self.up == Up::Done
-            && self.down != Down::Done
+        if self.up != Up::Body
             && let Poll::Ready(err) = client.poll_gone(cx)
         {
-            return Poll::Ready(Err(on_client(self.phase_down(), err)));
+            return Poll::Ready(Err(Failure::on_client(self.phase_down(), err)));
         }
         Poll::Pending
+    }
+
+    /// Whether the rest of a request is worth sending although its response is complete: a server that says nothing of closing
+    /// reads it to its end (RFC 9110 section 10.1.1), and then both connections can be used again.
+    fn carries_on(
+        &self,
+        cx: &mut Context<'_>,
+        client: &impl ClientSide,
+        server: &mut impl ServerSide,
+    ) -> bool {
+        self.up == Up::Body
+            && !client.ends_with_response()
+            && !self.waits_for_leave()
+            && server.poll_declines(cx).is_pending()
+    }
+
+    /// Whether the client will send its body when it is asked to, which nobody did.
+    fn waits_for_leave(&self) -> bool {
+        let asks = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
+        self.request_body.is_empty() && !self.interim && self.request.headers.get_all("expect").any(asks)
     }
 
     fn poll_up(
@@ -176,20 +204,25 @@ impl Exchange {
         while self.up == Up::Body {
             match server.poll_room(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(_)) => self.up = Up::Refused,
+                Poll::Ready(Err(_)) => {
+                    self.up = Up::Refused;
+                    break;
+                }
                 Poll::Ready(Ok(())) => {}
             }
             let event = match client.poll_body(cx) {
                 Poll::Pending => break,
-                Poll::Ready(event) => event.map_err(|err| on_client(Phase::Body, err))?,
+                Poll::Ready(event) => event.map_err(|err| Failure::on_client(Phase::Body, err))?,
             };
             *moved = true;
             let sent = match event {
                 BodyEvent::NeedMore => break,
                 BodyEvent::Data(data) => {
                     self.request_body.push(&data);
-                    // Taken from the client all the same if the server takes no more: its answer may be on its way.
-                    if self.up == Up::Refused { Ok(()) } else { server.send_data(data) }
+                    if self.request_body.len() > self.body_bytes_max {
+                        return Err(self.too_large(Side::Client, Phase::Body));
+                    }
+                    server.send_data(data)
                 }
                 BodyEvent::End(trailers) => {
                     self.request.timestamp_end = Some(clock::now());
@@ -222,19 +255,23 @@ impl Exchange {
         while self.down == Down::Head {
             let (mut head, framing) = match server.poll_response(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(head) => head.map_err(|err| on_server(Phase::Head, err))?,
+                Poll::Ready(head) => head.map_err(|err| Failure::on_server(Phase::Head, err))?,
             };
             *moved = true;
             remove_connection_fields(&mut head.headers);
             if head.status < 200 && head.status != 101 {
-                client.send_interim(&head).map_err(|err| on_server(Phase::Head, err))?;
+                client.send_interim(&head).map_err(|err| Failure::on_server(Phase::Head, err))?;
+                self.interim = true;
                 continue;
             }
             if head.status == 101 && self.up != Up::Done {
                 // What is left of the request's body would be taken for the other protocol's.
-                return Err(on_server(Phase::Head, SideError::EarlyUpgrade));
+                return Err(Failure::on_server(Phase::Head, SideError::EarlyUpgrade));
             }
-            client.send_response(&mut head, framing).map_err(|err| on_server(Phase::Head, err))?;
+            if matches!(framing, Framing::Length(length) if length > self.body_bytes_max) {
+                return Err(self.too_large(Side::Server, Phase::Head));
+            }
+            client.send_response(&mut head, framing).map_err(|err| Failure::on_server(Phase::Head, err))?;
             self.response = Some(head);
             self.down = Down::Body;
             if framing == Framing::None {
@@ -244,18 +281,21 @@ impl Exchange {
         while self.down == Down::Body {
             match client.poll_room(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(room) => room.map_err(|err| on_client(Phase::Body, err))?,
+                Poll::Ready(room) => room.map_err(|err| Failure::on_client(Phase::Body, err))?,
             }
             let event = match server.poll_body(cx) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(event) => event.map_err(|err| on_server(Phase::Body, err))?,
+                Poll::Ready(event) => event.map_err(|err| Failure::on_server(Phase::Body, err))?,
             };
             *moved = true;
             match event {
                 BodyEvent::NeedMore => return Ok(()),
                 BodyEvent::Data(data) => {
                     self.response_body.push(&data);
-                    client.send_data(data).map_err(|err| on_client(Phase::Body, err))?;
+                    if self.response_body.len() > self.body_bytes_max {
+                        return Err(self.too_large(Side::Server, Phase::Body));
+                    }
+                    client.send_data(data).map_err(|err| Failure::on_client(Phase::Body, err))?;
                 }
                 BodyEvent::End(trailers) => self.end_of_response(client, trailers)?,
             }
@@ -268,7 +308,7 @@ impl Exchange {
         client: &mut impl ClientSide,
         trailers: Option<flowgate_flow::Headers>,
     ) -> Result<(), Failure> {
-        client.send_end(trailers.as_ref()).map_err(|err| on_server(Phase::Body, err))?;
+        client.send_end(trailers.as_ref()).map_err(|err| Failure::on_server(Phase::Body, err))?;
         if let Some(response) = &mut self.response {
             response.trailers = trailers;
             response.timestamp_end = Some(clock::now());
@@ -277,20 +317,16 @@ impl Exchange {
         Ok(())
     }
 
+    const fn too_large(&self, side: Side, phase: Phase) -> Failure {
+        Failure { side, phase, cause: Cause::TooLarge(self.body_bytes_max) }
+    }
+
     const fn phase_down(&self) -> Phase {
         match self.down {
             Down::Head => Phase::Head,
             Down::Body | Down::Done => Phase::Body,
         }
     }
-}
-
-const fn on_server(phase: Phase, err: SideError) -> Failure {
-    Failure { side: Side::Server, phase, cause: Cause::Side(err) }
-}
-
-const fn on_client(phase: Phase, err: SideError) -> Failure {
-    Failure { side: Side::Client, phase, cause: Cause::Side(err) }
 }
 
 #[cfg(test)]

@@ -81,6 +81,17 @@ pub(crate) fn wants_to_persist(version: &HttpVersion, headers: &Headers) -> bool
     keep_alive
 }
 
+/// The fields of a response to a client of HTTP/1.0 whose connection stays open: it takes that for granted only if it is told
+/// (RFC 9112 section 9.3).
+pub(crate) fn say_keep_alive(headers: &Headers) -> Headers {
+    let mut told = headers.clone();
+    let mut said = headers.get_all("connection").flat_map(options);
+    if !said.any(|option| option.eq_ignore_ascii_case(b"keep-alive")) {
+        told.push("Connection", "keep-alive");
+    }
+    told
+}
+
 /// Whether a request asks to switch protocols (RFC 9110 section 7.8).
 pub(crate) fn asks_to_upgrade(headers: &Headers) -> bool {
     headers.contains("upgrade")

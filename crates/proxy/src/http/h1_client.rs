@@ -10,13 +10,14 @@ use flowgate_wire::http1::{
     BodyEvent, Framing, RequestHead, check_response_framing, encode_response, parse_request, request_framing,
 };
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::forward::wants_to_persist;
+use super::forward::{say_keep_alive, wants_to_persist};
 use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ClientSide, SideError};
 use super::translate;
 use crate::clock;
-use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, LINGER_TIMEOUT};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT};
 
 /// One HTTP/1 connection from a client.
 pub(crate) struct H1Client {
@@ -147,27 +148,35 @@ impl H1Client {
         poll_fn(|cx| self.stream.poll_flush(cx)).await
     }
 
-    /// Closes so that what was sent arrives although the client may still be sending (RFC 9112 section 9.6).
-    pub(crate) async fn close(mut self) {
+    /// Closes so that what was sent arrives although the client may still be sending (RFC 9112 section 9.6): a socket that is
+    /// closed on bytes that nobody read is reset, and the reset overtakes. Nobody is waited for when `stop` is cancelled.
+    pub(crate) async fn close(mut self, stop: &CancellationToken) {
         if self.cut {
             // Neither the end of TLS nor of TCP is told: either could be taken for the end of the body.
-            let _ = timeout(LINGER_TIMEOUT, self.flush()).await;
+            let _ = timeout(LINGER_SILENCE_MAX, self.flush()).await;
             return;
         }
-        let lingering = async {
-            if poll_fn(|cx| self.stream.poll_shutdown(cx)).await.is_err() {
-                return;
+        // However it ends, and be it because the time is up, there is nothing more to be done.
+        let ending = timeout(LINGER_SILENCE_MAX, poll_fn(|cx| self.stream.poll_shutdown(cx))).await;
+        if !matches!(ending, Ok(Ok(()))) {
+            return;
+        }
+        let reading = async {
+            let stream = &mut self.stream;
+            while let Ok(Ok(1..)) = timeout(LINGER_SILENCE_MAX, poll_fn(|cx| stream.poll_discard(cx))).await {
             }
-            while let Ok(1..) = poll_fn(|cx| self.stream.poll_discard(cx)).await {}
         };
-        // The time being up is as good an end as any.
-        let _ = timeout(LINGER_TIMEOUT, lingering).await;
+        tokio::select! {
+            biased;
+            _ = timeout(LINGER_TIMEOUT, reading) => {}
+            () = stop.cancelled() => {}
+        }
     }
 
     /// Ends our direction and does not wait for the client's.
     pub(crate) async fn hang_up(mut self) {
         // A client that does not take even the end is none to wait for.
-        let _ = timeout(LINGER_TIMEOUT, poll_fn(|cx| self.stream.poll_shutdown(cx))).await;
+        let _ = timeout(LINGER_SILENCE_MAX, poll_fn(|cx| self.stream.poll_shutdown(cx))).await;
     }
 
     /// The stream and what was read from it beyond the last request.
@@ -238,8 +247,15 @@ impl ClientSide for H1Client {
         self.must_close |=
             seen == Framing::UntilClose || misleading || !wants_to_persist(&version, &head.headers);
         let reason = translate::reason_for(head);
+        let kept_alive;
+        let headers = if self.version == HttpVersion::Http10 && self.persistent && !self.must_close {
+            kept_alive = say_keep_alive(&head.headers);
+            &kept_alive
+        } else {
+            &head.headers
+        };
         let encode =
-            |out: &mut bytes::BytesMut| encode_response(&version, head.status, &reason, &head.headers, out);
+            |out: &mut bytes::BytesMut| encode_response(&version, head.status, &reason, headers, out);
         Ok(self.stream.send_head(outgoing, encode)?)
     }
 
@@ -268,9 +284,21 @@ impl ClientSide for H1Client {
         self.stream.poll_reset(cx).map(SideError::Io)
     }
 
+    fn ends_with_response(&self) -> bool {
+        self.must_close
+    }
+
     fn abort(&mut self) {
         (self.must_close, self.cut) = (true, true);
         self.stream.break_off();
+    }
+
+    fn leave_unclosed(&mut self) {
+        (self.must_close, self.cut) = (true, true);
+        // Under TLS it is enough that its end is not told: that is what the server did. In the clear only a reset tells.
+        if self.stream.is_in_the_clear() {
+            self.stream.break_off();
+        }
     }
 
     fn take_refused(&mut self) -> Bytes {

@@ -10,7 +10,6 @@ use flowgate_wire::http1::{
     BodyEvent, Framing, check_request_framing, encode_request, parse_response, response_framing,
 };
 use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
-
 use tokio::time::timeout;
 
 use super::forward::{asks_to_upgrade, protocols, wants_to_persist};
@@ -19,7 +18,7 @@ use super::side::{ServerSide, SideError};
 use super::translate;
 use crate::clock;
 use crate::egress::ForwardedRequests;
-use crate::limits::LINGER_TIMEOUT;
+use crate::limits::LINGER_SILENCE_MAX;
 
 /// One HTTP/1 connection to a server.
 pub(crate) struct H1Server {
@@ -63,10 +62,10 @@ impl H1Server {
     /// Ends our direction and does not wait for the server's.
     pub(crate) async fn hang_up(mut self) {
         // A server that does not take even the end is none to wait for.
-        let _ = timeout(LINGER_TIMEOUT, poll_fn(|cx| self.stream.poll_shutdown(cx))).await;
+        let _ = timeout(LINGER_SILENCE_MAX, poll_fn(|cx| self.stream.poll_shutdown(cx))).await;
     }
 
-    /// Whether the head in hand switched protocols; then [`into_parts`](Self::into_parts) has what follows.
+    /// The stream and what was read from it beyond the last head: what follows a switch of protocols.
     pub(crate) fn into_parts(self) -> (BoxIo, Vec<u8>) {
         self.stream.into_parts()
     }
@@ -148,6 +147,10 @@ impl ServerSide for H1Server {
             self.refused = self.stream.refused(&[]);
         }
         Poll::Ready(event)
+    }
+
+    fn poll_declines(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.persistent { self.stream.poll_stale(cx) } else { Poll::Ready(()) }
     }
 
     fn abort(&mut self) {

@@ -131,6 +131,11 @@ impl H1Stream {
                 BodyEvent::NeedMore => {
                     ready!(self.poll_fill(cx, BODY_READ_BYTES))?;
                 }
+                BodyEvent::End(_)
+                    if matches!(self.decoder, BodyDecoder::UntilClose) && self.io.ended_cut() =>
+                {
+                    return Poll::Ready(Err(SideError::Unclosed));
+                }
                 event => {
                     self.body_read |= matches!(event, BodyEvent::End(_));
                     return Poll::Ready(Ok(event));
@@ -173,6 +178,11 @@ impl H1Stream {
                 Ok(())
             }
         }
+    }
+
+    /// Whether nothing stands between the messages and the socket, as TLS would.
+    pub(super) fn is_in_the_clear(&self) -> bool {
+        self.io.tcp().is_some()
     }
 
     /// Makes the connection end with a reset if a body is being sent that ends with the connection: an orderly end would say

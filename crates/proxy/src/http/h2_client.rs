@@ -85,6 +85,15 @@ impl ClientSide for H2ClientStream {
         Bytes::new()
     }
 
+    fn ends_with_response(&self) -> bool {
+        false
+    }
+
+    fn leave_unclosed(&mut self) {
+        // A stream has no other end that is not a clean one.
+        self.abort();
+    }
+
     fn abort(&mut self) {
         self.respond.send_reset(Reason::INTERNAL_ERROR);
         self.sender.reset(Reason::INTERNAL_ERROR);
@@ -185,6 +194,14 @@ impl H2Sender {
             stream.send_data(held, false)?;
         }
         Ok(())
+    }
+
+    /// Ready if the peer takes no more of the body (RFC 9113 section 8.1: a reset behind a whole response).
+    pub(super) fn poll_declined(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.stream.as_mut().filter(|_| !self.ended) {
+            Some(stream) => stream.poll_reset(cx).map(|_| ()),
+            None => Poll::Pending,
+        }
     }
 
     pub(super) fn reset(&mut self, reason: Reason) {

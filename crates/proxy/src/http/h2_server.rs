@@ -92,6 +92,10 @@ impl ServerSide for H2ServerStream {
         }
     }
 
+    fn poll_declines(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sender.poll_declined(cx)
+    }
+
     fn take_refused(&mut self) -> Bytes {
         // The `h2` crate does not show what it refuses.
         Bytes::new()

@@ -8,8 +8,7 @@ use flowgate_wire::http1::{
 };
 use flowgate_wire::limits::TARGET_BYTES_MAX;
 
-use super::forward::asks_to_upgrade;
-use super::forward::name_host;
+use super::forward::{asks_to_upgrade, name_host};
 use super::h1_client::{H1Client, NextRequest, Unreadable};
 use super::servers::Route;
 use super::service::{Allowed, Next, Origin, Service, Upgrade};
@@ -98,7 +97,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             }
         }
     }
-    client.close().await;
+    client.close(&service.context.stop).await;
     Ended::Closed
 }
 

@@ -6,18 +6,20 @@ use flowgate_flow::{
 };
 use flowgate_options::Level;
 use flowgate_policy::{Action, Decision, Entry, Fact, Facts, FirstBytes, decide};
-use flowgate_wire::http1::{BodyError, Framing};
+use flowgate_wire::http1::Framing;
 use futures_util::FutureExt;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::error_page::error_page;
-use super::exchange::{Cause, Exchange, Failure};
+use super::exchange::Exchange;
+use super::failure::{Failure, may_try_again};
 use super::forward::remove_connection_fields;
 use super::h2_server::H2ServerStream;
 use super::servers::{H1Link, Link, Route, Servers};
-use super::side::{ClientSide, SideError};
+use super::side::ClientSide;
 use crate::addon::{LiveRequest, Notes, Outcome};
 use crate::clock;
 use crate::context::Context;
@@ -138,6 +140,7 @@ impl Service {
         }
         let mut exchange = Exchange::new(request, framing, self.context.kept_body_bytes_max());
         exchange.notes = notes;
+        exchange.body_bytes_max = self.context.settings.body_bytes_max;
         // A panic leaves the exchange as it stood: it is only looked at from then on.
         let carrying = AssertUnwindSafe(self.carry(client, &mut exchange, route, idle)).catch_unwind();
         match carrying.await {
@@ -172,6 +175,10 @@ impl Service {
         route: &Route,
         idle: &mut IdleTimer,
     ) -> Carried {
+        if let Err(failure) = exchange.check_announced_size() {
+            let address = Address { host: exchange.request.host.clone(), port: exchange.request.port };
+            return Carried::Failed(Arc::new(ServerConnection::new(clock::new_id(), Some(address))), failure);
+        }
         let mut fresh = false;
         loop {
             let link = match self.servers.get(&self.context, route, fresh).await {
@@ -271,6 +278,7 @@ impl Service {
             _ if gone.is_some() => Some(fails("Client disconnected.".into(), Side::Client)),
             Outcome::Continue | Outcome::Kill => Some(fails("Connection killed.".into(), Side::Proxy)),
             Outcome::Panicked(addon) => {
+                self.context.proxy.panics.fetch_add(1, Ordering::Relaxed);
                 let message = format!("addon {addon} failed on this request (a panic)");
                 self.context.log(Level::Error, format_args!("{message}"));
                 self.answer(client, exchange, facts, fails(message, Side::Proxy), 502).await;
@@ -312,20 +320,16 @@ impl Service {
         facts: Arc<ServerConnection>,
         failure: Failure,
     ) {
-        let (message, status) = describe(&failure, exchange.has_answered());
-        let error = FlowError {
-            message,
-            timestamp: clock::now(),
-            side: Some(failure.side),
-            phase: Some(failure.phase),
-        };
-        let client_gone = failure.side == Side::Client && malformed_body(&failure).is_none();
-        if exchange.has_answered() || client_gone {
-            client.abort();
-            self.context.report(self.flow(exchange, facts, Some(error))).await;
-        } else {
-            self.answer(client, exchange, facts, error, status).await;
+        let error = failure.flow_error(exchange.has_answered());
+        if !exchange.has_answered() && !failure.is_client_gone() {
+            return self.answer(client, exchange, facts, error, failure.status()).await;
         }
+        if failure.is_doubt() {
+            client.leave_unclosed();
+        } else if !exchange.is_answered_whole() {
+            client.abort();
+        }
+        self.context.report(self.flow(exchange, facts, Some(error))).await;
     }
 
     /// Sends a page of our own, and reports the flow with the error (not with the page: the server did not send it).
@@ -428,44 +432,5 @@ pub(crate) fn explicit_allowed(
             (if verdict.hidden { Allowed::Hidden } else { Allowed::Yes }, egress)
         }
         Decision::Undecided { .. } => (Allowed::Yes, None),
-    }
-}
-
-/// Whether a request that failed on a connection that was used before may be sent again: nothing of it can have had effect
-/// that a second one would not have too, and nothing came back.
-fn may_try_again(exchange: &Exchange, failure: &Failure) -> bool {
-    let idempotent = matches!(exchange.request.method.as_ref(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
-    let lost = matches!(&failure.cause, Cause::Side(SideError::Closed | SideError::Io(_)));
-    failure.side == Side::Server
-        && failure.phase == Phase::Head
-        && lost
-        && idempotent
-        && exchange.is_untouched()
-}
-
-/// What is wrong with a body that does not keep to its framing; its sender is still there to be told.
-const fn malformed_body(failure: &Failure) -> Option<&BodyError> {
-    match &failure.cause {
-        Cause::Side(SideError::Body(BodyError::Cut)) => None,
-        Cause::Side(SideError::Body(err)) => Some(err),
-        _ => None,
-    }
-}
-
-/// What a person reads of a failure, and the status that tells a client (400, 502, 504 after silence).
-fn describe(failure: &Failure, answered: bool) -> (String, u16) {
-    if let (Side::Client, Some(err)) = (failure.side, malformed_body(failure)) {
-        return (format!("The request was refused: {err}."), 400);
-    }
-    match (&failure.cause, failure.side) {
-        (Cause::Idle(limit), _) => (format!("nothing was sent or received for {} s", limit.as_secs()), 504),
-        (Cause::Side(_), Side::Client) => ("Client disconnected.".to_owned(), 502),
-        (Cause::Side(SideError::Closed), _) if answered => {
-            ("server closed the connection inside the response".into(), 502)
-        }
-        (Cause::Side(SideError::Closed), _) => {
-            ("server closed the connection before it answered".into(), 502)
-        }
-        (Cause::Side(err), _) => (format!("server: {err}"), 502),
     }
 }

@@ -34,8 +34,12 @@ pub(crate) trait ClientSide {
     fn send_own(&mut self, head: &Response, body: Bytes) -> Result<(), SideError>;
     /// Ready if the client is known to be gone, so that nobody waits for the response. A half-closed client is not.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<SideError>;
+    /// Whether the client sees the end of the response by the end of its connection only, so that nothing may follow.
+    fn ends_with_response(&self) -> bool;
     /// Makes it visible that the response broke off: never a clean end.
     fn abort(&mut self);
+    /// The same where it is not certain that something is missing: what was sent shall arrive.
+    fn leave_unclosed(&mut self);
     /// The raw bytes of what was refused, at most `REFUSED_BYTES_MAX` of them; empty if nothing was.
     fn take_refused(&mut self) -> Bytes;
 }
@@ -56,25 +60,12 @@ pub(crate) trait ServerSide {
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Response, Framing), SideError>>;
     /// The next piece of the final response's body.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>>;
+    /// Ready if the server, which has answered, will not read the rest of the request: it said so, or ended.
+    fn poll_declines(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Ends the request before its end, so that the server notices.
     fn abort(&mut self);
     /// The raw bytes of what was refused, at most `REFUSED_BYTES_MAX` of them; empty if nothing was.
     fn take_refused(&mut self) -> Bytes;
-}
-
-impl SideError {
-    /// Whether the peer sent what may not be sent, so that its bytes say more than the error does.
-    pub(crate) const fn is_malformed(&self) -> bool {
-        match self {
-            Self::Body(BodyError::Cut) | Self::Io(_) | Self::Closed | Self::Encode(_) => false,
-            Self::Head(_)
-            | Self::Body(_)
-            | Self::TooManyInterim
-            | Self::UnexpectedUpgrade
-            | Self::EarlyUpgrade => true,
-            Self::H2(_) | Self::Translate(_) | Self::HeadTimeout => false,
-        }
-    }
 }
 
 /// What went wrong on one side.
@@ -84,6 +75,10 @@ pub(crate) enum SideError {
     /// The peer closed where it should not have.
     #[error("connection closed")]
     Closed,
+    /// TLS ended without `close_notify` under a body that ends with the connection: nobody knows if it is whole (RFC 9112
+    /// section 9.8).
+    #[error("TLS ended without close_notify, so the body may not be whole")]
+    Unclosed,
     /// The connection failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -114,4 +109,25 @@ pub(crate) enum SideError {
     /// 101 although no upgrade was asked for (RFC 9110 section 15.2.2).
     #[error("server switched to a protocol that nobody asked for")]
     UnexpectedUpgrade,
+}
+
+impl SideError {
+    /// Whether the peer sent what may not be sent, so that its bytes say more than the error does.
+    pub(crate) const fn is_malformed(&self) -> bool {
+        match self {
+            Self::Body(BodyError::Cut) => false,
+            Self::Head(_)
+            | Self::Body(_)
+            | Self::TooManyInterim
+            | Self::UnexpectedUpgrade
+            | Self::EarlyUpgrade => true,
+            Self::Io(_)
+            | Self::Closed
+            | Self::Unclosed
+            | Self::Encode(_)
+            | Self::H2(_)
+            | Self::Translate(_)
+            | Self::HeadTimeout => false,
+        }
+    }
 }

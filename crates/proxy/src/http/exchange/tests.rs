@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::http::h1_client::{H1Client, NextRequest};
@@ -31,6 +32,7 @@ impl Ended {
             Ok(()) => "none".to_owned(),
             Err(Failure { side, phase, cause: Cause::Side(err) }) => format!("{side} {phase}: {err}"),
             Err(Failure { side, phase, cause: Cause::Idle(_) }) => format!("{side} {phase}: idle"),
+            Err(Failure { side, phase, cause: Cause::TooLarge(_) }) => format!("{side} {phase}: too large"),
         }
     }
 
@@ -42,12 +44,17 @@ impl Ended {
         }
         self.client.flush().await.ok();
         drop(self.server);
-        self.client.close().await;
+        self.client.close(&CancellationToken::new()).await;
     }
 }
 
 /// Runs one exchange in a task of its own; gives the peers' ends of the two pipes.
 fn start() -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<Ended>) {
+    start_limited(u64::MAX)
+}
+
+/// The same with a limit for bodies.
+fn start_limited(body_bytes_max: u64) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<Ended>) {
     let (client_end, client) = duplex(PIPE_BYTES);
     let (server_end, server) = duplex(PIPE_BYTES);
     let running = tokio::spawn(async move {
@@ -71,6 +78,7 @@ fn start() -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<Ended>) {
             timestamp_end: None,
         };
         let mut exchange = Exchange::new(request, framing, 0);
+        exchange.body_bytes_max = body_bytes_max;
         let mut idle = IdleTimer::new(IDLE);
         let result = exchange.run(&mut client, &mut server, &mut idle, IDLE).await;
         Ended { exchange, result, client, server }
@@ -96,22 +104,135 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// The response at once, the rest of the request a minute later: it crosses, and both connections stay.
 #[tokio::test(start_paused = true)]
 async fn the_response_may_come_before_the_request_ends() {
     let (mut client, mut server, running) = start();
     client.write_all(POST).await.unwrap();
-    client.write_all(b"half").await.unwrap();
+    client.write_all(b"half ").await.unwrap();
     read_head(&mut server).await;
     server.write_all(OK).await.unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 200 "));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    client.write_all(b"later").await.unwrap();
     let ended = running.await.unwrap();
     assert_eq!(ended.failure(), "none");
-    assert!(ended.exchange.left_body_unread(), "so the client's connection ends");
-    assert!(!ended.server.can_continue(), "the rest of the body would be the next request");
-    let closing = tokio::spawn(ended.close());
-    assert_eq!(read_all(&mut client).await.as_bytes(), OK);
-    drop(client);
-    closing.await.unwrap();
-    assert_eq!(read_all(&mut server).await, "half");
+    assert!(ended.client.can_continue() && ended.server.can_continue());
+    ended.close().await;
+    assert_eq!(read_all(&mut server).await, "half later");
+    assert_eq!(read_all(&mut client).await, "ok");
+}
+
+/// A server that answers and will not read on is not made to; the client's connection ends, and so does the server's.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_and_reads_no_more_is_left_alone() {
+    const CLOSE: &[u8] = b"HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
+    const UNTIL_CLOSE: &[u8] = b"HTTP/1.1 413 No\r\n\r\nno";
+    for (answer, ends) in [(CLOSE, false), (OK, true), (UNTIL_CLOSE, true)] {
+        let (mut client, mut server, running) = start();
+        client.write_all(POST).await.unwrap();
+        client.write_all(b"half").await.unwrap();
+        read_head(&mut server).await;
+        server.write_all(answer).await.unwrap();
+        if ends {
+            server.shutdown().await.unwrap();
+        }
+        let ended = running.await.unwrap();
+        assert_eq!(ended.failure(), "none");
+        assert!(ended.exchange.left_body_unread(), "so the client's connection ends");
+        assert!(!ended.server.can_continue(), "the rest of the body would be the next request");
+        let closing = tokio::spawn(ended.close());
+        // It is still sending, and gets its answer all the same.
+        client.write_all(b" later").await.unwrap();
+        assert_eq!(read_all(&mut client).await.as_bytes(), answer);
+        drop(client);
+        closing.await.unwrap();
+        assert_eq!(read_all(&mut server).await, "half");
+    }
+}
+
+/// Its answer came whole; that it sends no more of what nobody waits for takes nothing away from that.
+#[tokio::test(start_paused = true)]
+async fn a_client_with_its_answer_may_leave_inside_its_request() {
+    let (mut client, mut server, running) = start();
+    client.write_all(POST).await.unwrap();
+    read_head(&mut server).await;
+    server.write_all(OK).await.unwrap();
+    let mut answer = vec![0; OK.len()];
+    client.read_exact(&mut answer).await.unwrap();
+    client.shutdown().await.unwrap();
+    let ended = running.await.unwrap();
+    assert_eq!(ended.failure(), "client body: connection closed inside the body");
+    assert!(ended.exchange.is_answered_whole() && ended.exchange.left_body_unread());
+    assert!(!ended.client.can_continue() && !ended.server.can_continue());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_end_at_their_limit() {
+    const GET_TWO: &[u8] =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nworld\r\n";
+    for (limit, request, answer, expected) in [
+        (10, POST, OK, "none"),
+        (
+            9,
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\na\r\n",
+            OK,
+            "client body: too large",
+        ),
+        (10, GET, b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n", "server head: too large"),
+        (9, GET, GET_TWO, "server body: too large"),
+        (9, GET, b"HTTP/1.1 200 OK\r\n\r\n0123456789", "server body: too large"),
+    ] {
+        let (mut client, mut server, running) = start_limited(limit);
+        client.write_all(request).await.unwrap();
+        client.write_all(if request == GET { b"" } else { b"0123456789" }).await.unwrap();
+        if !expected.starts_with("client") {
+            read_head(&mut server).await;
+            server.write_all(answer).await.unwrap();
+        }
+        let ended = running.await.unwrap();
+        assert_eq!(ended.failure(), expected, "{limit}");
+        assert!(ended.exchange.check_announced_size().is_ok());
+    }
+    let (mut client, _server, running) = start_limited(9);
+    client.write_all(POST).await.unwrap();
+    client.write_all(b"0123456789").await.unwrap();
+    let ended = running.await.unwrap();
+    assert!(ended.exchange.check_announced_size().is_err(), "known before a server is");
+}
+
+/// What a client of HTTP/1.0 is told of its connection.
+#[tokio::test(start_paused = true)]
+async fn http10_is_told_that_its_connection_stays() {
+    const KEEPING: &[u8] = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    const OLD: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let told = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n";
+    for (request, answer, head, stays) in [
+        (KEEPING, OK, told, true),
+        (KEEPING, told.as_bytes(), told, true),
+        (&b"GET / HTTP/1.0\r\n\r\n"[..], OK, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false),
+        // Only its end tells where it ends: of the connection to the server, or of the client's.
+        (KEEPING, OLD, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n", false),
+        (KEEPING, CHUNKED, "HTTP/1.1 200 OK\r\n\r\n", false),
+    ] {
+        let (mut client, mut server, running) = start();
+        client.write_all(request).await.unwrap();
+        read_head(&mut server).await;
+        server.write_all(answer).await.unwrap();
+        if answer == told.as_bytes() {
+            server.write_all(b"ok").await.unwrap();
+        }
+        let ended = running.await.unwrap();
+        assert_eq!((ended.failure().as_str(), ended.client.can_continue()), ("none", stays), "{head}");
+        let shown = ended.exchange.response.as_ref().unwrap().headers.clone();
+        assert!(
+            answer == told.as_bytes() || !shown.contains("connection"),
+            "the flow shows what the server sent"
+        );
+        ended.close().await;
+        assert_eq!(read_all(&mut client).await, format!("{head}ok"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

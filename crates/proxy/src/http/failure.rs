@@ -1,0 +1,113 @@
+//! An exchange that failed: what a person reads of it, what the client is answered, and whether it may be tried again. No more
+//! than tables: `service` acts on them.
+
+use std::time::Duration;
+
+use flowgate_flow::{FlowError, Phase, Side};
+use flowgate_wire::http1::BodyError;
+
+use super::exchange::Exchange;
+use super::side::SideError;
+use crate::clock;
+
+/// Why an exchange ended before its end.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Whose fault it is.
+    pub(crate) side: Side,
+    /// How far it had come.
+    pub(crate) phase: Phase,
+    pub(crate) cause: Cause,
+}
+
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// One side failed.
+    Side(SideError),
+    /// Nothing moved for so long.
+    Idle(Duration),
+    /// That side's body is longer than so many bytes (mitmproxy: `body_size_limit`).
+    TooLarge(u64),
+}
+
+impl Failure {
+    pub(crate) const fn on_server(phase: Phase, err: SideError) -> Self {
+        Self { side: Side::Server, phase, cause: Cause::Side(err) }
+    }
+
+    pub(crate) const fn on_client(phase: Phase, err: SideError) -> Self {
+        Self { side: Side::Client, phase, cause: Cause::Side(err) }
+    }
+
+    /// Whether there is nobody left to be answered.
+    pub(crate) fn is_client_gone(&self) -> bool {
+        self.side == Side::Client
+            && !matches!(self.cause, Cause::TooLarge(_))
+            && self.malformed_body().is_none()
+    }
+
+    /// Whether what was sent to the client may be all there is, and nobody knows.
+    pub(crate) const fn is_doubt(&self) -> bool {
+        matches!(self.cause, Cause::Side(SideError::Unclosed))
+    }
+
+    /// The error of its flow; `answered` if the client was told anything yet.
+    pub(crate) fn flow_error(&self, answered: bool) -> FlowError {
+        let message = self.message(answered);
+        FlowError { message, timestamp: clock::now(), side: Some(self.side), phase: Some(self.phase) }
+    }
+
+    /// The status that tells a client: 400 or 413 for its own fault, 502 for the server's, 504 after silence.
+    pub(crate) const fn status(&self) -> u16 {
+        match (&self.cause, self.side) {
+            (Cause::TooLarge(_), Side::Client) => 413,
+            (_, Side::Client) if self.malformed_body().is_some() => 400,
+            (Cause::Idle(_), _) => 504,
+            _ => 502,
+        }
+    }
+
+    fn message(&self, answered: bool) -> String {
+        match (&self.cause, self.side) {
+            (Cause::Idle(limit), _) => format!("nothing was sent or received for {} s", limit.as_secs()),
+            (Cause::TooLarge(limit), Side::Client) => {
+                format!("The request was refused: its body is longer than body_size_limit, {limit} bytes.")
+            }
+            (Cause::TooLarge(limit), _) => {
+                format!("server: the response's body is longer than body_size_limit, {limit} bytes")
+            }
+            (Cause::Side(_), Side::Client) => match self.malformed_body() {
+                Some(err) => format!("The request was refused: {err}."),
+                None => "Client disconnected.".to_owned(),
+            },
+            (Cause::Side(SideError::Closed), _) if answered => {
+                "server closed the connection inside the response".to_owned()
+            }
+            (Cause::Side(SideError::Closed), _) => {
+                "server closed the connection before it answered".to_owned()
+            }
+            (Cause::Side(err), _) => format!("server: {err}"),
+        }
+    }
+
+    /// What is wrong with a body that does not keep to its framing; its sender is still there to be told.
+    const fn malformed_body(&self) -> Option<&BodyError> {
+        match &self.cause {
+            Cause::Side(SideError::Body(BodyError::Cut)) => None,
+            Cause::Side(SideError::Body(err)) => Some(err),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a request that failed on a connection that was used before may be sent again, on a new one: the server may have
+/// closed that connection while the request was on its way (RFC 9110 section 9.2.2). Only safe methods, with no body, of which
+/// nothing came back; PUT and DELETE could be repeated by the letter of the RFC, but who looks on would see two.
+pub(crate) fn may_try_again(exchange: &Exchange, failure: &Failure) -> bool {
+    let safe = matches!(exchange.request.method.as_ref(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
+    let lost = matches!(&failure.cause, Cause::Side(SideError::Closed | SideError::Io(_)));
+    failure.side == Side::Server && failure.phase == Phase::Head && lost && safe && exchange.is_untouched()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! A TLS session as a byte stream, either side.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use flowgate_net::{BoxIo, Io};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{client, server};
+
+/// A TLS session. It ends as its peer ends it, with or without `close_notify`, and tells which it was.
+pub(crate) struct TlsIo<T> {
+    session: T,
+    ended_cut: bool,
+}
+
+impl<T> TlsIo<T> {
+    pub(crate) const fn new(session: T) -> Self {
+        Self { session, ended_cut: false }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for TlsIo<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.session).poll_read(cx, buf) {
+            // A peer that ends without close_notify has ended all the same. What is delimited by lengths or chunks tells a cut
+            // for itself; whoever reads what is not asks for it.
+            Poll::Ready(Err(err)) if err.kind() == io::ErrorKind::UnexpectedEof => {
+                self.ended_cut = true;
+                Poll::Ready(Ok(()))
+            }
+            read => read,
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.session).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.session).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.session.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.session).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.session).poll_shutdown(cx)
+    }
+}
+
+impl Io for TlsIo<client::TlsStream<BoxIo>> {
+    fn ended_cut(&self) -> bool {
+        self.ended_cut
+    }
+
+    fn reset_at_end(&self) {
+        self.session.get_ref().0.reset_at_end();
+    }
+}
+
+impl Io for TlsIo<server::TlsStream<BoxIo>> {
+    fn ended_cut(&self) -> bool {
+        self.ended_cut
+    }
+
+    fn reset_at_end(&self) {
+        self.session.get_ref().0.reset_at_end();
+    }
+}
