@@ -1,5 +1,8 @@
 //! A short run of every fuzz target: not to search long, but to see that each still builds, starts from its corpus, and
-//! finds nothing at once. Needs a nightly toolchain with cargo-fuzz.
+//! finds nothing at once. Needs a nightly toolchain; cargo-fuzz is installed if it is missing.
+//!
+//! All fuzz workspaces are built into one folder and without a sanitizer, so that what they depend on is compiled once and
+//! compiles fast. What is looked for here panics; memory is the business of longer runs, with cargo-fuzz's defaults.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,8 +26,11 @@ pub(crate) fn smoke(workspace: &Workspace) -> anyhow::Result<Outcome> {
     if folders.is_empty() {
         return Ok(Outcome::Skipped("there is no fuzz target yet".to_owned()));
     }
-    if !succeeds(cargo_of("nightly").args(["fuzz", "--version"])) {
-        return Ok(Outcome::Skipped("there is no nightly toolchain with cargo-fuzz".to_owned()));
+    if !succeeds(cargo_of("nightly").arg("--version")) {
+        return Ok(Outcome::Skipped("there is no nightly toolchain".to_owned()));
+    }
+    if !succeeds(cargo_of("nightly").args(["fuzz", "--version"])) && !install()? {
+        return Ok(Outcome::Failed);
     }
     let mut targets = Vec::new();
     for folder in folders {
@@ -33,13 +39,15 @@ pub(crate) fn smoke(workspace: &Workspace) -> anyhow::Result<Outcome> {
     }
     let seconds = (SECONDS_IN_ALL / targets.len().max(1)).clamp(SECONDS_MIN, SECONDS_MAX);
     let mut passed = true;
+    let built = workspace.target.join("fuzz");
     for (folder, target) in targets {
         report::step(&format!("fuzz {target} of {} for {seconds} s", folder.display()));
         // What is found goes into the first folder; the committed corpus is only read.
         let found = workspace.target.join("fuzz-smoke").join(&target);
         fs::create_dir_all(&found)?;
         let mut command = fuzz(&folder, "run");
-        command.args(["--fuzz-dir", "fuzz", &target]).arg(found);
+        command.args(["--fuzz-dir", "fuzz", "--sanitizer", "none", "--target-dir"]).arg(&built);
+        command.arg(&target).arg(found);
         command
             .args(Some(Path::new("fuzz/corpus").join(&target)).filter(|corpus| folder.join(corpus).is_dir()));
         command.args(["--", &format!("-max_total_time={seconds}"), "-verbosity=0"]);
@@ -48,6 +56,12 @@ pub(crate) fn smoke(workspace: &Workspace) -> anyhow::Result<Outcome> {
         passed &= run;
     }
     Ok(passed.into())
+}
+
+/// Installs cargo-fuzz for this user; whether that worked.
+fn install() -> anyhow::Result<bool> {
+    report::step("install cargo-fuzz");
+    shown(cargo_of("nightly").args(["install", "--quiet", "--locked", "cargo-fuzz"]))
 }
 
 /// The folders that have a `fuzz` folder: the root and the crates.

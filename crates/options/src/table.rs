@@ -147,6 +147,10 @@ options! {
         /// Relay what is not a known protocol as raw TCP. Off reads everything as HTTP.
         rawtcp: bool = true, ALL, SWITCH;
 
+        /// Refuse HTTP/1 messages with header names that are no tokens. Off takes the other visible characters in names,
+        /// such as `(`, `/` or `[`; whatever could be read in two ways is refused all the same.
+        validate_inbound_headers: bool = true, ALL, NO_FLAG;
+
         /// Seconds without traffic after which a TCP connection is closed.
         tcp_timeout(1..=31_536_000): u32 = 600, ALL, NO_FLAG;
     }

@@ -18,7 +18,6 @@ use crate::http::{
     self, Allowed, Connect, Ended, H1Client, Origin, OwnResponse, Servers, Service, connect_established,
     connect_refusal,
 };
-use crate::limits::CLIENT_IDLE_TIMEOUT;
 use crate::peek::Peeked;
 use crate::server::ServerError;
 use crate::tunnel::{self, ServerState, Target};
@@ -31,7 +30,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub(crate) async fn serve(context: &Context, client: BoxIo) {
     let mut client = Peeked::new(client);
     let first = tokio::select! {
-        read = timeout(CLIENT_IDLE_TIMEOUT, poll_fn(|cx| client.poll_more(cx))) => read,
+        read = timeout(context.settings.idle_timeout, poll_fn(|cx| client.poll_more(cx))) => read,
         () = context.stop.cancelled() => return,
     };
     if !matches!(first, Ok(Ok(()))) {

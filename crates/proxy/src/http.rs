@@ -19,6 +19,12 @@ mod h2_client;
 mod h2_server;
 mod side;
 
+#[cfg(any(test, fuzzing))]
+mod in_memory;
+
+#[cfg(fuzzing)]
+pub use in_memory::check_connection;
+
 pub(crate) use error_page::{OwnResponse, connect_established, connect_refusal};
 pub(crate) use h1_client::H1Client;
 pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};

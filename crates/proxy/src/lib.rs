@@ -37,6 +37,9 @@ mod events;
 pub mod limits;
 mod settings;
 
+#[cfg(fuzzing)]
+pub use http::check_connection;
+
 pub use addon::{Addon, HookFuture, LiveRequest};
 pub use context::Proxy;
 pub use egress::{Egress, UpstreamProxy};

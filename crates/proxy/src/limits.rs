@@ -8,14 +8,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to send a head, once its first byte is there.
 pub const CLIENT_HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client may stay connected without beginning a request.
-pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long an exchange, or a raw connection that is recorded, may go without a byte in any direction
-/// (mitmproxy: `tcp_timeout`, whose default this is).
-pub const EXCHANGE_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long after a partial start of a TLS hello or a request line a decision is taken without the rest, if the server
-/// might be the one who speaks first.
-pub const PARTIAL_START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may stay connected without beginning a request, and how long an exchange, or a raw connection that is
+/// recorded, may go without a byte in any direction: the default of option `tcp_timeout`.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long we wait for a client to speak before we let the server begin, when nobody has connected to it yet.
 pub const SERVER_FIRST_DELAY: Duration = Duration::from_millis(300);
 /// How long a connection that is being closed is read, so that our last words arrive at a client that is still sending.

@@ -89,3 +89,22 @@ pub(crate) async fn either(client: &mut Peeked, mut server: Option<&mut Peeked>)
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    #[tokio::test]
+    async fn no_more_is_looked_at_than_the_limit() {
+        for (sent, full) in [(PEEK_BYTES_MAX - 1, false), (PEEK_BYTES_MAX, true)] {
+            let (mut peer, io) = duplex(PEEK_BYTES_MAX);
+            peer.write_all(&vec![0; sent]).await.unwrap();
+            let mut peeked = Peeked::new(Box::new(io));
+            while peeked.bytes().len() < sent {
+                poll_fn(|cx| peeked.poll_more(cx)).await.unwrap();
+            }
+            assert_eq!(peeked.is_full(), full, "{sent}");
+        }
+    }
+}

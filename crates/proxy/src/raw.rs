@@ -1,6 +1,7 @@
 //! Bytes that are not HTTP, or not any more: relayed as they come and recorded as a TCP flow. Recording is the same for UDP.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -10,6 +11,7 @@ use flowgate_flow::{
     Flow, FlowError, FlowKind, MetadataValue, Phase, RawFlow, RawMessage, ServerConnection, Side, Timestamp,
 };
 use flowgate_net::{BoxIo, RelayEnd, Tap, relay};
+use futures_util::FutureExt;
 
 use crate::clock;
 use crate::context::Context;
@@ -31,14 +33,39 @@ pub(crate) async fn relay_recorded(
     let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, clock::now());
     let mut tap = Recording::new(context, flow);
     let activity = Arc::clone(&tap.activity);
-    let end = until_idle(context, relay(client, server, &mut tap), &activity).await;
+    let end = run(context, relay(client, server, &mut tap), &activity).await;
     let flow = tap.finish(end_error(end, clock::now()));
     context.report(flow).await;
 }
 
-/// Runs a relay until it ends, or nothing crossed for as long as the settings allow; then it gives `None`. Its tap counts
-/// `activity` up with each piece.
-pub(crate) async fn until_idle(
+/// How a relay that is recorded came to its end.
+pub(crate) enum Ended {
+    /// By itself.
+    Relay(RelayEnd),
+    /// Nothing crossed for as long as the settings allow.
+    Idle,
+    /// We failed ourselves (a panic, of what looks on most likely). It was counted and told.
+    Panicked,
+}
+
+/// Runs a relay to its end. Its tap counts `activity` up with each piece; after a panic it is only to be looked at.
+pub(crate) async fn run(
+    context: &Context,
+    relay: impl Future<Output = RelayEnd>,
+    activity: &AtomicU64,
+) -> Ended {
+    match AssertUnwindSafe(until_idle(context, relay, activity)).catch_unwind().await {
+        Ok(Some(end)) => Ended::Relay(end),
+        Ok(None) => Ended::Idle,
+        Err(panic) => {
+            context.proxy.count_panic(context.peer, &*panic);
+            Ended::Panicked
+        }
+    }
+}
+
+/// `None` if nothing crossed for as long as the settings allow.
+async fn until_idle(
     context: &Context,
     relay: impl Future<Output = RelayEnd>,
     activity: &AtomicU64,
@@ -61,12 +88,17 @@ pub(crate) async fn until_idle(
 }
 
 /// What a flow tells of a relay that did not end with both sides closing.
-pub(crate) fn end_error(end: Option<RelayEnd>, timestamp: Timestamp) -> Option<FlowError> {
+pub(crate) fn end_error(end: Ended, timestamp: Timestamp) -> Option<FlowError> {
     let (message, side) = match end {
-        None => ("closed for inactivity".to_owned(), Side::Proxy),
-        Some(RelayEnd { failure: None, .. }) => return None,
-        Some(RelayEnd { failure: Some((true, err)), .. }) => (format!("client: {err}"), Side::Client),
-        Some(RelayEnd { failure: Some((false, err)), .. }) => (format!("server: {err}"), Side::Server),
+        Ended::Idle => ("closed for inactivity".to_owned(), Side::Proxy),
+        Ended::Panicked => {
+            ("flowgate itself failed on this connection (please report it)".to_owned(), Side::Proxy)
+        }
+        Ended::Relay(RelayEnd { failure: None, .. }) => return None,
+        Ended::Relay(RelayEnd { failure: Some((true, err)), .. }) => (format!("client: {err}"), Side::Client),
+        Ended::Relay(RelayEnd { failure: Some((false, err)), .. }) => {
+            (format!("server: {err}"), Side::Server)
+        }
     };
     Some(FlowError { message, timestamp, side: Some(side), phase: Some(Phase::Body) })
 }
@@ -133,5 +165,33 @@ impl Tap for Recording<'_> {
     fn chunk(&mut self, from_client: bool, data: &[u8]) {
         self.activity.fetch_add(1, Ordering::Relaxed);
         self.record(from_client, data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::tests::context;
+    use crate::egress::Egress;
+    use crate::settings::Settings;
+    use flowgate_options::mode_spec::Mode;
+
+    /// Whether a record says that it is not whole, after a message that leaves so much room, and one of a byte.
+    fn is_truncated(room: usize) -> bool {
+        let context = context(Egress::of_mode(&Mode::Regular, &Settings::default()));
+        let server = Arc::new(ServerConnection::new(clock::new_id(), None));
+        let kind = FlowKind::Tcp(RawFlow::default());
+        let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), server, kind, clock::now());
+        let mut recording = Recording { keep: true, ..Recording::new(&context, flow) };
+        recording.record(true, &vec![0; RAW_RECORD_BYTES_MAX - size_of::<RawMessage>() - room]);
+        recording.record(false, b"x");
+        let flow = recording.finish(None);
+        flow.metadata.iter().any(|(name, _)| name == "flowgate.truncated")
+    }
+
+    #[test]
+    fn a_record_ends_at_its_limit() {
+        assert!(!is_truncated(size_of::<RawMessage>() + 1));
+        assert!(is_truncated(size_of::<RawMessage>()));
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use flowgate_options::{ConnectionStrategy, Credentials};
 use flowgate_policy::Rules;
+use flowgate_wire::http1::Names;
 
-use crate::limits::EXCHANGE_IDLE_TIMEOUT;
+use crate::limits::IDLE_TIMEOUT;
 
 /// What connections are handled by. A change of options makes a new snapshot; connections keep the one they began with.
 #[derive(Debug)]
@@ -28,10 +29,12 @@ pub struct Settings {
     pub keep_host_header: bool,
     /// Whether connections that are passed through are recorded as TCP flows (mitmproxy: `show_ignored_hosts`).
     pub show_ignored_hosts: bool,
-    /// How long a connection that is recorded may be silent (mitmproxy: `tcp_timeout`).
+    /// How long a connection may be silent (mitmproxy: `tcp_timeout`).
     pub idle_timeout: Duration,
     /// Larger bodies are not kept in flows (mitmproxy: `stream_large_bodies`).
     pub kept_body_bytes_max: u64,
+    /// Whether header names of HTTP/1 have to be tokens (mitmproxy: `validate_inbound_headers`).
+    pub validate_inbound_headers: bool,
     /// Larger bodies are refused (mitmproxy: `body_size_limit`).
     pub body_bytes_max: u64,
     /// The address from which servers are connected to (mitmproxy: `connect_addr`).
@@ -57,8 +60,9 @@ impl Default for Settings {
             upstream_cert: true,
             keep_host_header: false,
             show_ignored_hosts: false,
-            idle_timeout: EXCHANGE_IDLE_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
             kept_body_bytes_max: u64::MAX,
+            validate_inbound_headers: true,
             body_bytes_max: u64::MAX,
             connect_addr: None,
             upstream_auth: None,
@@ -66,5 +70,12 @@ impl Default for Settings {
             block_global: true,
             block_private: false,
         }
+    }
+}
+
+impl Settings {
+    /// Which header names of HTTP/1 are taken and written.
+    pub(crate) const fn header_names(&self) -> Names {
+        if self.validate_inbound_headers { Names::Tokens } else { Names::Visible }
     }
 }

@@ -24,7 +24,7 @@ use crate::decrypt;
 use crate::early::{self, as_it_stands};
 use crate::egress::{Egress, Purpose};
 use crate::http::{self, Origin, Route, Servers, Service};
-use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, SERVER_FIRST_DELAY};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, SERVER_FIRST_DELAY};
 use crate::peek::{Peeked, Spoke, either};
 use crate::raw;
 use crate::server::{self, OpenServer, ServerError, ServerGuard};
@@ -260,7 +260,7 @@ impl<'a> Tunnel<'a> {
             // A client that waits for a server that cannot be had would wait in vain.
             let patience = match self.server {
                 Server::Failed(_) => CLIENT_HEADER_TIMEOUT,
-                _ => CLIENT_IDLE_TIMEOUT,
+                _ => self.context.settings.idle_timeout,
             };
             let give_up_at =
                 client_spoke_at.map_or(began + patience, |spoke_at| spoke_at + CLIENT_HEADER_TIMEOUT);

@@ -19,7 +19,7 @@ use flowgate_wire::websocket::{Extensions, FrameDecoder, Sender, parse_extension
 use crate::clock;
 use crate::context::Context;
 use crate::events::Events;
-use crate::raw;
+use crate::raw::{self, Ended};
 use record::Record;
 
 /// Whether an exchange turned its connections into a WebSocket: both sides say so (RFC 6455 section 4), in the
@@ -42,7 +42,7 @@ fn names_websocket(headers: &Headers) -> bool {
 pub(crate) async fn relay_recorded(context: &Context, flow: Flow, client: BoxIo, server: BoxIo) {
     let mut recording = Recording::new(&*context.proxy.events, flow);
     let activity = Arc::clone(&recording.activity);
-    let end = raw::until_idle(context, relay(client, server, &mut recording), &activity).await;
+    let end = raw::run(context, relay(client, server, &mut recording), &activity).await;
     context.report(recording.finish(end)).await;
 }
 
@@ -72,11 +72,14 @@ impl<'a> Recording<'a> {
         Self { client, server, record, activity: Arc::default() }
     }
 
-    /// The flow with all that was recorded. `end` is `None` if it was closed for inactivity.
-    fn finish(self, end: Option<RelayEnd>) -> Flow {
+    /// The flow with all that was recorded.
+    fn finish(self, end: Ended) -> Flow {
         let read_both = self.client.is_some() && self.server.is_some();
         let now = clock::now();
-        let failed_side = end.as_ref().and_then(|end| end.failure.as_ref()).map(|(client, _)| *client);
+        let failed_side = match &end {
+            Ended::Relay(RelayEnd { failure: Some((client, _)), .. }) => Some(*client),
+            _ => None,
+        };
         self.record.finish(raw::end_error(end, now), failed_side, read_both, now)
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::{env, fs};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -48,8 +49,8 @@ fn page() -> String {
          <!-- Generated from crates/wire/src/limits.rs and crates/proxy/src/limits.rs; to write it anew:\n\
          \x20    UPDATE_REFERENCE=1 cargo test -p flowgate-proxy --test limits -->\n\n\
          Both peers of a proxy may be hostile, so everything that is read has a bound and every wait ends. What goes beyond is refused and\n\
-         told on the flow, or crosses without being kept, as it says. `tcp_timeout` and `stream_large_bodies` are\n\
-         [options](options.md); the others are fixed.\n",
+         told on the flow, or crosses without being kept, as it says. `tcp_timeout` and the sizes of\n\
+         bodies are [options](options.md); the others are fixed.\n",
     );
     for (title, file) in SECTIONS {
         write!(page, "\n## {title}\n\n| Limit | Value | What it bounds |\n|---|---|---|\n").unwrap();
@@ -86,4 +87,70 @@ fn the_page_is_up_to_date() {
         fs::read_to_string(&path).unwrap_or_default() == page,
         "{PAGE} is old; run UPDATE_REFERENCE=1 cargo test -p flowgate-proxy --test limits"
     );
+}
+
+/// Constants that no test names, and why that is well.
+const UNNAMED: &[(&str, &str)] = &[
+    (
+        "HEAD_READ_BYTES",
+        "how much at a time: changes nothing but the speed, and every way to cut the input is tested",
+    ),
+    ("BODY_READ_BYTES", "likewise"),
+    ("COALESCE_BYTES", "likewise"),
+    ("SERVER_FIRST_DELAY", "a wait, not a bound; e2e tests of servers that speak first depend on its end"),
+    (
+        "UDP_REFUSED_PAUSE",
+        "a pause, not a bound: behind it a client's next datagram is decided anew, as every first one",
+    ),
+    ("H2_STREAMS_MAX", "handed to the h2 crate, which keeps it"),
+    ("H2_STREAM_WINDOW_BYTES", "likewise"),
+    ("H2_CONNECTION_WINDOW_BYTES", "likewise"),
+    ("H2_HEADER_LIST_BYTES", "likewise"),
+];
+
+/// The text of every test in the workspace: files under `tests`, files called so, and what stands behind `#[cfg(test)]`.
+fn tests(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "target" {
+                tests(&path, text);
+            }
+        } else if name.ends_with(".rs") {
+            let content = fs::read_to_string(&path).unwrap();
+            let is_test = name == "tests.rs" || path.components().any(|part| part.as_os_str() == "tests");
+            let from = if is_test { Some(0) } else { content.find("#[cfg(test)]") };
+            text.push_str(from.map_or("", |from| &content[from..]));
+        }
+    }
+}
+
+#[test]
+fn every_limit_is_tested_or_says_why_not() {
+    let mut text = String::new();
+    tests(Path::new(&format!("{ROOT}/crates")), &mut text);
+    // Not this file.
+    let text = text.replace(include_str!("limits.rs"), "");
+    let is_named = |name: &str| {
+        text.match_indices(name).any(|(at, _)| {
+            let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            !text[..at].ends_with(part) && !text[at + name.len()..].starts_with(part)
+        })
+    };
+    let mut wrong = Vec::new();
+    for (_, file) in SECTIONS {
+        let constants = fs::read_to_string(format!("{ROOT}/{file}")).unwrap();
+        for line in constants.lines().filter_map(|line| line.strip_prefix("pub const ")) {
+            let (name, _) = line.split_once(':').unwrap();
+            let excused = UNNAMED.iter().any(|(unnamed, _)| *unnamed == name);
+            if is_named(name) == excused {
+                wrong.push(format!(
+                    "{name}: {}",
+                    if excused { "is tested, and excused" } else { "no test names it" }
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -21,7 +21,7 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
 }
 
 /// The options that [`settings`] is made of: a change of them counts for connections that begin from then on.
-const AT_ONCE: [&str; 19] = [
+const AT_ONCE: [&str; 21] = [
     "connect_addr",
     "block_global",
     "block_private",
@@ -38,7 +38,9 @@ const AT_ONCE: [&str; 19] = [
     "http2",
     "websocket",
     "rawtcp",
+    "validate_inbound_headers",
     "tcp_timeout",
+    "body_size_limit",
     "stream_large_bodies",
     "store_streamed_bodies",
 ];
@@ -66,6 +68,7 @@ pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings
         show_ignored_hosts: values.show_ignored_hosts,
         idle_timeout: Duration::from_secs(values.tcp_timeout.into()),
         kept_body_bytes_max: kept_max.map_or(u64::MAX, |size| size.bytes()),
+        validate_inbound_headers: values.validate_inbound_headers,
         body_bytes_max: values.body_size_limit.map_or(u64::MAX, |size| size.bytes()),
         connect_addr: values.connect_addr,
         upstream_auth: values.upstream_auth.clone(),

@@ -12,10 +12,12 @@ mod target;
 
 pub use chunked::{ChunkError, ChunkedDecoder, push_chunk, push_last_chunk};
 pub use encode::{
-    EncodeError, check_request_framing, check_response_framing, encode_request, encode_response,
+    EncodeError, check_request_framing, check_response_framing, encode_request, encode_request_with,
+    encode_response, encode_response_with,
 };
 pub use framing::{BodyDecoder, BodyError, BodyEvent, Framing, request_framing, response_framing};
 pub use head::{
-    HeadError, HeadScanner, RequestHead, ResponseHead, Scan, is_token, parse_request, parse_response,
+    HeadError, HeadScanner, Names, RequestHead, ResponseHead, Scan, is_token, parse_request,
+    parse_request_with, parse_response, parse_response_with,
 };
 pub use target::{Target, TargetError, parse_authority, parse_target};

@@ -5,7 +5,8 @@
 use bytes::{Bytes, BytesMut};
 use flowgate_flow::{Headers, HttpVersion};
 use flowgate_wire::http1::{
-    EncodeError, HeadError, HeadScanner, Scan, encode_request, encode_response, parse_request, parse_response,
+    EncodeError, HeadError, HeadScanner, Names, Scan, encode_request, encode_request_with, encode_response,
+    is_token, parse_request, parse_request_with, parse_response, parse_response_with,
 };
 use flowgate_wire::limits::{BLANK_LINES_MAX, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, TARGET_BYTES_MAX};
 use proptest::prelude::*;
@@ -223,5 +224,29 @@ proptest! {
                 prop_assert_eq!(response_again(Bytes::from(written.clone())).unwrap(), written);
             }
         }
+    }
+}
+
+/// What `validate_inbound_headers=false` lets through, and what it never does: each byte that a name may hold or not.
+#[test]
+fn names_may_be_relaxed_by_visible_characters_only() {
+    for byte in 0..=255u8 {
+        let head = [b"GET / HTTP/1.1\r\nX".as_slice(), &[byte], b"Y: z\r\n\r\n"].concat();
+        let strict = parse_request(head.clone().into()).is_ok();
+        // A colon ends the name, a line feed the line: then it is another name, or a line without a colon.
+        let relaxed = parse_request_with(head.clone().into(), Names::Visible);
+        assert_eq!(strict, is_token(&[byte]) || byte == b':', "{byte:#x}");
+        assert_eq!(relaxed.is_ok(), byte.is_ascii_graphic(), "{byte:#x}");
+        let Ok(relaxed) = relaxed else { continue };
+        let encode = |names| {
+            let mut out = BytesMut::new();
+            encode_request_with(b"GET", b"/", &HttpVersion::Http11, &relaxed.headers, names, &mut out)
+                .map(|()| out)
+        };
+        assert_eq!(encode(Names::Visible).unwrap(), head, "{byte:#x}");
+        assert_eq!(encode(Names::Tokens).is_ok(), strict, "{byte:#x}");
+        let response = [b"HTTP/1.1 200 OK\r\nX".as_slice(), &[byte], b"Y: z\r\n\r\n"].concat();
+        assert!(parse_response_with(response.clone().into(), Names::Visible).is_ok());
+        assert_eq!(parse_response(response.into()).is_ok(), strict);
     }
 }

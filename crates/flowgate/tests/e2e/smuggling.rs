@@ -113,6 +113,30 @@ fn ambiguous_requests_are_refused_in_absolute_form() {
     assert!(saved_flows(&flowgate).iter().all(|flow| flow.error.is_some()));
 }
 
+/// `validate_inbound_headers=false` lets header names be odd, and nothing be ambiguous.
+#[test]
+fn without_validation_only_names_are_relaxed() {
+    let server = RawServer::start(|connection| {
+        connection.read_until(b"\r\n\r\n")?;
+        connection.send("HTTP/1.1 200 OK\r\nX[1]: y\r\nContent-Length: 0\r\n\r\n")?;
+        connection.read_to_end().map(drop)
+    });
+    let flowgate = flowgate().set("validate_inbound_headers", false).start();
+    for (status, request) in refused() {
+        let mut client = Client::connect(&flowgate);
+        client.send(request.replacen("TARGET", &server.http_url("/"), 1) + SMUGGLED);
+        client.end();
+        check_refused(&text(&client.read_to_end()), status, &request);
+    }
+    assert_eq!(server.connections(), 0, "nobody was even connected to");
+    let mut client = Client::tunnel(&flowgate, server.address());
+    let odd = "GET / HTTP/1.1\r\nHost: a\r\nX(1): y\r\n\"a/b\":{}\r\n\r\n";
+    client.send(odd);
+    client.end();
+    assert_eq!(text(&client.read_to_end()), "HTTP/1.1 200 OK\r\nX[1]: y\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(text(&server.wait_for_end(0).received), odd);
+}
+
 #[test]
 fn ambiguous_requests_are_refused_in_a_tunnel() {
     const FIRST: &str = "OPTIONS * HTTP/1.1\r\nHost: first\r\n\r\n";

@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flowgate_flow::{Headers, HttpVersion, Response};
 use flowgate_net::BoxIo;
 use flowgate_wire::http1::{
-    BodyEvent, Framing, RequestHead, check_response_framing, encode_response, parse_request, request_framing,
+    BodyEvent, Framing, Names, RequestHead, check_response_framing, encode_response_with, parse_request_with,
+    request_framing,
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -17,11 +19,14 @@ use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ClientSide, SideError};
 use super::translate;
 use crate::clock;
-use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT};
 
 /// One HTTP/1 connection from a client.
 pub(crate) struct H1Client {
     stream: H1Stream,
+    /// How long it may rest between requests.
+    idle_timeout: Duration,
+    names: Names,
     /// The version of the request in hand; responses are written for it.
     version: HttpVersion,
     /// Whether another request may follow the one in hand.
@@ -60,9 +65,11 @@ pub(crate) enum NextRequest {
 }
 
 impl H1Client {
-    pub(crate) fn new(io: BoxIo) -> Self {
+    pub(crate) fn new(io: BoxIo, idle_timeout: Duration, names: Names) -> Self {
         Self {
             stream: H1Stream::new(io),
+            idle_timeout,
+            names,
             version: HttpVersion::Http11,
             persistent: true,
             must_close: false,
@@ -77,7 +84,7 @@ impl H1Client {
     pub(crate) async fn next_request(&mut self) -> NextRequest {
         // Nothing of the last request is kept while its client rests.
         (self.head, self.method) = (Bytes::new(), Bytes::new());
-        match timeout(CLIENT_IDLE_TIMEOUT, poll_fn(|cx| self.stream.poll_readable(cx))).await {
+        match timeout(self.idle_timeout, poll_fn(|cx| self.stream.poll_readable(cx))).await {
             Err(_) | Ok(Err(_)) => return NextRequest::Closed,
             Ok(Ok(())) => {}
         }
@@ -89,7 +96,7 @@ impl H1Client {
             Some(Err(error)) => return self.unreadable(error, None, &[], started),
         };
         let bytes = head.clone();
-        let head = match parse_request(head) {
+        let head = match parse_request_with(head, self.names) {
             Ok(head) => head,
             Err(error) => return self.unreadable(error.into(), None, &bytes, started),
         };
@@ -137,7 +144,7 @@ impl H1Client {
             check_response_framing(&self.version, status, headers, &self.method, body)?;
         }
         let head = |out: &mut bytes::BytesMut| {
-            encode_response(&self.version, status, &response.reason, headers, out)
+            encode_response_with(&self.version, status, &response.reason, headers, Names::Tokens, out)
         };
         self.stream.send_head(Outgoing::Length(length), head)?;
         self.stream.send_data(body)
@@ -208,7 +215,7 @@ impl ClientSide for H1Client {
         )?;
         let reason = translate::reason_for(head);
         let encode = |out: &mut bytes::BytesMut| {
-            encode_response(&HttpVersion::Http11, head.status, &reason, &head.headers, out)
+            encode_response_with(&HttpVersion::Http11, head.status, &reason, &head.headers, self.names, out)
         };
         Ok(self.stream.send_head(Outgoing::Length(0), encode)?)
     }
@@ -254,8 +261,10 @@ impl ClientSide for H1Client {
         } else {
             &head.headers
         };
-        let encode =
-            |out: &mut bytes::BytesMut| encode_response(&version, head.status, &reason, headers, out);
+        let names = self.names;
+        let encode = |out: &mut bytes::BytesMut| {
+            encode_response_with(&version, head.status, &reason, headers, names, out)
+        };
         Ok(self.stream.send_head(outgoing, encode)?)
     }
 
@@ -307,10 +316,7 @@ impl ClientSide for H1Client {
 }
 
 /// Polls until ready or the time is up.
-async fn poll_fn_within<T>(
-    limit: std::time::Duration,
-    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> Option<T> {
+async fn poll_fn_within<T>(limit: Duration, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
     // The head is mostly there already: no timer then.
     let first = poll_fn(|cx| Poll::Ready(poll(cx))).await;
     match first {
@@ -318,3 +324,6 @@ async fn poll_fn_within<T>(
         Poll::Pending => timeout(limit, poll_fn(poll)).await.ok(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flowgate_flow::{Address, Body, Headers, HttpVersion, Request, Response, Timestamp};
 use flowgate_net::BoxIo;
 use flowgate_wire::http1::{
-    BodyEvent, Framing, check_request_framing, encode_request, parse_response, response_framing,
+    BodyEvent, Framing, Names, check_request_framing, encode_request_with, parse_response_with,
+    response_framing,
 };
 use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
 use tokio::time::timeout;
@@ -25,6 +26,7 @@ pub(crate) struct H1Server {
     stream: H1Stream,
     /// Set if it is an upstream proxy that forwards the requests.
     forwarded: Option<ForwardedRequests>,
+    names: Names,
     method: Bytes,
     /// The protocols that the request in hand asked for.
     upgrade_asked: Vec<Vec<u8>>,
@@ -35,10 +37,11 @@ pub(crate) struct H1Server {
 }
 
 impl H1Server {
-    pub(crate) fn new(io: BoxIo, forwarded: Option<ForwardedRequests>) -> Self {
+    pub(crate) fn new(io: BoxIo, forwarded: Option<ForwardedRequests>, names: Names) -> Self {
         Self {
             stream: H1Stream::new(io),
             forwarded,
+            names,
             method: Bytes::new(),
             upgrade_asked: Vec::new(),
             interim_seen: 0,
@@ -97,7 +100,9 @@ impl ServerSide for H1Server {
         let for_proxy = self.forwarded.as_ref().map(|forwarded| forwarded.fields(headers));
         let headers = for_proxy.as_ref().unwrap_or(headers);
         check_request_framing(&version, headers, framing)?;
-        self.stream.send_head(outgoing, |out| encode_request(method, target, &version, headers, out))?;
+        let names = self.names;
+        let encode = |out: &mut BytesMut| encode_request_with(method, target, &version, headers, names, out);
+        self.stream.send_head(outgoing, encode)?;
         self.persistent = wants_to_persist(&version, headers);
         self.upgrade_asked = if asks_to_upgrade(headers) { protocols(headers) } else { Vec::new() };
         self.method = method.clone();
@@ -165,7 +170,7 @@ impl ServerSide for H1Server {
 impl H1Server {
     /// Reads a head, and sets out for the body that it announces.
     fn take_head(&mut self, head: Bytes, started: Timestamp) -> Result<(Response, Framing), SideError> {
-        let head = parse_response(head)?;
+        let head = parse_response_with(head, self.names)?;
         let framing = response_framing(&head.version, head.status, &head.headers, &self.method)?;
         let interim = head.status < 200 && head.status != 101;
         if interim {

@@ -325,3 +325,6 @@ fn poll_write_pieces(
     }
     Pin::new(io).poll_write_vectored(cx, slices.get(..used).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

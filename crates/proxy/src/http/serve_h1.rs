@@ -35,8 +35,9 @@ pub(crate) struct Connect {
 
 /// Serves a client until it is done, or wants something other than HTTP.
 pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
-    let mut client = H1Client::new(io);
-    let mut idle = IdleTimer::new(service.context.settings.idle_timeout);
+    let settings = &service.context.settings;
+    let mut client = H1Client::new(io, settings.idle_timeout, settings.header_names());
+    let mut idle = IdleTimer::new(settings.idle_timeout);
     let mut stop = std::pin::pin!(service.context.stop.cancelled());
     loop {
         let next = tokio::select! {

@@ -193,7 +193,11 @@ impl Servers {
         };
         if !http2 {
             self.single.store(true, Ordering::Relaxed);
-            let server = H1Server::new(io, context.egress.forwarded_requests(route.purpose));
+            let server = H1Server::new(
+                io,
+                context.egress.forwarded_requests(route.purpose),
+                context.settings.header_names(),
+            );
             return Ok(Link::H1(Box::new(H1Link { server, facts, reused: false, route, guard })));
         }
         let failed = |err: h2::Error| ServerError {
@@ -245,3 +249,6 @@ impl H1Link {
         (io, read, self.guard)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -434,3 +434,6 @@ pub(crate) fn explicit_allowed(
         Decision::Undecided { .. } => (Allowed::Yes, None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -329,7 +329,7 @@ fn the_record_is_bounded() {
         for _ in 0..=fitting {
             recording.chunk(false, &message);
         }
-        let flow = recording.finish(None);
+        let flow = recording.finish(Ended::Idle);
         assert_eq!(data(&flow).unwrap().messages.len(), fitting);
         assert_eq!(flow.metadata, [("flowgate.truncated".into(), MetadataValue::Bool(true))]);
     }
@@ -340,7 +340,7 @@ fn a_message_that_is_cut_marks_its_flow() {
     let listener = Listener::new(true);
     let mut recording = Recording::new(&*listener, agreed(""));
     recording.chunk(false, &frame(false, Opcode::Binary, &vec![0; WEBSOCKET_MESSAGE_BYTES_MAX + 1]));
-    let flow = recording.finish(None);
+    let flow = recording.finish(Ended::Idle);
     assert_eq!(data(&flow).unwrap().messages[0].content.len(), WEBSOCKET_MESSAGE_BYTES_MAX);
     assert_eq!(flow.metadata, [("flowgate.truncated".into(), MetadataValue::Bool(true))]);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,7 +25,7 @@ pub(crate) struct Told {
     flows: Mutex<Vec<Flow>>,
     /// How many connections to the server were opened.
     pub(crate) server_connects: AtomicUsize,
-    /// A log line that holds this text makes the receiver panic.
+    /// A log line, or the kind of a message, that holds this text makes the receiver panic, once.
     pub(crate) panics_at: Mutex<Option<String>>,
     lines: Mutex<Vec<String>>,
 }
@@ -60,11 +61,15 @@ impl Events for Told {
         true
     }
 
-    fn raw_message(&self, _: &Flow, _: &RawMessage) {}
+    fn raw_message(&self, _: &Flow, _: &RawMessage) {
+        self.log(Level::Info, None, format_args!("raw message"));
+    }
 
     fn websocket_started(&self, _: &Flow) {}
 
-    fn websocket_message(&self, _: &Flow, _: &WebSocketMessage) {}
+    fn websocket_message(&self, _: &Flow, _: &WebSocketMessage) {
+        self.log(Level::Info, None, format_args!("websocket message"));
+    }
 
     fn flow(&self, flow: Flow) -> Result<(), Flow> {
         self.flows.lock().unwrap().push(flow);
@@ -84,13 +89,33 @@ pub(crate) struct Fixture {
     _confdir: tempfile::TempDir,
 }
 
+/// What a proxy is to be like.
+pub(crate) struct Build {
+    pub(crate) mode: String,
+    /// Trusted beside the system's.
+    pub(crate) trusted_ca: Option<PathBuf>,
+}
+
+impl Build {
+    /// In front of a server at `scheme://host:port`.
+    pub(crate) fn reverse(server: &str) -> Self {
+        Self { mode: format!("reverse:{server}"), trusted_ca: None }
+    }
+}
+
 impl Fixture {
     /// In front of a server at this address.
     pub(crate) async fn new(server: SocketAddr) -> Self {
+        Self::build(Build::reverse(&format!("http://{server}"))).await
+    }
+
+    pub(crate) async fn build(build: Build) -> Self {
         let confdir = tempfile::tempdir().unwrap();
         let authority = Arc::new(Authority::load_or_create(confdir.path()).unwrap());
+        let verification =
+            ServerVerification { extra_ca_file: build.trusted_ca, ..ServerVerification::default() };
         let leaves = Leaves::new(authority, LeavesOptions::default()).unwrap();
-        let client_configs = ClientConfigs::new(ServerVerification::default()).unwrap();
+        let client_configs = ClientConfigs::new(verification).unwrap();
         let told = Arc::new(Told::default());
         let settings = Settings {
             // Whatever comes is read as HTTP, and the Host field is the client's.
@@ -100,7 +125,7 @@ impl Fixture {
             ..Settings::default()
         };
         let proxy = Proxy::new(settings, leaves, client_configs, Arc::<Told>::clone(&told));
-        let mode = format!("reverse:http://{server}").parse::<ModeSpec>().unwrap();
+        let mode = build.mode.parse::<ModeSpec>().unwrap();
         let instance = Instance::bind(&proxy, &mode, "127.0.0.1", 0).await.unwrap();
         let address = instance.addresses()[0];
         instance.start();

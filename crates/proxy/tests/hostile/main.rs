@@ -8,5 +8,7 @@
 mod fixture;
 mod table;
 
+mod failures;
+mod isolation;
 mod replies;
 mod requests;

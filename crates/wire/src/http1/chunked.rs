@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::encode::{check_fields, put_fields};
 use super::framing::BodyEvent;
-use super::head::{HeadError, HeadScanner, Scan, check_value, parse_trailers};
+use super::head::{HeadError, HeadScanner, Names, Scan, check_value, parse_trailers};
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// Why chunks were refused.
@@ -182,7 +182,7 @@ pub fn push_chunk(data: &Bytes, out: &mut BytesMut) {
 /// If a trailer field may not be written; then nothing was appended.
 pub fn push_last_chunk(trailers: Option<&Headers>, out: &mut BytesMut) -> Result<(), super::EncodeError> {
     if let Some(trailers) = trailers {
-        check_fields(trailers)?;
+        check_fields(trailers, Names::Tokens)?;
     }
     out.put_slice(b"0\r\n");
     match trailers {

@@ -6,7 +6,7 @@ use flowgate_flow::{Headers, HttpVersion};
 use thiserror::Error;
 
 use super::framing::{Framing, request_framing, response_framing};
-use super::head::{check_value, is_token};
+use super::head::{Names, check_value, is_token};
 
 /// Why a head was not written. Nothing of it was.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -61,6 +61,21 @@ pub fn encode_request(
     headers: &Headers,
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
+    encode_request_with(method, target, version, headers, Names::Tokens, out)
+}
+
+/// The same, with these header names.
+///
+/// # Errors
+/// If a part of it may not stand in a head; then nothing was appended.
+pub fn encode_request_with(
+    method: &[u8],
+    target: &[u8],
+    version: &HttpVersion,
+    headers: &Headers,
+    names: Names,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
     if !is_token(method) {
         return Err(EncodeError::Method);
     }
@@ -70,7 +85,7 @@ pub fn encode_request(
     if !version.is_http1() {
         return Err(EncodeError::Version);
     }
-    check_fields(headers)?;
+    check_fields(headers, names)?;
     out.reserve(method.len() + target.len() + 16 + encoded_len(headers));
     out.put_slice(method);
     out.put_u8(b' ');
@@ -93,6 +108,21 @@ pub fn encode_response(
     headers: &Headers,
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
+    encode_response_with(version, status, reason, headers, Names::Tokens, out)
+}
+
+/// The same, with these header names.
+///
+/// # Errors
+/// If a part of it may not stand in a head; then nothing was appended.
+pub fn encode_response_with(
+    version: &HttpVersion,
+    status: u16,
+    reason: &[u8],
+    headers: &Headers,
+    names: Names,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
     if !(100..1000).contains(&status) {
         return Err(EncodeError::Status(status));
     }
@@ -100,7 +130,7 @@ pub fn encode_response(
         return Err(EncodeError::Version);
     }
     check_value(reason, 0).map_err(|_| EncodeError::Reason)?;
-    check_fields(headers)?;
+    check_fields(headers, names)?;
     out.reserve(reason.len() + 20 + encoded_len(headers));
     out.put_slice(version.as_bytes());
     let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or_default();
@@ -154,10 +184,10 @@ pub fn check_response_framing(
 }
 
 /// Whether every field may be written.
-pub(super) fn check_fields(headers: &Headers) -> Result<(), EncodeError> {
+pub(super) fn check_fields(headers: &Headers, names: Names) -> Result<(), EncodeError> {
     for (index, field) in headers.iter().enumerate() {
         let rest = field.line.get(field.name.len()..).unwrap_or_default();
-        if !is_token(field.name) || !field.line.starts_with(field.name) || rest.first() != Some(&b':') {
+        if !names.take(field.name) || !field.line.starts_with(field.name) || rest.first() != Some(&b':') {
             return Err(EncodeError::Name { index });
         }
         check_value(rest, 0).map_err(|_| EncodeError::Value { index })?;

@@ -101,6 +101,28 @@ pub enum Scan {
     Head(usize),
 }
 
+/// Which header names are taken and written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Names {
+    /// Tokens only (RFC 9110 section 5.1).
+    #[default]
+    Tokens,
+    /// Also the visible ASCII characters that no token may have, such as `(`, `/` or `[`, but the colon: no reader takes those
+    /// for a part of the line's structure. Spaces, control bytes and bytes from 0x80 on stay refused: to some readers they are
+    /// white space, which they would take away, and read another name.
+    Visible,
+}
+
+impl Names {
+    /// Whether this is a name.
+    pub(super) fn take(self, name: &[u8]) -> bool {
+        is_token(name)
+            || self == Self::Visible
+                && !name.is_empty()
+                && name.iter().all(|b| b.is_ascii_graphic() && *b != b':')
+    }
+}
+
 /// Finds the end of a head in a buffer that grows. Looks at each byte once, however the bytes arrive.
 #[derive(Debug, Default)]
 pub struct HeadScanner {
@@ -162,6 +184,14 @@ impl HeadScanner {
 /// # Errors
 /// Whatever makes it no head, or an ambiguous one.
 pub fn parse_request(head: Bytes) -> Result<RequestHead, HeadError> {
+    parse_request_with(head, Names::Tokens)
+}
+
+/// The same, with these header names.
+///
+/// # Errors
+/// Whatever makes it no head, or an ambiguous one.
+pub fn parse_request_with(head: Bytes, names: Names) -> Result<RequestHead, HeadError> {
     let mut lines = Lines::new(&head);
     let (start, line) = lines.next().ok_or(HeadError::RequestLine)?;
     let method_end = memchr(b' ', line).ok_or(HeadError::RequestLine)?;
@@ -185,7 +215,7 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, HeadError> {
     }
     let version = parse_version(version).ok_or(HeadError::Version)?;
     let (method, target) = (method.len(), target_start..target_start + target.len());
-    let spans = parse_fields(lines)?;
+    let spans = parse_fields(lines, names)?;
     Ok(RequestHead {
         method: head.slice(start..start + method),
         target: head.slice(target),
@@ -200,6 +230,14 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, HeadError> {
 /// # Errors
 /// Whatever makes it no head, or an ambiguous one.
 pub fn parse_response(head: Bytes) -> Result<ResponseHead, HeadError> {
+    parse_response_with(head, Names::Tokens)
+}
+
+/// The same, with these header names.
+///
+/// # Errors
+/// Whatever makes it no head, or an ambiguous one.
+pub fn parse_response_with(head: Bytes, names: Names) -> Result<ResponseHead, HeadError> {
     let mut lines = Lines::new(&head);
     let (start, line) = lines.next().ok_or(HeadError::StatusLine)?;
     let (version, rest) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
@@ -220,7 +258,7 @@ pub fn parse_response(head: Bytes) -> Result<ResponseHead, HeadError> {
         }
         _ => return Err(HeadError::StatusLine),
     };
-    let spans = parse_fields(lines)?;
+    let spans = parse_fields(lines, names)?;
     Ok(ResponseHead {
         version,
         status,
@@ -231,7 +269,7 @@ pub fn parse_response(head: Bytes) -> Result<ResponseHead, HeadError> {
 
 /// Reads a trailer section, its final empty line included (RFC 9112 section 7.1.2).
 pub(super) fn parse_trailers(section: Bytes) -> Result<Headers, HeadError> {
-    let spans = parse_fields(Lines::new(&section))?;
+    let spans = parse_fields(Lines::new(&section), Names::Tokens)?;
     Ok(Headers::from_block(section, spans).unwrap_or_default())
 }
 
@@ -275,24 +313,24 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-fn parse_fields(lines: Lines<'_>) -> Result<Vec<FieldSpan>, HeadError> {
+fn parse_fields(lines: Lines<'_>, names: Names) -> Result<Vec<FieldSpan>, HeadError> {
     let mut spans = Vec::with_capacity(16);
     for (start, line) in lines {
         if spans.len() == HEAD_FIELDS_MAX {
             return Err(HeadError::TooManyFields);
         }
-        spans.push(parse_field(start, line)?);
+        spans.push(parse_field(start, line, names)?);
     }
     Ok(spans)
 }
 
-fn parse_field(start: usize, line: &[u8]) -> Result<FieldSpan, HeadError> {
+fn parse_field(start: usize, line: &[u8], names: Names) -> Result<FieldSpan, HeadError> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(HeadError::Folded { at: start });
     }
     let colon = memchr(b':', line).ok_or(HeadError::NoColon { at: start })?;
     let (name, after) = line.split_at_checked(colon).ok_or(HeadError::NoColon { at: start })?;
-    if !is_token(name) {
+    if !names.take(name) {
         return Err(HeadError::Name { at: start });
     }
     let after = after.get(1..).unwrap_or_default();

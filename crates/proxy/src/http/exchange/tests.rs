@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::http::h1_client::{H1Client, NextRequest};
 use crate::http::h1_server::H1Server;
-use crate::limits::{CLIENT_HEADER_TIMEOUT, CLIENT_IDLE_TIMEOUT};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, IDLE_TIMEOUT};
 use flowgate_flow::{Body, HttpVersion};
+use flowgate_wire::http1::Names;
 
 /// What a pipe holds: small, so that what fills memory is ours.
 const PIPE_BYTES: usize = 4096;
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = IDLE_TIMEOUT;
 
 /// How an exchange ended.
 struct Ended {
@@ -48,6 +49,10 @@ impl Ended {
     }
 }
 
+fn new_client(io: DuplexStream) -> H1Client {
+    H1Client::new(Box::new(io), IDLE, Names::Tokens)
+}
+
 /// Runs one exchange in a task of its own; gives the peers' ends of the two pipes.
 fn start() -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<Ended>) {
     start_limited(u64::MAX)
@@ -59,7 +64,7 @@ fn start_limited(body_bytes_max: u64) -> (DuplexStream, DuplexStream, tokio::tas
     let (server_end, server) = duplex(PIPE_BYTES);
     let running = tokio::spawn(async move {
         let (mut client, mut server) =
-            (H1Client::new(Box::new(client)), H1Server::new(Box::new(server), None));
+            (new_client(client), H1Server::new(Box::new(server), None, Names::Tokens));
         let NextRequest::Request { head, framing, started } = client.next_request().await else {
             panic!("no request")
         };
@@ -416,7 +421,7 @@ async fn a_head_has_its_time_however_it_drips() {
         [(CLIENT_HEADER_TIMEOUT - Duration::from_secs(1), true), (CLIENT_HEADER_TIMEOUT, false)]
     {
         let (mut peer, end) = duplex(PIPE_BYTES);
-        let mut client = H1Client::new(Box::new(end));
+        let mut client = new_client(end);
         let began = Instant::now();
         let dripping = tokio::spawn(async move {
             let (last, most) = GET.split_last().unwrap();
@@ -444,9 +449,9 @@ async fn a_head_has_its_time_however_it_drips() {
 #[tokio::test(start_paused = true)]
 async fn a_client_may_rest_between_requests_for_its_time() {
     let (_peer, end) = duplex(PIPE_BYTES);
-    let mut client = H1Client::new(Box::new(end));
+    let mut client = new_client(end);
     let began = Instant::now();
     assert!(matches!(client.next_request().await, NextRequest::Closed));
-    assert_eq!(began.elapsed(), CLIENT_IDLE_TIMEOUT);
+    assert_eq!(began.elapsed(), IDLE);
     poll_fn(|cx| client.poll_flush(cx)).await.unwrap();
 }

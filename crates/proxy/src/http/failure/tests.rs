@@ -1,3 +1,5 @@
+//! Tables of what is told of failures, and of what may be tried again.
+
 use std::io;
 
 use bytes::Bytes;

@@ -1,0 +1,33 @@
+//! The bounds of what waits and of what is kept.
+
+use std::future::poll_fn;
+
+use tokio::io::duplex;
+
+use super::*;
+
+/// Whether another piece is asked for when so much waits for a reader that takes nothing.
+async fn has_room(waiting: usize) -> bool {
+    let (_peer, io) = duplex(1);
+    let mut stream = H1Stream::new(Box::new(io));
+    stream.send_head(Outgoing::UntilClose, |_| Ok::<(), SideError>(())).unwrap();
+    stream.send_data(vec![b'x'; waiting].into()).unwrap();
+    poll_fn(|cx| Poll::Ready(stream.poll_room(cx))).await.is_ready()
+}
+
+#[tokio::test]
+async fn a_sender_waits_when_the_queue_is_full() {
+    assert!(has_room(WRITE_QUEUE_BYTES - 1).await);
+    // What the pipe takes meanwhile makes room for no other.
+    assert!(!has_room(WRITE_QUEUE_BYTES + 1).await);
+}
+
+#[tokio::test]
+async fn of_what_is_refused_so_much_is_kept() {
+    let stream = H1Stream::new(Box::new(duplex(1).1));
+    for (len, kept) in
+        [(0, 0), (REFUSED_BYTES_MAX, REFUSED_BYTES_MAX), (REFUSED_BYTES_MAX + 1, REFUSED_BYTES_MAX)]
+    {
+        assert_eq!(stream.refused(&vec![b'x'; len]).len(), kept);
+    }
+}
