@@ -391,8 +391,9 @@ impl<'a> Tunnel<'a> {
 
     async fn record_raw(self) {
         let context = self.context;
-        // What was decrypted here has its TLS to the server already.
-        let plan = self.target.tls_plan(context, None).filter(|_| self.decrypted.is_none());
+        // What was decrypted here has its TLS to the server already, and what only began as a hello crosses as it is.
+        let needs_tls = self.decrypted.is_none() && self.learned.first != FirstBytes::BrokenTls;
+        let plan = self.target.tls_plan(context, None).filter(|_| needs_tls);
         let Some((client, io, facts, guard)) = self.both_sides().await else { return };
         let mut open = OpenServer { io, facts: Arc::unwrap_or_clone(facts), guard };
         if let Some(plan) = plan {
