@@ -1,8 +1,6 @@
 //! What is promised of exemptions, point by point, for who wants to check one: the decision itself. What the pipe, the log and the
 //! flows promise is tested where they are made (`crates/net/src/relay/tests.rs`, `crates/flowgate/tests`).
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 mod common;
 
 use common::{check, connect, explicit_request, rules};
