@@ -352,7 +352,8 @@ impl<'a> Tunnel<'a> {
             let egress = self.egress.as_ref().filter(|egress| !Arc::ptr_eq(egress, &self.context.egress));
             let routed = egress.map(|egress| self.context.with_egress(Arc::clone(egress)));
             let context = routed.as_ref().unwrap_or(self.context);
-            let opened = open(context, &self.target, self.decrypted.as_ref()).await;
+            // Boxed: most tunnels have their server by now.
+            let opened = Box::pin(open(context, &self.target, self.decrypted.as_ref())).await;
             self.server = opened.map_or_else(Server::Failed, Server::open);
         }
     }
@@ -495,7 +496,7 @@ pub(crate) async fn open(
 ) -> Result<OpenServer, ServerError> {
     let open = server::open(context, &target.address, Purpose::Tunnel).await?;
     match decrypted.and_then(|tls| target.tls_plan(context, Some(tls))) {
-        Some(plan) => server::open_tls(context, open, &plan.name, &plan.offers).await,
+        Some(plan) => Box::pin(server::open_tls(context, open, &plan.name, &plan.offers)).await,
         None => Ok(open),
     }
 }
