@@ -29,23 +29,8 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
     }
 }
 
-/// What is worth knowing of patterns that are read otherwise than by mitmproxy, a line each.
-pub(crate) fn notes(rules: &Rules) -> Vec<String> {
-    let options = [HostOption::IgnoreHosts, HostOption::AllowHosts, HostOption::TcpHosts];
-    let all = options.iter().flat_map(|option| {
-        let patterns = rules.patterns(*option).iter().enumerate();
-        patterns.filter(|(_, pattern)| pattern.holds_for_all()).map(move |(index, pattern)| {
-            format!(
-                "{option}[{index}] /{}/ says what a name must not be: it has to hold for every name of a connection",
-                pattern.text().escape_default()
-            )
-        })
-    });
-    all.collect()
-}
-
 /// The options that [`settings`] is made of: a change of them counts for connections that begin from then on.
-const AT_ONCE: [&str; 22] = [
+const AT_ONCE: [&str; 19] = [
     "connect_addr",
     "block_global",
     "block_private",
@@ -56,9 +41,6 @@ const AT_ONCE: [&str; 22] = [
     "allow_hosts",
     "tcp_hosts",
     "show_ignored_hosts",
-    "hide_ignored_requests",
-    "ech",
-    "malformed_hello",
     "connection_strategy",
     "keep_host_header",
     "upstream_cert",
@@ -72,7 +54,7 @@ const AT_ONCE: [&str; 22] = [
 
 /// Whether another value of an option counts while the program runs.
 pub(crate) fn counts_at_once(option: &str) -> bool {
-    AT_ONCE.contains(&option)
+    AT_ONCE.contains(&option) || OF_RULES.contains(&option)
 }
 
 /// The proxy's settings for these options.
@@ -99,6 +81,24 @@ pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings
         block_global: values.block_global,
         block_private: values.block_private,
     })
+}
+
+/// The same for those that say how rules are read.
+const OF_RULES: [&str; 3] = ["hide_ignored_requests", "ech", "malformed_hello"];
+
+/// What is worth knowing of patterns that are read otherwise than by mitmproxy, a line each.
+pub(crate) fn notes(rules: &Rules) -> Vec<String> {
+    let options = [HostOption::IgnoreHosts, HostOption::AllowHosts, HostOption::TcpHosts];
+    let all = options.iter().flat_map(|option| {
+        let patterns = rules.patterns(*option).iter().enumerate();
+        patterns.filter(|(_, pattern)| pattern.holds_for_all()).map(move |(index, pattern)| {
+            format!(
+                "{option}[{index}] /{}/ says what a name must not be: it has to hold for every name of a connection",
+                pattern.text().escape_default()
+            )
+        })
+    });
+    all.collect()
 }
 
 #[cfg(test)]
