@@ -236,7 +236,8 @@ fn help() {
                                            regular expression matches. May be given several times.
                   --tcp-hosts <REGEX>      Decrypt, but do not read as HTTP, connections to hosts that a regular expression
                                            matches: the host alone, or `host:port`. May be given several times.
-                  --show-ignored-hosts     Show connections that are passed through as flows of raw bytes.
+                  --show-ignored-hosts     Show connections that are passed through as flows of raw bytes. What crossed is
+                                           kept only where flows are saved or their contents shown.
                   --no-show-ignored-hosts  The opposite of `--show-ignored-hosts`.
 
             Servers and TLS:

@@ -100,6 +100,14 @@ impl Network {
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
 
+    /// Loads nftables rules on the gateway.
+    fn load(&self, rules: &Path) {
+        let mut command = self.command("gateway", "nft");
+        command.arg("-f").arg(rules);
+        let output = Process::run("nft", command, PATIENCE);
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// Fetches a URL from a machine; gives what came.
     fn fetch(&self, space: &str, url: &str) -> String {
         let mut command = self.command(space, "curl");
@@ -120,13 +128,18 @@ impl Network {
 
     /// flowgate on the gateway, at port 8080 of both families.
     fn flowgate(&self, folder: &Path, arguments: &[&str]) -> Flowgate {
-        let script = folder.join("flowgate");
-        let (ip, space) = (self.ip.display(), self.space("gateway"));
+        let modes = ["transparent@0.0.0.0:8080", "transparent@[::]:8080"];
+        self.flowgate_on("gateway", modes, folder, arguments)
+    }
+
+    fn flowgate_on(&self, space: &str, modes: [&str; 2], folder: &Path, arguments: &[&str]) -> Flowgate {
+        let script = folder.join(format!("flowgate-{space}"));
+        let (ip, space) = (self.ip.display(), self.space(space));
         let binary = env!("CARGO_BIN_EXE_flowgate");
         fs::write(&script, format!("#!/bin/sh\nexec '{ip}' netns exec {space} '{binary}' \"$@\"\n")).unwrap();
         fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
         Flowgate::builder(script)
-            .args(["--mode", "transparent@0.0.0.0:8080", "--mode", "transparent@[::]:8080"])
+            .args(["--mode", modes[0], "--mode", modes[1]])
             .args(arguments.to_vec())
             .listeners(2)
             .start()
@@ -190,12 +203,40 @@ fn a_gateway_with_tproxy() {
     a_gateway_sees_what_crosses("tproxy");
 }
 
-/// The nftables rules that the guide shows, for another interface.
-fn nftables_of_the_guide(interface: &str) -> String {
+#[test]
+fn a_gateway_leaves_by_the_way_that_rules_say() {
+    let Some(network) = Network::new() else { return };
+    let folder = TempDir::new().unwrap();
+    let _server = network.serve(folder.path());
+    network.set_up(&["up", "redirect", "c-far"]);
+    let modes = ["regular@10.77.2.2:3128", "socks5@10.77.2.2:1080"];
+    let proxy = network.flowgate_on("server", modes, folder.path(), &[]);
+    let trust = format!("ssl_verify_upstream_trusted_ca={}", proxy.ca_certificate().display());
+    let rules = folder.path().join("rules.toml");
+    for egress in ["http://10.77.2.2:3128", "https://10.77.2.2:3128", "socks5://10.77.2.2:1080", "direct"] {
+        // What is passed through takes the same way as what is read.
+        let text = format!("[[rule]]\nvia = '{egress}'\n\n[[rule]]\naction = 'pass'\ncidr = 'fd77::/16'\n");
+        fs::write(&rules, text).unwrap();
+        let arguments = ["--rules", rules.to_str().unwrap(), "--set", &trust];
+        let flowgate = network.flowgate(folder.path(), &arguments);
+        let way = if egress == "direct" { "".to_owned() } else { format!(" via upstream proxy {egress}") };
+        for server in SERVER {
+            let url = format!("http://{}/page", in_brackets(server));
+            assert_eq!(network.fetch("client", &url), "from the server", "{url} {egress}");
+            let wanted = format!("server connect {}:80{way}", in_brackets(server));
+            flowgate.wait_for(|line| line.ends_with(&wanted));
+        }
+        assert!(flowgate.lines().iter().any(|line| line.text.contains("GET http://10.77.2.2/page")));
+        assert!(!flowgate.lines().iter().any(|line| line.text.contains("GET http://[fd77")), "{egress}");
+    }
+}
+
+/// A table of nftables rules that the guide shows, which begins with this chain.
+fn nftables_of_the_guide(chain: &str) -> String {
     let guide = include_str!("../../../docs/guides/transparent.md");
-    let begins = guide.find("    table inet flowgate {").unwrap();
+    let begins = guide.find(&format!("    table inet flowgate {{\n        chain {chain} {{")).unwrap();
     let block: Vec<_> = guide[begins..].lines().take_while(|line| line.starts_with("    ")).collect();
-    block.join("\n").replace("lan0", interface)
+    block.join("\n")
 }
 
 #[test]
@@ -204,11 +245,8 @@ fn a_gateway_with_the_nftables_rules_of_the_guide() {
     let folder = TempDir::new().unwrap();
     let _server = network.serve(folder.path());
     let rules = folder.path().join("rules.nft");
-    fs::write(&rules, nftables_of_the_guide("c-far")).unwrap();
-    let mut command = network.command("gateway", "nft");
-    command.arg("-f").arg(&rules);
-    let output = Process::run("nft", command, PATIENCE);
-    assert!(output.status.success(), "{output:?}");
+    fs::write(&rules, nftables_of_the_guide("prerouting").replace("lan0", "c-far")).unwrap();
+    network.load(&rules);
     let flowgate = network.flowgate(folder.path(), &[]);
     for server in SERVER {
         let url = format!("http://{}/page", in_brackets(server));
@@ -220,10 +258,25 @@ fn a_gateway_with_the_nftables_rules_of_the_guide() {
 #[test]
 fn one_machine_sees_what_it_sends() {
     let Some(network) = Network::new() else { return };
-    let folder = TempDir::new().unwrap();
-    let _server = network.serve(folder.path());
     // flowgate runs as root here, so everybody else is to be redirected.
     network.set_up(&["up", "machine", "root"]);
+    one_machine(&network);
+}
+
+#[test]
+fn one_machine_with_the_nftables_rules_of_the_guide() {
+    let (Some(_), Some(network)) = (require("nft"), Network::new()) else { return };
+    let folder = TempDir::new().unwrap();
+    let rules = folder.path().join("rules.nft");
+    fs::write(&rules, nftables_of_the_guide("output").replace("skuid \"flowgate\"", "skuid \"root\""))
+        .unwrap();
+    network.load(&rules);
+    one_machine(&network);
+}
+
+fn one_machine(network: &Network) {
+    let folder = TempDir::new().unwrap();
+    let _server = network.serve(folder.path());
     let flowgate = network.flowgate(folder.path(), &["--ignore-hosts", "^\\[?fd77"]);
     let mut command = network.command("gateway", "setpriv");
     command.args(["--reuid=65534", "--clear-groups", "curl", "-q", "-s", "-S", "--max-time", "20"]);

@@ -75,7 +75,7 @@ pub async fn connect(
         let candidates = resolve(to, from).await?;
         match candidates.as_slice() {
             [only] => connect_one(*only, from).await,
-            _ => race(candidates, from).await,
+            _ => Box::pin(race(candidates, from)).await,
         }
     };
     let timed_out = |_| ConnectError::TimedOut { address: to.clone(), after: within };

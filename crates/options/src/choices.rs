@@ -45,6 +45,26 @@ choices! {
 }
 
 choices! {
+    /// What becomes of a TLS connection with a malformed ClientHello that is not passed through (`malformed_hello`).
+    MalformedHello {
+        /// It is closed.
+        Close = "close",
+        /// It is relayed and recorded as it is.
+        Record = "record",
+    }
+}
+
+choices! {
+    /// What becomes of a TLS connection whose ClientHello hides another (`ech`).
+    HiddenHello {
+        /// The outer name is matched as any other.
+        Match = "match",
+        /// It is passed through.
+        Pass = "pass",
+    }
+}
+
+choices! {
     /// How much a line of the event log matters; as an option, the least important that is still shown
     /// (`termlog_verbosity`).
     ///

@@ -36,7 +36,7 @@ mod defaults;
 mod reference;
 
 pub use assignment::{Assignment, parse_assignments};
-pub use choices::{ConnectionStrategy, ContentView, Level};
+pub use choices::{ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello};
 pub use config::{ConfigError, ConfigProblem, parse_config};
 pub use credentials::Credentials;
 pub use defaults::defaults_yaml;

@@ -134,7 +134,7 @@ mod tests {
     }
 
     /// What mitmproxy does not have.
-    const OWN: [&str; 1] = ["rules"];
+    const OWN: [&str; 4] = ["rules", "hide_ignored_requests", "ech", "malformed_hello"];
 
     #[test]
     fn names_of_our_own_are_few_and_meant() {

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::choices::{ConnectionStrategy, ContentView, Level};
+use crate::choices::{ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello};
 use crate::credentials::Credentials;
 use crate::kind::OptionType;
 use crate::mode_spec::ModeSpec;
@@ -114,8 +114,22 @@ options! {
         /// or `host:port`. May be given several times.
         tcp_hosts: Vec<String> = Vec::new(), ALL, Some(Flag::value("REGEX"));
 
-        /// Show connections that are passed through as flows of raw bytes.
+        /// Show connections that are passed through as flows of raw bytes. What crossed is kept only where flows are saved
+        /// or their contents shown.
         show_ignored_hosts: bool = false, ALL, SWITCH;
+
+        /// Neither show nor store plain requests to the proxy (those without `CONNECT`) whose host `ignore_hosts` matches, or
+        /// `allow_hosts` does not. They are forwarded as they came; there is no connection to pass through.
+        hide_ignored_requests: bool = false, ALL, NO_FLAG;
+
+        /// What becomes of TLS connections whose ClientHello hides another name in it (Encrypted ClientHello): `match` looks
+        /// at the outer name as at any other, `pass` passes them through. Browsers send the extension with nearly every hello,
+        /// whether it hides something or not.
+        ech: HiddenHello = HiddenHello::Match, ALL, NO_FLAG;
+
+        /// What becomes of TLS connections whose ClientHello is malformed, unless they are passed through: `close` them, or
+        /// `record` their bytes as they are.
+        malformed_hello: MalformedHello = MalformedHello::Close, ALL, NO_FLAG;
     }
 
     "Servers and TLS" {

@@ -34,7 +34,8 @@ pub fn decide<'a>(rules: &'a Rules, facts: &'a Facts<'a>) -> Decision<'a> {
             let rule = if let Exemption::Rule(hit) = exemption { Some(hit) } else { None };
             Decision::Verdict(Verdict {
                 action,
-                hidden: rule.is_some_and(|hit| hit.action == RuleAction::Hide),
+                hidden: rule.is_some_and(|hit| hit.action == RuleAction::Hide)
+                    || matches!(exemption, Exemption::RequestIgnored(_) | Exemption::RequestNotAllowed),
                 via: via.and_then(|index| rules.rules().get(index)?.via()),
                 reason: Reason { why, action, rules, facts },
             })
@@ -94,7 +95,9 @@ impl Question<'_> {
                 Some(hit) if matches!(hit.action, RuleAction::Block | RuleAction::Hide) => {
                     Exemption::Rule(hit)
                 }
-                _ => Exemption::ExplicitRequest,
+                Some(_) => Exemption::ExplicitRequest,
+                None if rules.hide_requests => self.request(&candidates),
+                None => Exemption::ExplicitRequest,
             });
         }
         if facts.decrypted {
@@ -138,6 +141,18 @@ impl Question<'_> {
             _ if ignore_empty => Exemption::NoRules,
             _ => Exemption::NotIgnored,
         })
+    }
+
+    /// An explicit request that no rule decides about, with all that will be known of where it goes.
+    fn request(&mut self, candidates: &Candidates) -> Exemption {
+        if let Answer::Hit(hit) = self.ask(HostOption::IgnoreHosts, candidates.with_port(), false) {
+            return Exemption::RequestIgnored(hit);
+        }
+        let allows = !self.rules.list(HostOption::AllowHosts).is_empty();
+        match self.ask(HostOption::AllowHosts, candidates.with_port(), false) {
+            Answer::Miss if allows => Exemption::RequestNotAllowed,
+            _ => Exemption::ExplicitRequest,
+        }
     }
 
     /// The rule that decides, if one does.

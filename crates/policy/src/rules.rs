@@ -25,6 +25,8 @@ pub struct RulesSource {
     pub broken_hello: BrokenHello,
     /// What becomes of a ClientHello that hides another.
     pub ech: Ech,
+    /// Explicit requests that `ignore_hosts` and `allow_hosts` would pass through are neither shown nor stored.
+    pub hide_requests: bool,
 }
 
 /// What becomes of a malformed ClientHello that is not passed through.
@@ -93,6 +95,7 @@ pub struct Rules {
     udp_hosts: PatternList,
     pub(crate) broken_hello: BrokenHello,
     pub(crate) ech: Ech,
+    pub(crate) hide_requests: bool,
 }
 
 impl Rules {
@@ -118,6 +121,7 @@ impl Rules {
             udp_hosts: list(HostOption::UdpHosts, &source.udp_hosts)?,
             broken_hello: source.broken_hello,
             ech: source.ech,
+            hide_requests: source.hide_requests,
         })
     }
 
@@ -131,6 +135,12 @@ impl Rules {
     #[must_use]
     pub const fn choose_egress(&self) -> bool {
         self.list.has_via
+    }
+
+    /// Explicit requests are to be asked about before they are forwarded: a rule, or a host option, may have a say.
+    #[must_use]
+    pub const fn ask_requests(&self) -> bool {
+        !self.list.rules.is_empty() || self.hide_requests
     }
 
     /// Some rule looks at the fingerprint of ClientHellos ([`Facts::ja4`](crate::Facts::ja4)).

@@ -114,6 +114,10 @@ pub enum Exemption {
     NoRules,
     /// Not: explicit requests never are.
     ExplicitRequest,
+    /// Not, but hidden: an explicit request that a pattern of `ignore_hosts` matched.
+    RequestIgnored(Hit),
+    /// Not, but hidden: an explicit request that no pattern of `allow_hosts` matched.
+    RequestNotAllowed,
     /// Not: nobody knows where to.
     NoDestination,
     /// Not: what was decrypted is recorded.
@@ -214,8 +218,12 @@ impl Reason<'_> {
                 }
                 rule.write_match(f, &view)
             }
-            Exemption::Ignored(hit) => self.write_hit(f, hit, candidates.with_port()),
-            Exemption::NotAllowed => self.write_no_hit(f, HostOption::AllowHosts, candidates),
+            Exemption::Ignored(hit) | Exemption::RequestIgnored(hit) => {
+                self.write_hit(f, hit, candidates.with_port())
+            }
+            Exemption::NotAllowed | Exemption::RequestNotAllowed => {
+                self.write_no_hit(f, HostOption::AllowHosts, candidates)
+            }
             Exemption::HiddenName => f.write_str("ECH hides its name"),
             Exemption::Allowed(hit) => {
                 self.write_hit(f, hit, candidates.with_port())?;

@@ -88,7 +88,8 @@ async fn serve_connect(context: &Context, connect: Connect) {
             phase: Some(Phase::Connect),
         };
         let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(destination)));
-        return refuse_connect(context, client, request, facts, connect_refusal(403, &why), error).await;
+        let refusal = connect_refusal(403, &why);
+        return Box::pin(refuse_connect(context, client, request, facts, refusal, error)).await;
     }
     let (context, server) = early::open(context, &destination).await;
     let server = match server {
@@ -96,7 +97,8 @@ async fn serve_connect(context: &Context, connect: Connect) {
         Err(error) => {
             let refusal = connect_refusal(error.status, &refusal_text(&error));
             let facts = Arc::clone(&error.facts);
-            return refuse_connect(&context, client, request, facts, refusal, error.flow_error()).await;
+            let error = error.flow_error();
+            return Box::pin(refuse_connect(&context, client, request, facts, refusal, error)).await;
         }
     };
     if client.send_own_response(&connect_established(), Bytes::new()).is_err()

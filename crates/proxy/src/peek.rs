@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -56,8 +57,8 @@ impl Peeked {
 
     /// Reads more; ready with what the stream says, also at its end.
     pub(crate) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut chunk = [0; HEAD_READ_BYTES];
-        let mut into = ReadBuf::new(&mut chunk);
+        let mut chunk = [MaybeUninit::uninit(); HEAD_READ_BYTES];
+        let mut into = ReadBuf::uninit(&mut chunk);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
         self.ended |= into.filled().is_empty();
         self.bytes.extend_from_slice(into.filled());

@@ -153,6 +153,10 @@ impl Recording<'_> {
         if let FlowKind::Tcp(raw) | FlowKind::Udp(raw) = &mut flow.kind {
             raw.messages = messages;
         }
+        // Both connections end with it.
+        let ended = Some(clock::now());
+        Arc::make_mut(&mut flow.client).connection.timestamp_end = ended;
+        Arc::make_mut(&mut flow.server).connection.timestamp_end = ended;
         flow.error = error;
         if truncated {
             flow.metadata.push(("flowgate.truncated".into(), MetadataValue::Bool(true)));

@@ -115,10 +115,14 @@ pub(crate) async fn open(
         // Behind an upstream proxy the server's address is not known: the peer would be the proxy's.
         facts.connection.peername = peer;
     }
-    let io = match context.egress.lead(context, Box::new(stream), address, purpose, deadline).await {
-        Ok(io) => io,
-        Err(err) => return Err(egress_failed(context, address, facts, &err)),
-    };
+    let mut io: BoxIo = Box::new(stream);
+    if facts.via.is_some() {
+        // Boxed: who leaves straight does not carry it along.
+        io = match Box::pin(context.egress.lead(context, io, address, purpose, deadline)).await {
+            Ok(io) => io,
+            Err(err) => return Err(egress_failed(context, address, facts, &err)),
+        };
+    }
     let guard = ServerGuard::start(context, || match (&facts.via, peer) {
         (Some(via), _) => format!("{address} via {}", shown(via)),
         (None, Some(peer)) if peer.ip().to_string() != address.host => format!("{address} ({peer})"),

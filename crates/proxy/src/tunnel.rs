@@ -352,7 +352,8 @@ impl<'a> Tunnel<'a> {
             let egress = self.egress.as_ref().filter(|egress| !Arc::ptr_eq(egress, &self.context.egress));
             let routed = egress.map(|egress| self.context.with_egress(Arc::clone(egress)));
             let context = routed.as_ref().unwrap_or(self.context);
-            let opened = open(context, &self.target, self.decrypted.as_ref()).await;
+            // Boxed: most tunnels have their server by now.
+            let opened = Box::pin(open(context, &self.target, self.decrypted.as_ref())).await;
             self.server = opened.map_or_else(Server::Failed, Server::open);
         }
     }
@@ -391,8 +392,9 @@ impl<'a> Tunnel<'a> {
 
     async fn record_raw(self) {
         let context = self.context;
-        // What was decrypted here has its TLS to the server already.
-        let plan = self.target.tls_plan(context, None).filter(|_| self.decrypted.is_none());
+        // What was decrypted here has its TLS to the server already, and what only began as a hello crosses as it is.
+        let needs_tls = self.decrypted.is_none() && self.learned.first != FirstBytes::BrokenTls;
+        let plan = self.target.tls_plan(context, None).filter(|_| needs_tls);
         let Some((client, io, facts, guard)) = self.both_sides().await else { return };
         let mut open = OpenServer { io, facts: Arc::unwrap_or_clone(facts), guard };
         if let Some(plan) = plan {
@@ -494,7 +496,7 @@ pub(crate) async fn open(
 ) -> Result<OpenServer, ServerError> {
     let open = server::open(context, &target.address, Purpose::Tunnel).await?;
     match decrypted.and_then(|tls| target.tls_plan(context, Some(tls))) {
-        Some(plan) => server::open_tls(context, open, &plan.name, &plan.offers).await,
+        Some(plan) => Box::pin(server::open_tls(context, open, &plan.name, &plan.offers)).await,
         None => Ok(open),
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_net::BindError;
-use flowgate_options::expand_home;
 use flowgate_options::mode_spec::ModeSpec;
+use flowgate_options::{Level, expand_home};
 use flowgate_policy::RulesError;
 use flowgate_proxy::{Events, Instance, Proxy};
 use flowgate_tls::{
@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::configuration::{Configuration, ConfigurationError};
 use crate::rule_files::{RuleFiles, RuleFilesError};
-use crate::settings::{settings, sources};
+use crate::settings::{notes, settings, sources};
 use crate::watch::{self, Watch, Watched};
 
 /// A proxy that runs, or is about to.
@@ -154,6 +154,9 @@ impl Session {
         let authority = Arc::new(Authority::load_or_create(&confdir)?);
         let leaves =
             Leaves::new(Arc::clone(&authority), LeavesOptions { key_log, ..LeavesOptions::default() })?;
+        for note in notes(&settings.rules) {
+            events.log(Level::Info, None, format_args!("{note}"));
+        }
         let proxy = Proxy::new(settings, leaves, client_configs, Arc::clone(&events));
         if !values.rules.is_empty() {
             watch::tell(&*events, &files);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use flowgate_options::Values;
-use flowgate_policy::{Rules, RulesError, RulesSource};
+use flowgate_options::{HiddenHello, MalformedHello, Values};
+use flowgate_policy::{BrokenHello, Ech, HostOption, Rules, RulesError, RulesSource};
 use flowgate_proxy::Settings;
 
 use crate::rule_files::RuleFiles;
@@ -16,6 +16,15 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
         ignore_hosts: values.ignore_hosts.clone(),
         allow_hosts: values.allow_hosts.clone(),
         tcp_hosts: values.tcp_hosts.clone(),
+        broken_hello: match values.malformed_hello {
+            MalformedHello::Close => BrokenHello::Refuse,
+            MalformedHello::Record => BrokenHello::RecordRaw,
+        },
+        ech: match values.ech {
+            HiddenHello::Match => Ech::MatchOuterName,
+            HiddenHello::Pass => Ech::PassThrough,
+        },
+        hide_requests: values.hide_ignored_requests,
         ..RulesSource::default()
     }
 }
@@ -47,7 +56,7 @@ const AT_ONCE: [&str; 21] = [
 
 /// Whether another value of an option counts while the program runs.
 pub(crate) fn counts_at_once(option: &str) -> bool {
-    AT_ONCE.contains(&option)
+    AT_ONCE.contains(&option) || OF_RULES.contains(&option)
 }
 
 /// The proxy's settings for these options.
@@ -78,6 +87,24 @@ pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings
     })
 }
 
+/// The same for those that say how rules are read.
+const OF_RULES: [&str; 3] = ["hide_ignored_requests", "ech", "malformed_hello"];
+
+/// What is worth knowing of patterns that are read otherwise than by mitmproxy, a line each.
+pub(crate) fn notes(rules: &Rules) -> Vec<String> {
+    let options = [HostOption::IgnoreHosts, HostOption::AllowHosts, HostOption::TcpHosts];
+    let all = options.iter().flat_map(|option| {
+        let patterns = rules.patterns(*option).iter().enumerate();
+        patterns.filter(|(_, pattern)| pattern.holds_for_all()).map(move |(index, pattern)| {
+            format!(
+                "{option}[{index}] /{}/ says what a name must not be: it has to hold for every name of a connection",
+                pattern.text().escape_default()
+            )
+        })
+    });
+    all.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +125,7 @@ mod tests {
     #[test]
     fn what_counts_at_once_is_what_settings_are_made_of() {
         for spec in OPTIONS {
-            let other = ["toggle", "lazy", "1m", "2", "127.0.0.9", "a:b", "~q"];
+            let other = ["toggle", "lazy", "pass", "record", "1m", "2", "127.0.0.9", "a:b", "~q"];
             let mut base: &[(&str, &str)] = &[];
             if spec.name == "store_streamed_bodies" {
                 base = &[("stream_large_bodies", "1k")];

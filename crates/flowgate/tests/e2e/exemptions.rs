@@ -2,6 +2,7 @@
 //! server's own certificate, is no flow, and `-v` says why.
 
 use expect_test::expect;
+use flowgate_flow::{FlowKind, MetadataValue};
 use flowgate_testkit::{RawServer, TestCa};
 
 use crate::support::{Client, flowgate, masked, printed, saved_flows};
@@ -149,4 +150,81 @@ fn http2_in_the_clear_is_exempt_by_authority() {
         "{printed}"
     );
     assert!(printed.contains("(host header)"), "{printed}");
+}
+
+#[test]
+fn requests_to_the_proxy_are_ignored_where_that_is_asked_for() {
+    let server = server(None);
+    let host = format!("^127\\.0\\.0\\.1:{}$", server.address().port());
+    let request = format!("GET http://{}/ HTTP/1.1\r\nHost: any.test\r\n\r\n", server.address());
+    for (asked, flows) in [("false", 1), ("true", 0)] {
+        let flowgate = flowgate().args(["--ignore-hosts", &host]).set("hide_ignored_requests", asked).start();
+        let mut client = Client::connect(&flowgate);
+        client.send(&request);
+        assert_eq!(client.response().1, "ok");
+        client.end();
+        assert_eq!(saved_flows(&flowgate).len(), flows, "{asked}");
+        assert_eq!(printed(&flowgate).contains("GET http"), flows > 0, "{asked}");
+    }
+}
+
+#[test]
+fn a_malformed_hello_is_refused_or_recorded_as_it_is() {
+    // A ClientHello of four bytes, which is too short to be one.
+    const HELLO: &[u8] = b"\x16\x03\x01\0\x08\x01\0\0\x04abcd";
+    let server = RawServer::start(|connection| {
+        connection.read_until(b"abcd")?;
+        connection.send("answer")?;
+        connection.read_to_end().map(drop)
+    });
+    for (policy, answer, flows) in [("close", &b""[..], 0), ("record", b"answer", 1)] {
+        let flowgate = flowgate().set("malformed_hello", policy).start();
+        let mut client = Client::tunnel(&flowgate, server.address());
+        client.send(HELLO);
+        assert_eq!(client.read_count(answer.len()), answer);
+        if flows > 0 {
+            client.end();
+        }
+        assert_eq!(client.read_to_end(), b"");
+        let saved = saved_flows(&flowgate);
+        assert_eq!(saved.len(), flows, "{policy}: {saved:?}");
+        for flow in saved {
+            let FlowKind::Tcp(raw) = &flow.kind else { panic!("{flow:?}") };
+            let sent: Vec<_> = raw.messages.iter().map(|message| message.content.as_ref()).collect();
+            assert_eq!(sent, [HELLO, b"answer"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_shown_of_an_exempt_connection() {
+    let ca = TestCa::new();
+    let server = server(Some(&ca));
+    let flowgate = flowgate().args(["--ignore-hosts", "^bank", "--show-ignored-hosts"]).start();
+    let tunnel = Client::tunnel(&flowgate, server.address());
+    let mut client = tunnel.tls(&ca.certificate_path(), "bank.test", &[b"http/1.1"]);
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.response().1, "ok");
+    client.end();
+    let flows = saved_flows(&flowgate);
+    let [flow] = &flows[..] else { panic!("{flows:?}") };
+    let (client, server) = (&flow.client.connection, &flow.server.connection);
+    assert_eq!(
+        (client.sni.as_deref(), &client.alpn_offers[..]),
+        (Some("bank.test"), &["http/1.1".into()][..])
+    );
+    for connection in [client, server] {
+        let (began, ended) = (connection.timestamp_start.unwrap(), connection.timestamp_end.unwrap());
+        assert!(began <= flow.created && flow.created <= ended, "{connection:?}");
+        assert_eq!(connection.tls_version, None);
+    }
+    let told = |key: &str| flow.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    for key in ["flowgate.bytes.up", "flowgate.bytes.down"] {
+        assert!(matches!(told(key), Some(MetadataValue::Int(bytes)) if bytes > 100), "{:?}", flow.metadata);
+    }
+    let reason = told("flowgate.reason");
+    assert!(
+        matches!(&reason, Some(MetadataValue::Text(why)) if why.starts_with("pass through: ignore_hosts[0] /^bank/ ")),
+        "{reason:?}"
+    );
 }

@@ -225,6 +225,10 @@ pub fn rules(options: &str) -> Rules {
                 source.broken_hello = BrokenHello::RecordRaw;
                 continue;
             }
+            "--ignore-requests" => {
+                source.hide_requests = true;
+                continue;
+            }
             "--ech=pass-through" => {
                 source.ech = Ech::PassThrough;
                 continue;
@@ -244,10 +248,10 @@ pub fn check(options: &str, connection: Connection, expect: Expect) {
     let rules = rules(options);
     expect.assert_eq(&match decide(&rules, &connection.facts()) {
         Decision::Verdict(verdict) => {
-            assert_eq!(
-                verdict.hidden,
-                options.contains("hide") && verdict.reason.to_string().contains("rule ")
-            );
+            let reason = verdict.reason.to_string();
+            let by_rule = options.contains("hide") && reason.contains("rule ");
+            let by_option = options.contains("--ignore-requests") && reason.contains("_hosts");
+            assert_eq!(verdict.hidden, by_rule || by_option, "{reason}");
             let patterns =
                 [HostOption::IgnoreHosts, HostOption::AllowHosts, HostOption::TcpHosts, HostOption::UdpHosts]
                     .map(|option| rules.patterns(option));

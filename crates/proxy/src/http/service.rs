@@ -407,7 +407,7 @@ pub(crate) fn explicit_allowed(
     entry: Entry,
 ) -> (Allowed, Option<Arc<Egress>>) {
     let rules = &context.settings.rules;
-    if rules.rules().is_empty() {
+    if !rules.ask_requests() {
         return (Allowed::Yes, None);
     }
     let is_request = entry == Entry::ExplicitRequest;
