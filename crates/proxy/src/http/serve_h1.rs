@@ -53,7 +53,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             NextRequest::Request { head, framing, started } => (head, framing, started),
             NextRequest::Closed => return Ended::Closed,
             NextRequest::Unreadable(unreadable) => {
-                refuse_unreadable(service, &mut client, *unreadable).await;
+                Box::pin(refuse_unreadable(service, &mut client, *unreadable)).await;
                 break;
             }
         };
@@ -66,7 +66,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 let Refused { request, status, message } = *refused;
                 service.context.log(Level::Warn, format_args!("refused a request: {message}"));
                 let bytes = client.received();
-                service.refuse_bytes(&mut client, request, status, message, bytes).await;
+                Box::pin(service.refuse_bytes(&mut client, request, status, message, bytes)).await;
                 let _ = client.flush().await;
                 break;
             }
@@ -74,7 +74,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
         let hidden;
         let service = match (service.allowed(&mut route), &service.origin) {
             (Allowed::No(why), _) => {
-                service.refuse(&mut client, request, 403, &why).await;
+                Box::pin(service.refuse(&mut client, request, 403, &why)).await;
                 // The body it may have is not waited for.
                 let _ = client.flush().await;
                 break;
@@ -93,7 +93,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 break;
             }
             Next::Upgrade(upgrade) => {
-                switch_protocols(service, client, *upgrade).await;
+                Box::pin(switch_protocols(service, client, *upgrade)).await;
                 return Ended::Closed;
             }
         }

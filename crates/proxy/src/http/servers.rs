@@ -106,6 +106,8 @@ impl Servers {
     }
 
     /// A connection on this route: an idle one unless `fresh`, or a new one.
+    ///
+    /// Opening one is boxed: every idle client would have the room for it otherwise.
     pub(crate) async fn get(
         &self,
         context: &Context,
@@ -121,13 +123,13 @@ impl Servers {
         let may_multiplex =
             if route.tls_name.is_some() { !self.single.load(Ordering::Relaxed) } else { self.clear_http2 };
         if !may_multiplex {
-            return self.open(context, route).await;
+            return Box::pin(self.open(context, route)).await;
         }
         let _opening = self.opening.lock().await;
         if !fresh && let Some(link) = self.existing(route).await {
             return Ok(link);
         }
-        self.open(context, route).await
+        Box::pin(self.open(context, route)).await
     }
 
     /// Keeps a connection for the next exchange if it can take one.

@@ -141,7 +141,8 @@ impl Service {
         let mut exchange = Exchange::new(request, framing, self.context.kept_body_bytes_max());
         exchange.notes = notes;
         exchange.body_bytes_max = self.context.settings.body_bytes_max;
-        // A panic leaves the exchange as it stood: it is only looked at from then on.
+        // A panic leaves the exchange as it stood: it is only looked at from then on. What is rare is boxed, here and below, so that
+        // idle clients have no room for it.
         let carrying = AssertUnwindSafe(self.carry(client, &mut exchange, route, idle)).catch_unwind();
         match carrying.await {
             Ok(Carried::Through(facts)) => {
@@ -154,14 +155,14 @@ impl Service {
                 Next::Upgrade(Box::new(Upgrade { link, flow }))
             }
             Ok(Carried::Failed(facts, failure)) => {
-                self.failed(client, exchange, facts, failure).await;
+                Box::pin(self.failed(client, exchange, facts, failure)).await;
                 Next::Close
             }
-            Ok(Carried::NoServer(error)) => self.no_server(client, exchange, error).await,
+            Ok(Carried::NoServer(error)) => Box::pin(self.no_server(client, exchange, error)).await,
             Err(panic) => {
                 self.context.proxy.count_panic(self.context.peer, &*panic);
                 drop(panic);
-                self.panicked(client, exchange).await;
+                Box::pin(self.panicked(client, exchange)).await;
                 Next::Close
             }
         }

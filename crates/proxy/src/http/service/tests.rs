@@ -71,3 +71,13 @@ async fn a_silent_server_is_504_when_nothing_moved_for_too_long() {
         ("HTTP/1.1 504", Settings::default().idle_timeout.as_secs())
     );
 }
+
+/// What an idle client costs is mostly the room that its task has for what it might come to do: ten thousand of them at no more
+/// than 10 KB each, what the runtime, the socket and the connection's facts take included.
+#[tokio::test]
+async fn a_task_has_no_room_for_what_is_rare() {
+    let context = context(Egress::of_mode(&Mode::Regular, &Settings::default()));
+    let (_client, io) = duplex(1);
+    let bytes = size_of_val(&crate::explicit::serve(&context, Box::new(io)));
+    assert!(bytes <= 6 * 1024, "{bytes} bytes");
+}
