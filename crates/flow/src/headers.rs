@@ -14,8 +14,12 @@ use bytes::Bytes;
 #[derive(Clone, Default)]
 pub struct Headers {
     block: Bytes,
+    /// Sensitive fields are marked in their `name_len`.
     spans: Vec<FieldSpan>,
 }
+
+/// The mark of a sensitive field: no name is that long.
+const SENSITIVE: u32 = 1 << 31;
 
 /// One field of [`Headers`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,6 +30,8 @@ pub struct Field<'a> {
     pub value: &'a [u8],
     /// The whole line without its line end, as received.
     pub line: &'a [u8],
+    /// Whether whoever sent it wants it never to be put into a compression table (RFC 7541 section 7.1.3).
+    pub sensitive: bool,
 }
 
 /// Where a field lies in its block. All offsets in bytes; `value_start` counts from the line's start.
@@ -56,10 +62,18 @@ impl Headers {
         let fits = |span: &FieldSpan| {
             let value_end = u64::from(span.value_start) + u64::from(span.value_len);
             u64::from(span.line_start) + u64::from(span.line_len) <= block.len() as u64
+                && span.name_len < SENSITIVE
                 && span.name_len <= span.line_len
                 && value_end <= u64::from(span.line_len)
         };
         spans.iter().all(fits).then_some(Self { block, spans })
+    }
+
+    /// Marks the field at this place as sensitive.
+    pub fn mark_sensitive(&mut self, at: usize) {
+        if let Some(span) = self.spans.get_mut(at) {
+            span.name_len |= SENSITIVE;
+        }
     }
 
     /// How many fields there are.
@@ -105,19 +119,8 @@ impl Headers {
 
     /// Adds a field before the field at `at` (at the end if there are fewer), written `name: value`.
     pub fn insert(&mut self, at: usize, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let (name, value) = (name.as_ref(), value.as_ref());
         let mut block = Vec::from(std::mem::take(&mut self.block));
-        let line_start = to_u32(block.len());
-        block.extend_from_slice(name);
-        block.extend_from_slice(b": ");
-        block.extend_from_slice(value);
-        let span = FieldSpan {
-            line_start,
-            line_len: to_u32(block.len()) - line_start,
-            name_len: to_u32(name.len()),
-            value_start: to_u32(name.len() + 2),
-            value_len: to_u32(value.len()),
-        };
+        let span = append_line(&mut block, name.as_ref(), value.as_ref());
         self.block = block.into();
         self.spans.insert(at.min(self.spans.len()), span);
     }
@@ -159,11 +162,10 @@ impl Field<'_> {
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
-        let mut headers = Self::new();
-        for (name, value) in fields {
-            headers.push(name, value);
-        }
-        headers
+        let mut block = Vec::new();
+        let line = |(name, value): (N, V)| append_line(&mut block, name.as_ref(), value.as_ref());
+        let spans = fields.into_iter().map(line).collect();
+        Self { block: block.into(), spans }
     }
 }
 
@@ -182,10 +184,30 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// Appends `name: value`; says where it lies.
+fn append_line(block: &mut Vec<u8>, name: &[u8], value: &[u8]) -> FieldSpan {
+    let line_start = to_u32(block.len());
+    block.extend_from_slice(name);
+    block.extend_from_slice(b": ");
+    block.extend_from_slice(value);
+    FieldSpan {
+        line_start,
+        line_len: to_u32(block.len()) - line_start,
+        name_len: to_u32(name.len()) & !SENSITIVE,
+        value_start: to_u32(name.len() + 2),
+        value_len: to_u32(value.len()),
+    }
+}
+
 fn field_in(block: &[u8], span: FieldSpan) -> Field<'_> {
     let part = |start: u32, len: u32, of| slice(of, start, len);
     let line = part(span.line_start, span.line_len, block);
-    Field { name: part(0, span.name_len, line), value: part(span.value_start, span.value_len, line), line }
+    Field {
+        name: part(0, span.name_len & !SENSITIVE, line),
+        value: part(span.value_start, span.value_len, line),
+        line,
+        sensitive: span.name_len & SENSITIVE != 0,
+    }
 }
 
 /// A part of `bytes`; empty if it is not inside, which [`Headers::from_block`] and `insert` rule out.
@@ -232,11 +254,23 @@ mod tests {
             FieldSpan { line_start: 1, ..good },
             FieldSpan { line_start: u32::MAX, ..good },
             FieldSpan { name_len: 5, ..good },
+            FieldSpan { name_len: 1 | SENSITIVE, ..good },
             FieldSpan { value_start: 4, ..good },
             FieldSpan { value_len: u32::MAX, ..good },
         ] {
             assert!(Headers::from_block(block.clone(), vec![bad]).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_mark_stays_with_its_field() {
+        let mut headers: Headers = [("a", "1"), ("b", "2"), ("c", "3")].into_iter().collect();
+        headers.mark_sensitive(1);
+        headers.mark_sensitive(3);
+        headers.insert(0, "d", "4");
+        headers.remove("a");
+        let fields: Vec<_> = headers.iter().map(|f| (f.name, f.value, f.sensitive)).collect();
+        assert_eq!(fields, [(&b"d"[..], &b"4"[..], false), (b"b", b"2", true), (b"c", b"3", false)]);
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{Body, Headers, Timestamp, WebSocketData};
+use crate::{Body, Headers, PseudoFields, Timestamp, WebSocketData};
 
 /// An HTTP exchange.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Request {
     pub authority: Bytes,
     /// Path and query, `*`, or empty for CONNECT.
     pub path: Bytes,
+    /// What pseudo-header fields said besides.
+    pub pseudo: PseudoFields,
     /// The header fields.
     pub headers: Headers,
     /// The body.

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Address, Body, ClientConnection, Flow, FlowId, FlowKind, HttpFlow, HttpVersion, Request, Response,
-    ServerConnection, Timestamp,
+    Address, Body, ClientConnection, Flow, FlowId, FlowKind, HttpFlow, HttpVersion, PseudoFields, Request,
+    Response, ServerConnection, Timestamp,
 };
 use flowgate_formats::{FlowReader, FlowWriter};
 
@@ -93,6 +93,7 @@ fn flow(random: u128, body_bytes: usize) -> Result<Flow, Box<dyn Error>> {
         port: 443,
         authority: Bytes::from_static(b"www.example.com"),
         path: Bytes::from_static(b"/assets/application.js?v=20260101"),
+        pseudo: PseudoFields::default(),
         headers: [
             ("user-agent", agent),
             ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),

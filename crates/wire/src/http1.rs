@@ -21,3 +21,6 @@ pub use head::{
     parse_request_with, parse_response, parse_response_with,
 };
 pub use target::{Target, TargetError, parse_authority, parse_target};
+
+pub(crate) use framing::parse_length;
+pub(crate) use head::check_value;

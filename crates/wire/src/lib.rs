@@ -9,6 +9,7 @@ pub mod fingerprint;
 pub mod h2_authority;
 pub mod hpack;
 pub mod http1;
+pub mod http2;
 pub mod quic;
 pub mod sniff;
 pub mod socks5;

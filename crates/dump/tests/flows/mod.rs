@@ -13,8 +13,8 @@ use bytes::Bytes;
 use flowgate_dump::Dumper;
 use flowgate_flow::{
     Address, Body, ClientConnection, DnsFlow, DnsMessage, DnsQuestion, DnsRecord, Flow, FlowError, FlowId,
-    FlowKind, Headers, HttpFlow, HttpVersion, MetadataValue, RawFlow, RawMessage, Replay, Request, Response,
-    ServerConnection, Timestamp, WebSocketData, WebSocketMessage,
+    FlowKind, Headers, HttpFlow, HttpVersion, MetadataValue, PseudoFields, RawFlow, RawMessage, Replay,
+    Request, Response, ServerConnection, Timestamp, WebSocketData, WebSocketMessage,
 };
 
 /// A flow, how it is dumped, and what mitmdump makes of it.
@@ -75,6 +75,7 @@ pub(crate) fn request() -> Request {
         port: 80,
         authority: Bytes::new(),
         path: "/path".into(),
+        pseudo: PseudoFields::default(),
         headers: [("Host", "example.com"), ("accept", "*/*")].into_iter().collect(),
         body: Body::EMPTY,
         trailers: None,

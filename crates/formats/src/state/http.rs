@@ -2,7 +2,8 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use flowgate_flow::{
-    Body, FieldSpan, Headers, HttpFlow, HttpVersion, Request, Response, WebSocketData, WebSocketMessage,
+    Body, FieldSpan, Headers, HttpFlow, HttpVersion, PseudoFields, Request, Response, WebSocketData,
+    WebSocketMessage,
 };
 
 use super::fields::{
@@ -47,6 +48,7 @@ fn request(value: Value<'_>, item: &Bytes) -> Result<Request, StateError> {
         scheme: fields.take("scheme", bytes)?,
         authority: fields.take("authority", bytes)?,
         path: fields.take("path", bytes)?,
+        pseudo: PseudoFields::default(),
     })
 }
 

@@ -168,6 +168,7 @@ pub(crate) fn request() -> Request {
         port: 443,
         authority: "example.com".into(),
         path: "/a?b=c".into(),
+        pseudo: PseudoFields::default(),
         headers: [(&b"Host"[..], &b"example.com"[..]), (b"x-A", b"\xe4"), (b"X-a", b"")]
             .into_iter()
             .collect(),

@@ -149,6 +149,7 @@ mod tests {
                 port: 0,
                 authority: Bytes::copy_from_slice(authority.as_bytes()),
                 path: Bytes::from_static(b"/"),
+                pseudo: flowgate_flow::PseudoFields::default(),
                 headers: fields.iter().copied().collect(),
                 body: flowgate_flow::Body::EMPTY,
                 trailers: None,

@@ -7,7 +7,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a check fails by panicking")]
 
 use bytes::{Bytes, BytesMut};
-use flowgate_flow::{Body, HttpVersion, Request};
+use flowgate_flow::{Body, HttpVersion, PseudoFields, Request};
 use flowgate_wire::http1::{
     BodyDecoder, BodyError, BodyEvent, Framing, HeadScanner, Names, Scan, parse_request, parse_response,
     request_framing, response_framing,
@@ -66,6 +66,7 @@ async fn carry(sent: &[u8], answers: &[&[u8]]) -> Crossed {
             port: 80,
             authority: Bytes::new(),
             path: head.target,
+            pseudo: PseudoFields::default(),
             headers: head.headers,
             body: Body::EMPTY,
             trailers: None,

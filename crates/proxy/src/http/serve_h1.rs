@@ -1,7 +1,7 @@
 //! A client connection that speaks HTTP/1: requests one after the other, pipelined ones in order.
 
 use bytes::Bytes;
-use flowgate_flow::{Address, Body, Headers, HttpVersion, Request, Timestamp};
+use flowgate_flow::{Address, Body, Headers, HttpVersion, PseudoFields, Request, Timestamp};
 use flowgate_net::{BoxIo, Rewound};
 use flowgate_wire::http1::{
     BodyError, HeadError, RequestHead, Target, TargetError, is_token, parse_authority, parse_target,
@@ -130,6 +130,7 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
         port: 0,
         authority: Bytes::new(),
         path: head.target.clone(),
+        pseudo: PseudoFields::default(),
         headers: head.headers,
         body: Body::EMPTY,
         trailers: None,
@@ -252,6 +253,7 @@ fn guessed(received: &Bytes, started: Timestamp) -> Request {
         port: 0,
         authority: Bytes::new(),
         path: Bytes::copy_from_slice(path.get(..path.len().min(TARGET_BYTES_MAX)).unwrap_or_default()),
+        pseudo: PseudoFields::default(),
         headers: Headers::new(),
         body: Body::EMPTY,
         trailers: None,

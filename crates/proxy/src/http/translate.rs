@@ -4,7 +4,7 @@
 //! `h2` keeps fields in a map, so fields of one name come together here; our own HTTP/2 will not do that.
 
 use bytes::Bytes;
-use flowgate_flow::{Body, Headers, HttpVersion, Request, Response};
+use flowgate_flow::{Body, Headers, HttpVersion, PseudoFields, Request, Response};
 use flowgate_wire::http1::{Framing, parse_authority};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
@@ -105,6 +105,7 @@ pub(crate) fn request_from_http2(request: http::request::Parts) -> Request {
         port: 0,
         authority,
         path,
+        pseudo: PseudoFields::default(),
         headers: headers_from_http2(&request.headers),
         body: Body::EMPTY,
         trailers: None,

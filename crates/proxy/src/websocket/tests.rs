@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Body, ClientConnection, FlowId, HttpVersion, MetadataValue, RawMessage, Request, Response,
+    Body, ClientConnection, FlowId, HttpVersion, MetadataValue, PseudoFields, RawMessage, Request, Response,
     ServerConnection, Timestamp, WebSocketData, WebSocketMessage,
 };
 use flowgate_tls::{Authority, ClientConfigs, Leaves, LeavesOptions, ServerVerification};
@@ -118,6 +118,7 @@ fn upgrade(request: &[(&str, &str)], status: u16, response: &[(&str, &str)]) -> 
         port: 80,
         authority: Bytes::new(),
         path: Bytes::from_static(b"/chat"),
+        pseudo: PseudoFields::default(),
         headers: request.iter().copied().collect(),
         body: Body::EMPTY,
         trailers: None,

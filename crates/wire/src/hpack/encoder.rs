@@ -41,18 +41,24 @@ impl Encoder {
 
     /// Appends one header block.
     pub fn encode<'a>(&mut self, fields: impl Iterator<Item = FieldRef<'a>>, out: &mut Vec<u8>) {
+        self.start_block(out);
+        for field in fields {
+            self.encode_field(field, out);
+        }
+    }
+
+    /// Appends what a header block begins with before its fields: what is to be told of the table, if anything.
+    pub fn start_block(&mut self, out: &mut Vec<u8>) {
         if let Some(lowest) = self.lowest.take() {
             if lowest < self.table.size_max() {
                 integer::write(0x20, 5, lowest, out);
             }
             integer::write(0x20, 5, self.table.size_max(), out);
         }
-        for field in fields {
-            self.encode_field(field, out);
-        }
     }
 
-    fn encode_field(&mut self, field: FieldRef<'_>, out: &mut Vec<u8>) {
+    /// Appends a field to the block that was begun.
+    pub fn encode_field(&mut self, field: FieldRef<'_>, out: &mut Vec<u8>) {
         let FieldRef { name, value, .. } = field;
         let never_indexed = field.sensitive || is_secret(name, value);
         let found = self.table.find(name, value);

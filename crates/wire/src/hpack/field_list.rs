@@ -35,10 +35,24 @@ impl FieldList {
         })
     }
 
+    /// The value of the field at this place, sharing this list's bytes; empty if there is no such field.
+    #[must_use]
+    pub fn value(&self, at: usize) -> Bytes {
+        let Some((span, _)) = self.spans.get(at) else { return Bytes::new() };
+        let start = span.line_start as usize + span.value_start as usize;
+        let end = start + span.value_len as usize;
+        if end <= self.block.len() { self.block.slice(start..end) } else { Bytes::new() }
+    }
+
     /// The fields from the one at `from` on, sharing this list's bytes.
     #[must_use]
     pub fn headers(&self, from: usize) -> Headers {
-        let spans = self.spans.iter().skip(from).map(|(span, _)| *span).collect();
-        Headers::from_block(self.block.clone(), spans).unwrap_or_default()
+        let fields = self.spans.get(from..).unwrap_or_default();
+        let spans = fields.iter().map(|(span, _)| *span).collect();
+        let mut headers = Headers::from_block(self.block.clone(), spans).unwrap_or_default();
+        for (at, _) in fields.iter().enumerate().filter(|(_, (_, sensitive))| *sensitive) {
+            headers.mark_sensitive(at);
+        }
+        headers
     }
 }

@@ -115,7 +115,8 @@ fn announced(version: &HttpVersion, headers: &Headers) -> Result<Option<Framing>
     }
 }
 
-fn parse_length(value: &[u8]) -> Result<u64, BodyError> {
+/// Reads a plain decimal number below 2^63.
+pub(crate) fn parse_length(value: &[u8]) -> Result<u64, BodyError> {
     let plain = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
     let number = std::str::from_utf8(value).ok().filter(|_| plain).and_then(|text| text.parse::<i64>().ok());
     number.and_then(|n| u64::try_from(n).ok()).ok_or(BodyError::Length)

@@ -280,7 +280,7 @@ pub fn is_token(bytes: &[u8]) -> bool {
 }
 
 /// Whether a value or reason phrase may hold these bytes: no control but the tab (RFC 9110 section 5.5).
-pub(super) fn check_value(value: &[u8], from: usize) -> Result<(), HeadError> {
+pub(crate) fn check_value(value: &[u8], from: usize) -> Result<(), HeadError> {
     match value.iter().position(|b| VALUE_BYTES.get(usize::from(*b)) != Some(&true)) {
         Some(at) => Err(HeadError::ControlByte { at: from + at }),
         None => Ok(()),

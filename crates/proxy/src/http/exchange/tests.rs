@@ -11,7 +11,7 @@ use super::*;
 use crate::http::h1_client::{H1Client, NextRequest};
 use crate::http::h1_server::H1Server;
 use crate::limits::{CLIENT_HEADER_TIMEOUT, IDLE_TIMEOUT};
-use flowgate_flow::{Body, HttpVersion};
+use flowgate_flow::{Body, HttpVersion, PseudoFields};
 use flowgate_wire::http1::Names;
 
 /// What a pipe holds: small, so that what fills memory is ours.
@@ -76,6 +76,7 @@ fn start_limited(body_bytes_max: u64) -> (DuplexStream, DuplexStream, tokio::tas
             port: 80,
             authority: Bytes::new(),
             path: head.target,
+            pseudo: PseudoFields::default(),
             headers: head.headers,
             body: Body::EMPTY,
             trailers: None,

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use flowgate_flow::{Body, Headers, HttpVersion, Request};
+use flowgate_flow::{Body, Headers, HttpVersion, PseudoFields, Request};
 use flowgate_wire::http1::{ChunkError, Framing, HeadError};
 
 use super::*;
@@ -17,6 +17,7 @@ fn request(method: &'static str) -> Request {
         port: 80,
         authority: Bytes::new(),
         path: Bytes::from_static(b"/"),
+        pseudo: PseudoFields::default(),
         headers: Headers::new(),
         body: Body::EMPTY,
         trailers: None,
