@@ -7,6 +7,7 @@ mod decoder;
 mod encoder;
 mod field_list;
 mod huffman;
+mod index;
 mod integer;
 mod static_table;
 mod table;

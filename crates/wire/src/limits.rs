@@ -22,3 +22,11 @@ pub const WEBSOCKET_INFLATED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const QUIC_CRYPTO_BYTES_MAX: usize = 64 * 1024;
 /// The most pieces, with gaps between them, that such a handshake may lie in at a time.
 pub const QUIC_CRYPTO_PIECES_MAX: usize = 256;
+/// The most that the compression table holds which we write HTTP/2 fields with, whatever the peer would allow.
+pub const HPACK_ENCODER_TABLE_BYTES_MAX: usize = 4096;
+/// How many times the header list that is allowed a block of HTTP/2 may unpack to before its connection ends.
+pub const HPACK_EXCESS_FACTOR_MAX: usize = 16;
+/// The most table size updates at the start of a block (RFC 7541 section 4.2: the lowest, then the last).
+pub const HPACK_SIZE_UPDATES_MAX: usize = 2;
+/// The longest cookie that is kept out of compression tables, since it could be guessed byte by byte (RFC 7541 section 7.1.3).
+pub const HPACK_GUESSABLE_COOKIE_BYTES_MAX: usize = 19;

@@ -1,9 +1,15 @@
 //! HPACK: the examples of RFC 7541 appendix C, what must be refused, and round trips.
 
 use flowgate_wire::hpack::{Decoder, Encoder, Error, FieldRef};
+use flowgate_wire::limits::{
+    HPACK_ENCODER_TABLE_BYTES_MAX, HPACK_EXCESS_FACTOR_MAX, HPACK_GUESSABLE_COOKIE_BYTES_MAX,
+    HPACK_SIZE_UPDATES_MAX,
+};
 use proptest::prelude::*;
 
 const LIST_BYTES_MAX: usize = 64 * 1024;
+/// What an entry of a table counts besides its text (RFC 7541 section 4.1).
+const ENTRY_BYTES: usize = 32;
 
 fn hex(text: &str) -> Vec<u8> {
     let digit = |byte: u8| if byte.is_ascii_digit() { byte - b'0' } else { byte - b'a' + 10 };
@@ -104,6 +110,128 @@ fn wants_an_update_after_the_limit_was_lowered() {
 }
 
 #[test]
+fn wants_the_update_although_the_limit_was_raised_again() {
+    let lowered = || {
+        let mut decoder = Decoder::new(4096);
+        decoder.set_table_bytes_max(100);
+        decoder.set_table_bytes_max(4096);
+        decoder
+    };
+    assert_eq!(lines(&mut lowered(), &[0x82]), Err(Error::TableSizeMissing));
+    // An update to 4096, where one to 100 at most had to come first.
+    assert_eq!(lines(&mut lowered(), &hex("3fe11f82")), Err(Error::TableSizeMissing));
+    assert_eq!(lines(&mut lowered(), &hex("3f453fe11f82")).unwrap(), [":method: GET"]);
+    let mut decoder = lowered();
+    assert_eq!(lines(&mut decoder, &hex("2082")).unwrap(), [":method: GET"]);
+    assert_eq!(lines(&mut decoder, &[0x82]).unwrap(), [":method: GET"]);
+}
+
+#[test]
+fn has_at_most_two_updates_in_a_block() {
+    assert_eq!(HPACK_SIZE_UPDATES_MAX, 2);
+    assert_eq!(lines(&mut Decoder::new(4096), &hex("20203fe11f")), Err(Error::TableSize));
+    assert_eq!(lines(&mut Decoder::new(4096), &hex("203fe11f82")).unwrap(), [":method: GET"]);
+}
+
+#[test]
+fn unpacks_to_at_most_so_many_times_the_list() {
+    // `:method: GET` counts 42 bytes.
+    let decode = |fields| Decoder::new(4096).decode(&vec![0x82; fields], 42).map(|list| list.iter().len());
+    assert_eq!(decode(HPACK_EXCESS_FACTOR_MAX), Ok(1));
+    assert_eq!(decode(HPACK_EXCESS_FACTOR_MAX + 1), Err(Error::Excess));
+}
+
+#[test]
+fn reads_with_tables_larger_than_the_first() {
+    let mut decoder = Decoder::new(4096);
+    decoder.set_table_bytes_max(65_536);
+    // The peer may take less than it was offered: nothing is due.
+    assert_eq!(lines(&mut decoder, &[0x82]).unwrap(), [":method: GET"]);
+    // An update to 65536, then a hundred fields of 1000 bytes; 63 of them fit.
+    let mut block = hex("3fe1ff03");
+    for number in 0..100_u8 {
+        block.extend([0x40, 2, b'0' + number / 10, b'0' + number % 10]);
+        block.extend(hex("7fe706"));
+        block.extend([b'x'; 998]);
+    }
+    decoder.decode(&block, 1 << 20).unwrap();
+    let fields = |decoder: &mut Decoder, index: &str| {
+        lines(decoder, &hex(index)).map(|lines| lines[0][..4].to_owned())
+    };
+    assert_eq!(fields(&mut decoder, "be").unwrap(), "99: ");
+    assert_eq!(fields(&mut decoder, "fc").unwrap(), "37: ");
+    assert_eq!(fields(&mut decoder, "fd"), Err(Error::Index));
+    let mut decoder = Decoder::new(65_536);
+    assert_eq!(lines(&mut decoder, &hex("3fe2ff0382")), Err(Error::TableSize));
+}
+
+#[test]
+fn writes_with_no_more_than_its_own_table() {
+    // 32 bytes are an entry's, 2 of the value its length.
+    let largest = |size: usize| vec![b'v'; size - ENTRY_BYTES - 1];
+    let encode = |encoder: &mut Encoder, value: &[u8]| {
+        let mut block = Vec::new();
+        encoder.encode([FieldRef { name: b"n", value, sensitive: false }].into_iter(), &mut block);
+        block.len()
+    };
+    let mut encoder = Encoder::new();
+    encoder.set_table_bytes_max(1 << 20);
+    // Fields beyond three quarters of the table are not kept: they would drive out all others.
+    let kept_max = HPACK_ENCODER_TABLE_BYTES_MAX / 4 * 3;
+    for (size, kept) in [(kept_max, true), (kept_max + 1, false)] {
+        encode(&mut encoder, &largest(size));
+        assert_eq!(encode(&mut encoder, &largest(size)) == 1, kept, "{size}");
+    }
+    // Four entries of a quarter fit, and a fifth drives out the first.
+    let quarter = |number: u8| [&[number][..], &largest(HPACK_ENCODER_TABLE_BYTES_MAX / 4)[1..]].concat();
+    for number in b'a'..=b'd' {
+        encode(&mut encoder, &quarter(number));
+    }
+    assert!((b'a'..=b'd').all(|number| encode(&mut encoder, &quarter(number)) == 1));
+    encode(&mut encoder, &quarter(b'e'));
+    assert!((b'b'..=b'e').all(|number| encode(&mut encoder, &quarter(number)) == 1));
+    assert!(encode(&mut encoder, &quarter(b'a')) > 1);
+}
+
+#[test]
+fn keeps_short_cookies_out_of_tables() {
+    let encode_twice = |len: usize| {
+        let (mut encoder, value) = (Encoder::new(), vec![b'c'; len]);
+        let mut block = Vec::new();
+        for _ in 0..2 {
+            block.clear();
+            encoder.encode(
+                [FieldRef { name: b"cookie", value: &value, sensitive: false }].into_iter(),
+                &mut block,
+            );
+        }
+        block
+    };
+    assert_eq!(encode_twice(HPACK_GUESSABLE_COOKIE_BYTES_MAX)[0] & 0xf0, 0x10);
+    assert_eq!(encode_twice(HPACK_GUESSABLE_COOKIE_BYTES_MAX + 1), [0xbe]);
+}
+
+#[test]
+fn finds_every_field_of_the_static_table() {
+    let mut decoder = Decoder::new(4096);
+    for index in 1..=61_u8 {
+        let list = decoder.decode(&[0x80 | index], 1 << 16).unwrap();
+        let field = list.iter().next().unwrap();
+        let mut block = Vec::new();
+        Encoder::new().encode([field].into_iter(), &mut block);
+        let secret = [&b"authorization"[..], b"proxy-authorization", b"cookie"].contains(&field.name);
+        assert_eq!(if secret { block[0] & 0xf0 } else { block[0] }, if secret { 0x10 } else { 0x80 | index });
+        // The name alone.
+        block.clear();
+        Encoder::new()
+            .encode([FieldRef { value: b"something else that is long", ..field }].into_iter(), &mut block);
+        let list = decoder.decode(&block, 1 << 16).unwrap();
+        assert_eq!(list.iter().next().unwrap().name, field.name);
+        assert!(![0x00, 0x10, 0x40].contains(&block[0]), "the name of index {index} was written out");
+    }
+}
+
+#[test]
 fn leaves_out_what_is_beyond_the_list_and_keeps_the_table() {
     let mut decoder = Decoder::new(4096);
     // `:method: GET` counts 42 bytes.
@@ -159,6 +287,38 @@ proptest! {
         if let Ok(list) = Decoder::new(4096).decode(&block, list_max) {
             let size: usize = list.iter().map(|f| f.name.len() + f.value.len() + 32).sum();
             prop_assert!(size <= list_max);
+        }
+    }
+
+    /// Names and values that come again and again: the index finds what a scan would find, whatever was evicted meanwhile.
+    #[test]
+    fn what_a_table_has_is_found(fields in prop::collection::vec((0_u8..12, 0_u8..12, 0_usize..5), 0..400)) {
+        let mut encoder = Encoder::new();
+        // A table of the RFC by hand, newest first.
+        let mut table: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for (name, value, len) in fields {
+            let field = (format!("n{name}").into_bytes(), format!("{value}{}", "x".repeat(len * 100)).into_bytes());
+            let mut block = Vec::new();
+            encoder.encode([FieldRef { name: &field.0, value: &field.1, sensitive: false }].into_iter(), &mut block);
+            match table.iter().position(|other| *other == field) {
+                Some(at) => {
+                    let mut index = block[0] & 0x7f;
+                    prop_assert!(block[0] & 0x80 != 0, "a field in the table was written out");
+                    if index == 0x7f {
+                        index = 0x7f + block[1];
+                    }
+                    prop_assert_eq!(usize::from(index), 62 + at);
+                }
+                None => {
+                    prop_assert_eq!(block[0] & 0xc0, 0x40);
+                    let named = table.iter().any(|other| other.0 == field.0);
+                    prop_assert_eq!(block[0] != 0x40, named);
+                    table.insert(0, field);
+                    while table.iter().map(|(n, v)| n.len() + v.len() + ENTRY_BYTES).sum::<usize>() > HPACK_ENCODER_TABLE_BYTES_MAX {
+                        table.pop();
+                    }
+                }
+            }
         }
     }
 }

@@ -4,18 +4,16 @@ use flowgate_flow::FieldSpan;
 
 use super::table::{ENTRY_OVERHEAD, Table};
 use super::{Error, FieldList, huffman, integer};
-
-/// How many times the allowed list a block may unpack to before the connection ends: what an index of one byte may cost.
-const EXCESS_FACTOR_MAX: usize = 16;
-/// The most size updates at the start of a block (section 4.2: the lowest, then the last).
-const SIZE_UPDATES_MAX: usize = 2;
+use crate::limits::{HPACK_EXCESS_FACTOR_MAX, HPACK_SIZE_UPDATES_MAX};
 
 /// The reader of one direction's header blocks, which must all be given to it in order.
 #[derive(Debug)]
 pub struct Decoder {
     table: Table,
     table_bytes_max: usize,
-    update_due: bool,
+    /// The lowest limit since the last block, if it was below what the table may be: the next block begins with an update to
+    /// no more than that.
+    update_due: Option<usize>,
 }
 
 /// A list being filled.
@@ -30,14 +28,16 @@ impl Decoder {
     /// A reader whose table holds at most `table_bytes_max` (our SETTINGS_HEADER_TABLE_SIZE; 4096 before any).
     #[must_use]
     pub const fn new(table_bytes_max: usize) -> Self {
-        Self { table: Table::new(table_bytes_max), table_bytes_max, update_due: false }
+        Self { table: Table::new(table_bytes_max), table_bytes_max, update_due: None }
     }
 
     /// Our SETTINGS_HEADER_TABLE_SIZE, once it has been acknowledged. If it is less than the table may be, the next block
-    /// must begin with an update (RFC 9113 section 4.3.1).
-    pub const fn set_table_bytes_max(&mut self, table_bytes_max: usize) {
+    /// must begin with an update (RFC 9113 section 4.3.1), even if it is raised again before (RFC 7541 section 4.2).
+    pub fn set_table_bytes_max(&mut self, table_bytes_max: usize) {
         self.table_bytes_max = table_bytes_max;
-        self.update_due = table_bytes_max < self.table.size_max();
+        if table_bytes_max < self.table.size_max() {
+            self.update_due = Some(self.update_due.unwrap_or(usize::MAX).min(table_bytes_max));
+        }
     }
 
     /// Reads one complete header block. A field that makes the list larger than `list_bytes_max` (counted as in RFC 9113
@@ -53,7 +53,7 @@ impl Decoder {
         while let Some((first, rest)) = input.split_first() {
             input = rest;
             self.read_field(*first, &mut input, &mut list, list_bytes_max)?;
-            if list.size / EXCESS_FACTOR_MAX > list_bytes_max {
+            if list.size > list_bytes_max.saturating_mul(HPACK_EXCESS_FACTOR_MAX) {
                 return Err(Error::Excess);
             }
         }
@@ -69,13 +69,15 @@ impl Decoder {
             *input = rest;
             let size = integer::read(*first, 5, input)?;
             updates += 1;
-            if size > self.table_bytes_max || updates > SIZE_UPDATES_MAX {
+            if size > self.table_bytes_max || updates > HPACK_SIZE_UPDATES_MAX {
                 return Err(Error::TableSize);
             }
+            if self.update_due.take().is_some_and(|lowest| size > lowest) {
+                return Err(Error::TableSizeMissing);
+            }
             self.table.set_size_max(size);
-            self.update_due = false;
         }
-        if self.update_due { Err(Error::TableSizeMissing) } else { Ok(()) }
+        if self.update_due.is_some() { Err(Error::TableSizeMissing) } else { Ok(()) }
     }
 
     fn read_field(

@@ -1,17 +1,15 @@
 //! Writing header blocks (RFC 7541 sections 6 and 7.1).
 
-use super::table::{ENTRY_OVERHEAD, Table};
+use super::index::{Hashes, Index};
+use super::table::{ENTRY_OVERHEAD, Found, Table};
 use super::{FieldRef, huffman, integer};
-
-/// The most our table holds, whatever the peer would allow: what each connection costs us.
-const TABLE_BYTES_MAX: usize = 4096;
-/// Cookies shorter than this can be guessed byte by byte through a shared table (section 7.1.3).
-const GUESSABLE_COOKIE_BYTES: usize = 20;
+use crate::limits::{HPACK_ENCODER_TABLE_BYTES_MAX, HPACK_GUESSABLE_COOKIE_BYTES_MAX};
 
 /// The writer of one direction's header blocks, which must be sent in the order they were written.
 #[derive(Debug)]
 pub struct Encoder {
     table: Table,
+    index: Index,
     /// The lowest limit since the last block, if it changed.
     lowest: Option<usize>,
 }
@@ -26,12 +24,12 @@ impl Encoder {
     /// A writer for a peer that has not sent SETTINGS_HEADER_TABLE_SIZE.
     #[must_use]
     pub const fn new() -> Self {
-        Self { table: Table::new(TABLE_BYTES_MAX), lowest: None }
+        Self { table: Table::new(HPACK_ENCODER_TABLE_BYTES_MAX), index: Index::new(), lowest: None }
     }
 
     /// The peer's SETTINGS_HEADER_TABLE_SIZE. The next block begins with what must be told of the change.
     pub fn set_table_bytes_max(&mut self, table_bytes_max: usize) {
-        let size_max = table_bytes_max.min(TABLE_BYTES_MAX);
+        let size_max = table_bytes_max.min(HPACK_ENCODER_TABLE_BYTES_MAX);
         if size_max != self.table.size_max() {
             let lowest = self.lowest.unwrap_or(usize::MAX);
             self.lowest = Some(lowest.min(size_max));
@@ -61,21 +59,25 @@ impl Encoder {
     pub fn encode_field(&mut self, field: FieldRef<'_>, out: &mut Vec<u8>) {
         let FieldRef { name, value, .. } = field;
         let never_indexed = field.sensitive || is_secret(name, value);
-        let found = self.table.find(name, value);
+        let hashes = Hashes::new(name, value);
+        let found = self.index.find(&self.table, hashes, name, value);
         let (pattern, prefix_bits) = match found {
             _ if never_indexed => (0x10, 4),
-            Some((index, true)) => return integer::write(0x80, 7, index, out),
+            Found::Field(index) => return integer::write(0x80, 7, index, out),
             _ if self.is_worth_keeping(name, value) => (0x40, 6),
             _ => (0x00, 4),
         };
-        let index = found.map_or(0, |(index, _)| index);
-        integer::write(pattern, prefix_bits, index, out);
-        if index == 0 {
-            write_string(name, out);
+        match found {
+            Found::Field(index) | Found::Name(index) => integer::write(pattern, prefix_bits, index, out),
+            Found::Nothing => {
+                integer::write(pattern, prefix_bits, 0, out);
+                write_string(name, out);
+            }
         }
         write_string(value, out);
         if pattern == 0x40 {
             self.table.insert(name, value);
+            self.index.note(&self.table, hashes);
         }
     }
 
@@ -89,7 +91,7 @@ impl Encoder {
 fn is_secret(name: &[u8], value: &[u8]) -> bool {
     match name {
         b"authorization" | b"proxy-authorization" => true,
-        b"cookie" => value.len() < GUESSABLE_COOKIE_BYTES,
+        b"cookie" => value.len() <= HPACK_GUESSABLE_COOKIE_BYTES_MAX,
         _ => false,
     }
 }

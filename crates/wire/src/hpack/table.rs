@@ -22,6 +22,19 @@ pub(super) struct Table {
     dead: usize,
     size: usize,
     size_max: usize,
+    /// How many entries were ever added, counted modulo 2^16.
+    added: u16,
+}
+
+/// Where a field was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Found {
+    /// The whole field has this index.
+    Field(usize),
+    /// A field with the same name has this index.
+    Name(usize),
+    /// Neither.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +47,7 @@ struct Entry {
 
 impl Table {
     pub(super) const fn new(size_max: usize) -> Self {
-        Self { entries: VecDeque::new(), text: Vec::new(), dead: 0, size: 0, size_max }
+        Self { entries: VecDeque::new(), text: Vec::new(), dead: 0, size: 0, size_max, added: 0 }
     }
 
     pub(super) const fn size_max(&self) -> usize {
@@ -53,23 +66,23 @@ impl Table {
             return Ok(*field);
         }
         let back = index - static_table::FIELDS.len();
-        let entry = self.entries.iter().rev().nth(back).ok_or(Error::Index)?;
-        self.text(entry).ok_or(Error::Index)
+        self.entry(back).ok_or(Error::Index)
     }
 
-    /// The index of this field, and whether its value is the same as well as its name.
-    pub(super) fn find(&self, name: &[u8], value: &[u8]) -> Option<(usize, bool)> {
-        let dynamic = self.entries.iter().rev().filter_map(|entry| self.text(entry));
-        let mut named = None;
-        for (at, field) in static_table::FIELDS.iter().copied().chain(dynamic).enumerate() {
-            if field.0 == name {
-                if field.1 == value {
-                    return Some((at + 1, true));
-                }
-                named = named.or(Some((at + 1, false)));
-            }
-        }
-        named
+    /// How many entries the dynamic table has.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The number of the newest entry.
+    pub(super) const fn newest(&self) -> u16 {
+        self.added.wrapping_sub(1)
+    }
+
+    /// The entry of the dynamic table than which so many are newer.
+    pub(super) fn entry(&self, back: usize) -> Option<(&[u8], &[u8])> {
+        let at = self.entries.len().checked_sub(back + 1)?;
+        self.text(self.entries.get(at)?)
     }
 
     /// Adds a field, and drops the oldest ones for it; a field larger than the table leaves it empty (section 4.4).
@@ -82,6 +95,7 @@ impl Table {
         self.text.extend_from_slice(value);
         self.entries.push_back(Entry { name_len: name.len(), value_len: value.len(), start });
         self.size += size;
+        self.added = self.added.wrapping_add(1);
     }
 
     /// Drops the oldest entries until the table is no larger than `size`.
