@@ -168,13 +168,6 @@ const ROWS: &[(&str, Way, &str, &str, &str)] = &[
         "server body: server: connection closed inside the body",
     ),
     (
-        "TLS, resets in the body",
-        Way::Tls,
-        "HTTP/1.1 200 OK⏎Content-Length: 9⏎⏎half✗",
-        "cut",
-        "server body: server: Connection reset by peer (os error 104)",
-    ),
-    (
         "TLS, ends without its end",
         Way::Tls,
         "HTTP/1.1 200 OK⏎⏎half¶",
