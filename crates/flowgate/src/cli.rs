@@ -20,7 +20,7 @@ use flowgate_options::{Assignment, Change, Options, Source, Value, expand_home, 
 use flowgate_session::Configuration;
 
 pub(crate) use error::CliError;
-pub(crate) use export::Export;
+pub(crate) use export::{Export, Form};
 pub(crate) use query::{Query, Question};
 pub(crate) use tool::Tool;
 

@@ -6,9 +6,10 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use expect_test::{Expect, expect};
-use flowgate_flow::Flow;
+use flowgate_flow::{Flow, FlowKind, HostFrom};
 use flowgate_formats::har::{HarLimits, read_har};
 use flowgate_formats::write_flow;
+use flowgate_testkit::require;
 use tempfile::TempDir;
 
 const HAR: &str = r#"{"log": {"version": "1.2", "creator": {"name": "test", "version": "1"}, "entries": [
@@ -232,9 +233,9 @@ fn flows_are_exported() {
         &[],
         b"",
         expect![[r#"
-        exit 1
-        error: invalid value 'python' for '--format <FORMAT>': expected one of curl, httpie, raw, raw_request, raw_response
-    "#]],
+            exit 1
+            error: invalid value 'python' for '--format <FORMAT>': expected one of curl, httpie, raw, raw_request, raw_response, har, pcapng
+        "#]],
     );
     check(
         &["export", "nothing.flows"],
@@ -257,4 +258,46 @@ fn flows_are_exported() {
         hint: as in `flowgate export FILE ~d example.com`
     "#]],
     );
+    check(
+        &["export", "x.har", "--format", "pcapng", "--key-log", "none"],
+        &[("x.har", HAR.as_bytes())],
+        b"",
+        expect![[r#"
+            exit 1
+            error: cannot read TLS secrets from none
+              cause: No such file or directory (os error 2)
+        "#]],
+    );
+}
+
+/// What is exported as HAR and read again is the same, and a capture is one to tshark.
+#[test]
+fn files_are_exported() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("x.flows"), flow_file()).unwrap();
+    let export = |format: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_flowgate"))
+            .args(["export", "x.flows", "--format", format])
+            .current_dir(folder.path())
+            .env("HOME", folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let mut urls = Vec::new();
+    let each = |flow: Flow| {
+        let FlowKind::Http(http) = &flow.kind else { return };
+        urls.push(String::from_utf8(http.request.url(HostFrom::Header)).unwrap());
+    };
+    read_har(&export("har")[..], &HarLimits::default(), each).unwrap();
+    assert_eq!(urls, ["https://a.test/x?y=1", "http://b.test:8080/"]);
+    let Some(tshark) = require("tshark") else { return };
+    fs::write(folder.path().join("x.pcapng"), export("pcapng")).unwrap();
+    let output = Command::new(tshark)
+        .args(["-r", "x.pcapng", "-Y", "http.request", "-T", "fields", "-e", "http.request.full_uri"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "http://a.test/x?y=1\nhttp://b.test:8080/\n");
 }

@@ -25,6 +25,7 @@ pub mod tnetstring;
 
 pub mod export;
 pub mod har;
+pub mod pcapng;
 
 pub use reader::{FlowReader, ReadError};
 pub use state::StateError;

@@ -228,12 +228,12 @@ fn says_what_is_wrong_with_a_file() {
     check(
         &format!(r#"{{"log": {{"entries": [{entry}, {entry}, {{"req"#),
         2,
-        "HAR file corrupted at byte 95 after 2 flows: EOF while parsing a string at line 1 column 95",
+        "HAR file corrupted at byte 96 after 2 flows: EOF while parsing a string at line 1 column 96",
     );
     check(
         &format!(r#"{{"log": {{"entries": [{entry}]}}}} x"#),
         1,
-        "HAR file corrupted at byte 58 after 1 flows: trailing characters at line 1 column 58",
+        "HAR file corrupted at byte 59 after 1 flows: trailing characters at line 1 column 59",
     );
     let deep = format!(r#"{{"log": {{"entries": [{{"request": {}"#, r#"{"headers":["#.repeat(200));
     let (_, outcome) = read(deep.as_bytes());

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::str::FromStr;
 
 use clap::{Arg, ArgMatches};
-use flowgate_formats::export::ExportFormat;
+use flowgate_formats::export::{ExportFormat, UnknownFormat};
 
 use super::error::CliError;
 use super::flags;
@@ -18,11 +19,39 @@ pub(crate) struct Export {
     /// Which of its flows; all unless given.
     pub(crate) filter: Option<String>,
     /// The form.
-    pub(crate) format: ExportFormat,
+    pub(crate) form: Form,
+    /// A file of TLS secrets that goes into a capture.
+    pub(crate) key_log: Option<String>,
+}
+
+/// What flows are made into.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// Each by itself.
+    Single(ExportFormat),
+    /// All in a HAR file.
+    Har,
+    /// All in a capture for Wireshark.
+    Pcapng,
+}
+
+impl FromStr for Form {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "har" => Ok(Self::Har),
+            "pcapng" => Ok(Self::Pcapng),
+            name => {
+                name.parse().map(Self::Single).map_err(|error: UnknownFormat| format!("{error}, har, pcapng"))
+            }
+        }
+    }
 }
 
 const WORDS: &str = "words";
 const FORMAT: &str = "format";
+const KEY_LOG: &str = "key-log";
 
 /// The arguments behind `flowgate export`, behind the program's name.
 pub(super) fn split(arguments: &[OsString]) -> Option<Vec<OsString>> {
@@ -36,7 +65,9 @@ pub(super) fn split(arguments: &[OsString]) -> Option<Vec<OsString>> {
 
 pub(super) fn command() -> clap::Command {
     flags::base(TOOL, "flowgate export FILE [FILTER]... [--format FORMAT] [OPTIONS]")
-        .about("Print flows of a file as commands or raw messages, safe to paste")
+        .about(
+            "Print flows of a file as commands or raw messages, safe to paste, or as a HAR file or a capture",
+        )
         .arg(
             Arg::new(WORDS)
                 .value_name("FILE [FILTER]...")
@@ -47,8 +78,14 @@ pub(super) fn command() -> clap::Command {
             Arg::new(FORMAT)
                 .long(FORMAT)
                 .value_name("FORMAT")
-                .help("curl (unless given), httpie, raw, raw_request or raw_response")
-                .value_parser(|name: &str| name.parse::<ExportFormat>()),
+                .help("curl (unless given), httpie, raw, raw_request, raw_response, har or pcapng")
+                .value_parser(|name: &str| name.parse::<Form>()),
+        )
+        .arg(
+            Arg::new(KEY_LOG)
+                .long(KEY_LOG)
+                .value_name("FILE")
+                .help("Put the TLS secrets of this file (as of SSLKEYLOGFILE) into the capture"),
         )
 }
 
@@ -56,6 +93,7 @@ pub(super) fn read(matches: &ArgMatches) -> Result<Export, CliError> {
     let mut words = matches.get_many::<String>(WORDS).into_iter().flatten().cloned();
     let file = words.next().ok_or(CliError::NoFile)?;
     let filter = words.collect::<Vec<_>>().join(" ");
-    let format = matches.get_one::<ExportFormat>(FORMAT).copied().unwrap_or(ExportFormat::Curl);
-    Ok(Export { file, filter: (!filter.is_empty()).then_some(filter), format })
+    let form = matches.get_one::<Form>(FORMAT).copied().unwrap_or(Form::Single(ExportFormat::Curl));
+    let key_log = matches.get_one::<String>(KEY_LOG).cloned();
+    Ok(Export { file, filter: (!filter.is_empty()).then_some(filter), form, key_log })
 }

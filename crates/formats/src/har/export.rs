@@ -145,7 +145,8 @@ pub(super) fn entry(
     let phases = [timings.connect, timings.ssl, timings.send, timings.receive, timings.wait];
     Ok(Entry {
         started_date_time: time::format(http.request.timestamp_start),
-        time: phases.into_iter().filter(|phase| *phase > 0.0).sum(),
+        // Not `sum`, which makes minus zero of nothing.
+        time: phases.into_iter().filter(|phase| *phase > 0.0).fold(0.0, |sum, phase| sum + phase),
         request: request(&http.request, decoder)?,
         response: match &http.response {
             Some(answer) => response(flow, answer, decoder)?,
