@@ -7,8 +7,8 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use flowgate_flow::{
-    Address, Body, ClientConnection, Flow, FlowError, FlowKind, Headers, HttpFlow, HttpVersion, Request,
-    Response, ServerConnection, Timestamp, WebSocketData, WebSocketMessage,
+    Address, Body, ClientConnection, Flow, FlowError, FlowKind, Headers, HttpFlow, HttpVersion, PseudoFields,
+    Request, Response, ServerConnection, Timestamp, WebSocketData, WebSocketMessage,
 };
 
 use super::entry::{self, Entry};
@@ -122,6 +122,7 @@ fn request(from: entry::Request, url: Url, times: &Times) -> Request {
         host: url.host,
         port: url.port,
         path: if is_connect { Bytes::new() } else { url.path.into_bytes().into() },
+        pseudo: PseudoFields::default(),
         headers,
         body,
         trailers: None,
