@@ -4,6 +4,7 @@
 //! [`Configuration`] touches the disk. Invariant: nothing is printed here and nothing exits.
 
 mod error;
+mod export;
 mod flags;
 mod migration;
 mod query;
@@ -12,13 +13,14 @@ mod tool;
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::ArgMatches;
 use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
 use flowgate_options::registry::{OPTIONS, find};
 use flowgate_options::{Assignment, Change, Options, Source, Value, expand_home, parse_assignments};
 use flowgate_session::Configuration;
 
 pub(crate) use error::CliError;
+pub(crate) use export::{Export, Form};
 pub(crate) use query::{Query, Question};
 pub(crate) use tool::Tool;
 
@@ -40,6 +42,8 @@ pub(crate) enum Action {
     Run,
     /// Answer a question about the options.
     Query(Query),
+    /// Print flows of a file in another form.
+    Export(Export),
     /// Print this help.
     Help(String),
     /// Print [`version`].
@@ -67,7 +71,14 @@ pub(crate) fn parse(
 ) -> Result<Invocation, CliError> {
     let arguments: Vec<_> = arguments.into_iter().collect();
     if let Some((kind, arguments)) = query::split(&arguments) {
-        return parse_query(kind, arguments, home);
+        return parse_query(query::command(kind), arguments, home, |matches| {
+            Ok(Action::Query(query::read(kind, matches)?))
+        });
+    }
+    if let Some(arguments) = export::split(&arguments) {
+        return parse_query(export::command(), arguments, home, |matches| {
+            Ok(Action::Export(export::read(matches)?))
+        });
     }
     let (tool, program, arguments) = tool::split(arguments)?;
     let print = |action| Ok(Invocation { tool, configuration: Configuration::default(), action });
@@ -89,15 +100,16 @@ pub(crate) fn parse(
     Ok(Invocation { tool, configuration, action: Action::Run })
 }
 
-/// The rest of a command line that asks a question.
+/// The rest of a command line that asks a question, of options or of recorded flows.
 fn parse_query(
-    kind: query::Kind,
+    command: Command,
     arguments: Vec<OsString>,
     home: Option<&Path>,
+    read: impl FnOnce(&ArgMatches) -> Result<Action, CliError>,
 ) -> Result<Invocation, CliError> {
     let tool = query::TOOL;
     let print = |action| Ok(Invocation { tool, configuration: Configuration::default(), action });
-    let matches = match query::command(kind).try_get_matches_from(arguments) {
+    let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             return print(Action::Help(error.to_string()));
@@ -110,7 +122,7 @@ fn parse_query(
     if matches.get_flag(flags::SHOW_OPTIONS) {
         return print(Action::Options);
     }
-    let action = Action::Query(query::read(kind, &matches)?);
+    let action = read(&matches)?;
     Ok(Invocation { tool, configuration: resolve(tool, &matches, home)?, action })
 }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod export;
 mod query;
 mod report;
 mod run;
@@ -33,6 +34,13 @@ fn main() -> ExitCode {
                     print(&answer.text);
                     ExitCode::FAILURE
                 }
+                Err(error) => report::failure(&error, error.hint()),
+            }
+        }
+        Action::Export(wanted) => {
+            match export::run(wanted, invocation.configuration.options().values(), home.as_deref()) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
                 Err(error) => report::failure(&error, error.hint()),
             }
         }

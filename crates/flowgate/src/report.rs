@@ -11,6 +11,13 @@ pub(crate) fn failure(error: &dyn Error, hint: Option<String>) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Prints to standard error what went wrong with one thing of several; the program goes on.
+pub(crate) fn problem(what: &str, error: &dyn Error) {
+    let text = lines(error, None);
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let _ = io::stderr().lock().write_all(format!("error: {what}: {text}").as_bytes());
+}
+
 fn lines(error: &dyn Error, hint: Option<String>) -> String {
     let mut lines = format!("error: {error}\n");
     let mut cause = error.source();

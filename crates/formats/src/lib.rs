@@ -1,4 +1,5 @@
-//! Files of flows: mitmproxy's flow format, version 21 read and written without loss, older ones read.
+//! Files of flows: mitmproxy's flow format, version 21 read and written without loss, older ones read; HAR; single flows as
+//! commands and raw messages.
 //!
 //! Bytes in, [`Flow`](flowgate_flow::Flow)s out, and back. This crate opens no files and knows no runtime: it reads
 //! from a [`BufRead`](std::io::BufRead) and writes to a [`Write`](std::io::Write). What a file claims is believed only
@@ -17,9 +18,14 @@ mod writer;
 mod state;
 mod version;
 // Older versions.
+mod ids;
 mod migrate;
 
 pub mod tnetstring;
+
+pub mod export;
+pub mod har;
+pub mod pcapng;
 
 pub use reader::{FlowReader, ReadError};
 pub use state::StateError;

@@ -196,6 +196,9 @@ options! {
         /// Save only flows that match this filter.
         save_stream_filter: Option<String> = None, ALL, NO_FLAG;
 
+        /// Exports as a curl command connect to the address that the flow went to, whatever its name means now.
+        export_preserve_original_ip: bool = false, ALL, NO_FLAG;
+
         /// Go on after the file given with `rfile` was read.
         keepserving: bool = false, DUMP, NO_FLAG;
     }

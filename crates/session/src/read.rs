@@ -1,10 +1,15 @@
-//! Reading flows from a file or standard input (mitmproxy: `rfile`, `-r`).
+//! Reading flows from a file or standard input (mitmproxy: `rfile`, `-r`): a flow file of any version, HAR, or HAR that is
+//! compressed (`.zhar`). What it is says its first byte, not its name.
+//!
+//! Differs from mitmproxy: what is wrong with one flow of a flow file does not keep the others from being read.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use flate2::bufread::ZlibDecoder;
 use flowgate_flow::Flow;
+use flowgate_formats::har::{HarError, HarLimits, read_har};
 use flowgate_formats::{FlowReader, ReadError};
 use thiserror::Error;
 
@@ -21,21 +26,32 @@ pub enum ReadFlowsError {
         #[source]
         source: io::Error,
     },
-    /// It holds something else, or is damaged. The flows before that were read.
-    #[error("cannot read flows from {}", path.display())]
+    /// It holds something else, or is damaged. What could be read was read.
+    #[error("cannot read {}flows from {}", if *.more > 0 { "several " } else { "" }, path.display())]
     Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong first, and where.
+        #[source]
+        source: ReadError,
+        /// How many flows were passed over besides.
+        more: u64,
+    },
+    /// It is damaged HAR, or other JSON. The flows before that were read.
+    #[error("cannot read flows from {}", path.display())]
+    Har {
         /// Which file.
         path: PathBuf,
         /// What is wrong, and where.
         #[source]
-        source: ReadError,
+        source: HarError,
     },
 }
 
 /// Hands each flow of a file to `each`, in order; `-` is standard input. Holds one flow at a time. Blocks.
 ///
 /// # Errors
-/// At the first thing that cannot be read.
+/// If not all can be read; those that can have been handed out.
 pub fn read_flows(path: &Path, each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
     if path == Path::new("-") {
         return read_from(io::stdin().lock(), path, each);
@@ -50,9 +66,42 @@ pub fn read_flows(path: &Path, each: impl FnMut(Flow)) -> Result<(), ReadFlowsEr
     }
 }
 
-fn read_from(input: impl BufRead, path: &Path, mut each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
-    for flow in FlowReader::new(input) {
-        each(flow.map_err(|source| ReadFlowsError::Content { path: path.to_owned(), source })?);
+fn read_from(mut input: impl BufRead, path: &Path, mut each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
+    if first_byte(&mut input) == Some(ZLIB) {
+        return read_har_from(BufReader::new(ZlibDecoder::new(input)), path, each);
     }
-    Ok(())
+    let mut reader = FlowReader::new(input);
+    let mut wrong: Option<(ReadError, u64)> = None;
+    while let Some(flow) = reader.next() {
+        match (flow, &mut wrong) {
+            (Ok(flow), _) => each(flow),
+            (Err(ReadError::Json), _) => return read_har_from(reader.into_inner(), path, each),
+            (Err(_), Some((_, more))) => *more += 1,
+            (Err(error), None) => wrong = Some((error, 0)),
+        }
+    }
+    match wrong {
+        None => Ok(()),
+        Some((source, more)) => Err(ReadFlowsError::Content { path: path.to_owned(), source, more }),
+    }
+}
+
+fn read_har_from(input: impl BufRead, path: &Path, each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
+    match read_har(input, &HarLimits::default(), each) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(ReadFlowsError::Har { path: path.to_owned(), source }),
+    }
+}
+
+/// What zlib's format begins with (RFC 1950 §2.2: deflate with a window of 32 KiB); flow files begin with a digit.
+const ZLIB: u8 = 0x78;
+
+/// Nothing is taken; an error comes again when it is read.
+fn first_byte(input: &mut impl BufRead) -> Option<u8> {
+    loop {
+        match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            available => return available.ok()?.first().copied(),
+        }
+    }
 }

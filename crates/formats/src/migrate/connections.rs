@@ -4,6 +4,7 @@
 
 use super::Map;
 use super::entries::{Entries as _, holds, to_text};
+use crate::ids::IdHash;
 use crate::tnetstring::Value;
 
 const SIDES: [&str; 2] = ["client_conn", "server_conn"];
@@ -39,11 +40,11 @@ pub(super) fn add_mitmcert(flow: &mut Map<'_>) {
 pub(super) fn add_ids(flow: &mut Map<'_>) {
     for (side, own) in [("client_conn", "address"), ("server_conn", "source_address")] {
         let Some(connection) = flow.child(side) else { continue };
-        let mut hash = Hash::new(side.as_bytes());
+        let mut hash = IdHash::of(side);
         for key in ["timestamp_start", own] {
-            hash.value(connection.value(key).unwrap_or(&Value::None));
+            mix_in(connection.value(key).unwrap_or(&Value::None), &mut hash);
         }
-        connection.put("id", Value::Text(hash.uuid().into()));
+        connection.put("id", Value::Text(hash.id().to_string().into()));
     }
 }
 
@@ -140,42 +141,17 @@ pub(super) fn number_quic(flow: &mut Map<'_>) {
     }
 }
 
-/// FNV-1a of 128 bits: no secret, only the same name for the same thing.
-struct Hash(u128);
-
-impl Hash {
-    fn new(of: &[u8]) -> Self {
-        let mut hash = Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
-        hash.bytes(of);
-        hash
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes.iter().chain(&[0xff]) {
-            self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-        }
-    }
-
-    fn value(&mut self, value: &Value<'_>) {
-        match value {
-            Value::Float(seconds) => self.bytes(&seconds.to_bits().to_be_bytes()),
-            Value::Int(number) => self.bytes(&number.to_be_bytes()),
-            Value::List(parts) => parts.iter().for_each(|part| self.value(part)),
-            bytes => {
-                let mut text = bytes.clone();
-                to_text(&mut text);
-                if let Value::Text(text) = text {
-                    self.bytes(text.as_bytes());
-                }
+fn mix_in(value: &Value<'_>, hash: &mut IdHash) {
+    match value {
+        Value::Float(seconds) => hash.bytes(&seconds.to_bits().to_be_bytes()),
+        Value::Int(number) => hash.bytes(&number.to_be_bytes()),
+        Value::List(parts) => parts.iter().for_each(|part| mix_in(part, hash)),
+        text => {
+            let mut text = text.clone();
+            to_text(&mut text);
+            if let Value::Text(text) = text {
+                hash.bytes(text.as_bytes());
             }
         }
-    }
-
-    /// As a UUID of version 8, whose contents are whatever its maker likes (RFC 9562 §5.8).
-    fn uuid(&self) -> String {
-        let bits = self.0 & !(0xf << 76) & !(0x3 << 62) | (8 << 76) | (2 << 62);
-        let hex = format!("{bits:032x}");
-        let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-        format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
     }
 }

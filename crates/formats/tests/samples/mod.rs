@@ -1,4 +1,5 @@
 //! Flows of our own with every field set somewhere, what mitmproxy cannot express included.
+#![allow(dead_code, reason = "each test file uses a part of them")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,245 @@
+//! Reading: the entries one by one from a stream, whatever stands around them.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, BufRead, Read};
+
+use flowgate_flow::Flow;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::entry::Entry;
+use super::import;
+use super::lenient::{Object, Text};
+
+/// What is accepted of a HAR file. Depth is bounded besides: at 127 lists and objects within each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HarLimits {
+    /// Bytes of one entry, and of what stands before or after the entries.
+    pub entry_bytes_max: u64,
+    /// Entries of a file.
+    pub entries_max: u64,
+}
+
+impl HarLimits {
+    /// 512 MiB: browsers write no larger ones.
+    pub const ENTRY_BYTES_MAX: u64 = 512 << 20;
+    /// More than any file of a terabyte has.
+    pub const ENTRIES_MAX: u64 = 1 << 32;
+}
+
+impl Default for HarLimits {
+    fn default() -> Self {
+        Self { entry_bytes_max: Self::ENTRY_BYTES_MAX, entries_max: Self::ENTRIES_MAX }
+    }
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct HarSummary {
+    /// Entries that became flows.
+    pub flows: u64,
+    /// Entries that were no HTTP exchange: of `data:` and `blob:` URLs, or of none.
+    pub skipped: u64,
+}
+
+/// Why the rest of a HAR file cannot be read. The flows before were handed out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HarError {
+    /// The input failed.
+    #[error("cannot read the HAR file at byte {offset} after {flows} flows")]
+    Io {
+        /// Bytes read before.
+        offset: u64,
+        /// Flows read before.
+        flows: u64,
+        /// What the input says.
+        #[source]
+        error: io::Error,
+    },
+    /// No JSON, or JSON that ends early.
+    #[error("HAR file corrupted at byte {offset} after {flows} flows")]
+    Corrupted {
+        /// Bytes read before.
+        offset: u64,
+        /// Flows read before.
+        flows: u64,
+        /// What was expected, with line and column.
+        #[source]
+        error: serde_json::Error,
+    },
+    /// JSON without `log.entries`.
+    #[error("this JSON is no HAR file: it has no list `log.entries`")]
+    NoEntries,
+    /// An entry, or what stands around the entries, is larger than the reader allows.
+    #[error("HAR entry of more than {limit} bytes at byte {offset} after {flows} flows")]
+    EntryBytes {
+        /// Bytes read before.
+        offset: u64,
+        /// Flows read before.
+        flows: u64,
+        /// [`HarLimits::entry_bytes_max`].
+        limit: u64,
+    },
+    /// More entries than the reader allows.
+    #[error("HAR file of more than {limit} entries")]
+    Entries {
+        /// [`HarLimits::entries_max`].
+        limit: u64,
+    },
+}
+
+/// Hands each flow of a HAR file to `each`, in order; a byte order mark before it is passed over.
+///
+/// # Errors
+/// See [`HarError`]; what was read before has been handed out.
+pub fn read_har(
+    input: impl BufRead,
+    limits: &HarLimits,
+    each: impl FnMut(Flow),
+) -> Result<HarSummary, HarError> {
+    let (offset, mark) = (Cell::new(0), Cell::new(0));
+    let input = Counted { input, offset: &offset, mark: &mark, limit: limits.entry_bytes_max, begun: false };
+    let mut state = State {
+        each,
+        summary: HarSummary::default(),
+        found: false,
+        offset: &offset,
+        mark: &mark,
+        limits: *limits,
+    };
+    let mut json = serde_json::Deserializer::from_reader(input);
+    let outcome = Level::Top(&mut state).deserialize(&mut json).and_then(|()| json.end());
+    let HarSummary { flows, skipped } = state.summary;
+    let offset = offset.get();
+    match outcome {
+        _ if flows + skipped > limits.entries_max => Err(HarError::Entries { limit: limits.entries_max }),
+        Ok(()) if !state.found => Err(HarError::NoEntries),
+        Ok(()) => Ok(state.summary),
+        Err(_) if offset - mark.get() > limits.entry_bytes_max => {
+            Err(HarError::EntryBytes { offset, flows, limit: limits.entry_bytes_max })
+        }
+        Err(error) if error.is_io() => Err(HarError::Io { offset, flows, error: error.into() }),
+        Err(error) => Err(HarError::Corrupted { offset, flows, error }),
+    }
+}
+
+struct State<'s, F> {
+    each: F,
+    summary: HarSummary,
+    found: bool,
+    offset: &'s Cell<u64>,
+    mark: &'s Cell<u64>,
+    limits: HarLimits,
+}
+
+/// Where in the document we are: above `log`, in it, at its `entries`.
+enum Level<'l, 's, F> {
+    Top(&'l mut State<'s, F>),
+    Log(&'l mut State<'s, F>),
+    Entries(&'l mut State<'s, F>),
+}
+
+impl<'de, F: FnMut(Flow)> DeserializeSeed<'de> for Level<'_, '_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        match &self {
+            Self::Top(_) | Self::Log(_) => from.deserialize_map(self),
+            Self::Entries(_) => from.deserialize_seq(self),
+        }
+    }
+}
+
+impl<'de, F: FnMut(Flow)> Visitor<'de> for Level<'_, '_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Top(_) => "an object with `log`",
+            Self::Log(_) => "an object with `entries`",
+            Self::Entries(_) => "a list of entries",
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let (state, wanted, is_log) = match self {
+            Self::Top(state) => (state, "log", false),
+            Self::Log(state) => (state, "entries", true),
+            Self::Entries(_) => return Ok(()),
+        };
+        while let Some(Text(key)) = map.next_key()? {
+            if key.as_deref() != Some(wanted) {
+                map.next_value::<IgnoredAny>()?;
+            } else if is_log {
+                map.next_value_seed(Level::Entries(&mut *state))?;
+            } else {
+                map.next_value_seed(Level::Log(&mut *state))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self::Entries(state) = self else { return Err(A::Error::custom("expected an object")) };
+        state.found = true;
+        loop {
+            state.mark.set(state.offset.get());
+            let Some(entry) = seq.next_element::<Object<Entry>>()? else { return Ok(()) };
+            let HarSummary { flows, skipped } = &mut state.summary;
+            match import::flow(entry.0, *flows + *skipped) {
+                Some(flow) if *flows + *skipped < state.limits.entries_max => {
+                    *flows += 1;
+                    (state.each)(flow);
+                }
+                _ => *skipped += 1,
+            }
+            if *flows + *skipped > state.limits.entries_max {
+                return Err(A::Error::custom("too many entries"));
+            }
+        }
+    }
+}
+
+/// Counts what is read, and ends when too much was since the mark.
+struct Counted<'c, R> {
+    input: R,
+    offset: &'c Cell<u64>,
+    mark: &'c Cell<u64>,
+    limit: u64,
+    begun: bool,
+}
+
+impl<R: BufRead> Read for Counted<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.pass_over_mark()?;
+        }
+        if self.offset.get() - self.mark.get() > self.limit {
+            return Err(io::Error::other("an entry is too large"));
+        }
+        let n = self.input.read(buf)?;
+        self.offset.set(self.offset.get() + n as u64);
+        Ok(n)
+    }
+}
+
+impl<R: BufRead> Counted<'_, R> {
+    fn pass_over_mark(&mut self) -> io::Result<()> {
+        for byte in [0xef, 0xbb, 0xbf] {
+            let first = loop {
+                match self.input.fill_buf() {
+                    Ok(available) => break available.first().copied(),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            };
+            if first != Some(byte) {
+                return Ok(());
+            }
+            self.input.consume(1);
+            self.offset.set(self.offset.get() + 1);
+        }
+        Ok(())
+    }
+}
