@@ -30,3 +30,27 @@ pub const HPACK_EXCESS_FACTOR_MAX: usize = 16;
 pub const HPACK_SIZE_UPDATES_MAX: usize = 2;
 /// The longest cookie that is kept out of compression tables, since it could be guessed byte by byte (RFC 7541 section 7.1.3).
 pub const HPACK_GUESSABLE_COOKIE_BYTES_MAX: usize = 19;
+/// The longest compressed header block of HTTP/2, CONTINUATION frames included.
+pub const H2_HEADER_BLOCK_BYTES_MAX: usize = 128 * 1024;
+/// The most CONTINUATION frames of one header block.
+pub const H2_CONTINUATIONS_MAX: usize = 64;
+/// How many HTTP/2 streams that are over are remembered, so that frames still on their way to them do no harm.
+pub const H2_CLOSED_STREAMS_KEPT: usize = 256;
+/// How many bytes of one HTTP/2 stream wait to be sent before its sender is made to wait.
+pub const H2_STREAM_QUEUE_BYTES: usize = 64 * 1024;
+/// After which time half of what counts against the limits below is forgotten, in seconds.
+pub const H2_FLOOD_PERIOD_SECONDS: u64 = 10;
+/// The most HTTP/2 streams in a period that a peer opens and resets, and that it makes us reset or refuse.
+pub const H2_RESETS_MAX: u32 = 500;
+/// The most PING frames in a period, besides one for each frame of heads or data that we sent.
+pub const H2_PINGS_MAX: u32 = 500;
+/// The most SETTINGS frames in a period.
+pub const H2_SETTINGS_MAX: u32 = 100;
+/// The most DATA frames without data in a period.
+pub const H2_EMPTY_DATA_MAX: u32 = 500;
+/// The most WINDOW_UPDATE frames in a period, besides four for each frame of heads or data that we sent.
+pub const H2_WINDOW_UPDATES_MAX: u32 = 2000;
+/// The most frames without effect (PRIORITY, unknown types) in a period, besides one for each frame that we sent.
+pub const H2_IGNORED_FRAMES_MAX: u32 = 1000;
+/// The most header lists in a period that are larger than allowed.
+pub const H2_LARGE_HEADERS_MAX: u32 = 50;

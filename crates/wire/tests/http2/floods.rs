@@ -1,0 +1,88 @@
+//! Each flood ends the connection with ENHANCE_YOUR_CALM one past its limit, and not before.
+
+use flowgate_wire::http2::{Code, Role};
+use flowgate_wire::limits::{
+    H2_CONTINUATIONS_MAX, H2_EMPTY_DATA_MAX, H2_HEADER_BLOCK_BYTES_MAX, H2_IGNORED_FRAMES_MAX,
+    H2_LARGE_HEADERS_MAX, H2_PINGS_MAX, H2_RESETS_MAX, H2_SETTINGS_MAX, H2_WINDOW_UPDATES_MAX,
+};
+
+use crate::support::{End, block, frame, get, rst, settings, window_update};
+
+/// What is sent the n-th time.
+type Nth<'a> = &'a dyn Fn(u32) -> Vec<u8>;
+
+#[test]
+fn floods() {
+    let large = block(&[("x", &"y".repeat(4096))]);
+    let rows: [(&str, u32, Nth<'_>); 8] = [
+        ("rapid reset", H2_RESETS_MAX, &|n| [get(n * 2 + 1, false), rst(n * 2 + 1, 8)].concat()),
+        ("made you reset", H2_RESETS_MAX, &|n| [get(n * 2 + 1, true), window_update(n * 2 + 1, 0)].concat()),
+        ("PING", H2_PINGS_MAX, &|_| frame(6, 0, 0, &[0; 8])),
+        // The first SETTINGS count too.
+        ("SETTINGS", H2_SETTINGS_MAX - 1, &|_| settings(&[])),
+        ("empty DATA", H2_EMPTY_DATA_MAX, &|n| {
+            let data = frame(0, 8, 1, &[1, 0]);
+            if n == 0 { [get(1, false), data].concat() } else { data }
+        }),
+        ("WINDOW_UPDATE", H2_WINDOW_UPDATES_MAX, &|_| window_update(0, 1)),
+        ("PRIORITY", H2_IGNORED_FRAMES_MAX, &|n| frame(2, 0, n * 2 + 1, &[0; 5])),
+        ("header list", H2_LARGE_HEADERS_MAX, &|n| frame(1, 5, n * 2 + 1, &large)),
+    ];
+    for (name, max, nth) in rows {
+        let mut end = End::new(Role::Server);
+        for n in 0..max {
+            end.give(&nth(n)).unwrap_or_else(|err| panic!("{name} {n}: {err}"));
+            for event in end.events() {
+                if let flowgate_wire::http2::Event::Opened(id) = event {
+                    // The others keep their streams busy.
+                    if end.connection.reset_of(id).is_some() || name == "header list" {
+                        end.connection.release(id);
+                    }
+                }
+            }
+            end.frames();
+        }
+        assert_eq!(end.give(&nth(max)).map_err(|err| err.code), Err(Code::ENHANCE_YOUR_CALM), "{name}");
+        assert!(end.told().last().is_some_and(|said| said.starts_with("GOAWAY")), "{name}");
+    }
+}
+
+#[test]
+fn continuation_floods() {
+    let mut end = End::new(Role::Server);
+    end.give(&frame(1, 1, 1, b"")).unwrap();
+    for _ in 0..H2_CONTINUATIONS_MAX {
+        end.give(&frame(9, 0, 1, b"")).unwrap();
+    }
+    assert_eq!(end.give(&frame(9, 0, 1, b"")).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
+    let mut end = End::new(Role::Server);
+    end.give(&frame(1, 1, 1, &[0; 16_384])).unwrap();
+    for _ in 0..H2_HEADER_BLOCK_BYTES_MAX / 16_384 - 1 {
+        end.give(&frame(9, 0, 1, &[0; 16_384])).unwrap();
+    }
+    assert_eq!(end.give(&frame(9, 0, 1, &[0])).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
+}
+
+#[test]
+fn a_block_that_unpacks_to_far_too_much() {
+    // One entry of 4,000 bytes, then 100 times its index.
+    let mut bytes = block(&[]);
+    bytes.extend_from_slice(b"\x40\x01x\x7f\xa1\x1e");
+    bytes.extend_from_slice(&[b'y'; 4000]);
+    bytes.extend_from_slice(&[0xbe; 100]);
+    let mut end = End::new(Role::Server);
+    assert_eq!(end.give(&frame(1, 5, 1, &bytes)).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
+}
+
+#[test]
+fn honest_traffic_earns_its_window_updates() {
+    let mut end = End::new(Role::Server);
+    end.give(&get(1, true)).unwrap();
+    let id = end.opened();
+    end.connection.send_head(id, crate::support::head(&[(":status", "200")]), false, false).unwrap();
+    for _ in 0..4 * H2_WINDOW_UPDATES_MAX {
+        end.connection.send_data(id, vec![0; 1000].into());
+        assert_eq!(end.frames().iter().filter(|frame| frame.kind == 0).count(), 1);
+        end.give(&[window_update(0, 1000), window_update(1, 1000)].concat()).unwrap();
+    }
+}
