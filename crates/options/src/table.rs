@@ -155,6 +155,9 @@ options! {
         /// Speak HTTP/2 with clients and servers that do.
         http2: bool = true, ALL, SWITCH;
 
+        /// Seconds of silence after which an HTTP/2 server is sent a PING, so that it keeps the connection. 0 sends none.
+        http2_ping_keepalive(0..=31_536_000): u32 = 58, ALL, NO_FLAG;
+
         /// Read WebSocket messages. Off relays the bytes after the upgrade as raw TCP.
         websocket: bool = true, ALL, NO_FLAG;
 

@@ -15,9 +15,16 @@ mod translate;
 mod h1_client;
 mod h1_server;
 mod h1_stream;
+mod h2_body;
 mod h2_client;
 mod h2_server;
 mod side;
+
+// What carries them.
+mod h2_driver;
+mod h2_link;
+mod turn;
+mod write_queue;
 
 #[cfg(any(test, fuzzing))]
 mod in_memory;

@@ -57,6 +57,13 @@ pub const UDP_CONNECTION_IDS_MAX: usize = 8;
 pub const QUIC_HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many idle server connections one client connection keeps.
 pub const IDLE_SERVERS_MAX: usize = 8;
+/// How long a peer may take to begin HTTP/2 and to acknowledge our SETTINGS.
+pub const H2_SETTINGS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of one read of an HTTP/2 connection, in bytes.
+pub const H2_READ_BYTES: usize = 32 * 1024;
+/// How often a request is sent whose HTTP/2 server says that it did nothing with it, or that was lost on a connection that was
+/// used before.
+pub const H2_TRIES_MAX: usize = 3;
 /// How many HTTP/2 streams a client may have open at once.
 pub const H2_STREAMS_MAX: u32 = 100;
 /// The flow-control window of one HTTP/2 stream, in bytes.

@@ -18,6 +18,8 @@ pub struct Settings {
     pub connection_strategy: ConnectionStrategy,
     /// Whether HTTP/2 is offered and accepted (mitmproxy: `http2`).
     pub http2: bool,
+    /// After how long a silence an HTTP/2 server is sent a PING, if at all (mitmproxy: `http2_ping_keepalive`).
+    pub http2_ping_keepalive: Option<Duration>,
     /// Whether what is not HTTP may cross as a TCP flow (mitmproxy: `rawtcp`).
     pub rawtcp: bool,
     /// Whether the messages of WebSockets are read; otherwise what follows the upgrade is a TCP flow (mitmproxy: `websocket`).
@@ -55,6 +57,7 @@ impl Default for Settings {
             rules: Rules::default(),
             connection_strategy: ConnectionStrategy::Eager,
             http2: true,
+            http2_ping_keepalive: Some(Duration::from_secs(58)),
             rawtcp: true,
             websocket: true,
             upstream_cert: true,

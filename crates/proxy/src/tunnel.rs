@@ -432,6 +432,9 @@ impl<'a> Tunnel<'a> {
         let offers = offers.unwrap_or_default();
         let route = Route { address: self.target.address, tls_name, purpose: Purpose::Tunnel, egress: None };
         let mut servers = Servers::new(offers.clone());
+        if http2 {
+            servers.leave_driving_to_client();
+        }
         if http2 && clear && route.tls_name.is_none() {
             servers.speak_http2_in_the_clear();
         }

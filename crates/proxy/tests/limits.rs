@@ -102,8 +102,9 @@ const UNNAMED: &[(&str, &str)] = &[
         "UDP_REFUSED_PAUSE",
         "a pause, not a bound: behind it a client's next datagram is decided anew, as every first one",
     ),
-    ("H2_STREAMS_MAX", "handed to the h2 crate, which keeps it"),
-    ("H2_STREAM_WINDOW_BYTES", "likewise"),
+    ("H2_READ_BYTES", "how much at a time: changes nothing but the speed"),
+    ("H2_FLOOD_PERIOD_SECONDS", "when the counters of floods are renewed, which is tested; no bound"),
+    ("H2_STREAMS_MAX", "handed to `wire::http2`, which keeps it and is tested with other figures"),
     ("H2_CONNECTION_WINDOW_BYTES", "likewise"),
     ("H2_HEADER_LIST_BYTES", "likewise"),
 ];

@@ -45,6 +45,7 @@ const AT_ONCE: [&str; 21] = [
     "keep_host_header",
     "upstream_cert",
     "http2",
+    "http2_ping_keepalive",
     "websocket",
     "rawtcp",
     "validate_inbound_headers",
@@ -70,6 +71,10 @@ pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings
         rules,
         connection_strategy: values.connection_strategy,
         http2: values.http2,
+        http2_ping_keepalive: match values.http2_ping_keepalive {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds.into())),
+        },
         rawtcp: values.rawtcp,
         websocket: values.websocket,
         upstream_cert: values.upstream_cert,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flowgate_flow::{FlowError, Phase, Side};
 use flowgate_wire::http1::BodyError;
+use flowgate_wire::http2::{By, Code};
 
 use super::exchange::Exchange;
 use super::side::SideError;
@@ -51,6 +52,40 @@ impl Failure {
         matches!(self.cause, Cause::Side(SideError::Unclosed))
     }
 
+    /// With which code the client is told, if it speaks HTTP/2.
+    pub(crate) const fn code_for_client(&self) -> Code {
+        match (&self.cause, self.side) {
+            (Cause::Side(err), Side::Client) => err.code_for_itself(),
+            (Cause::Side(err), _) => err.code(),
+            (Cause::TooLarge(_), Side::Client) => Code::CANCEL,
+            (Cause::Idle(_) | Cause::TooLarge(_), _) => Code::INTERNAL_ERROR,
+        }
+    }
+
+    /// With which code the server is told, if it speaks HTTP/2.
+    pub(crate) const fn code_for_server(&self) -> Code {
+        match (&self.cause, self.side) {
+            (Cause::Side(SideError::Reset(reset)), Side::Client) => reset.code,
+            (Cause::Side(err), Side::Server) => err.code_for_itself(),
+            _ => Code::CANCEL,
+        }
+    }
+
+    /// The code with which the server reset the stream, if it did.
+    pub(crate) fn carried_reset(&self) -> Option<Code> {
+        match &self.cause {
+            Cause::Side(SideError::Reset(reset)) if self.side == Side::Server && reset.by == By::Peer => {
+                Some(reset.code)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is certain that the server did nothing with the request.
+    pub(crate) fn was_unprocessed(&self) -> bool {
+        self.side == Side::Server && matches!(&self.cause, Cause::Side(err) if err.was_unprocessed())
+    }
+
     /// The error of its flow; `answered` if the client was told anything yet.
     pub(crate) fn flow_error(&self, answered: bool) -> FlowError {
         let message = self.message(answered);
@@ -76,6 +111,10 @@ impl Failure {
             (Cause::TooLarge(limit), _) => {
                 format!("server: the response's body is longer than body_size_limit, {limit} bytes")
             }
+            (Cause::Side(SideError::Message(err)), Side::Client) => {
+                format!("The request was refused: {err}.")
+            }
+            (Cause::Side(SideError::Reset(reset)), Side::Client) => format!("client: {reset}"),
             (Cause::Side(_), Side::Client) => match self.malformed_body() {
                 Some(err) => format!("The request was refused: {err}."),
                 None => "Client disconnected.".to_owned(),

@@ -11,6 +11,7 @@ use flowgate_wire::http1::{
     BodyEvent, Framing, Names, RequestHead, check_response_framing, encode_response_with, parse_request_with,
     request_framing,
 };
+use flowgate_wire::http2::Code;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -297,7 +298,7 @@ impl ClientSide for H1Client {
         self.must_close
     }
 
-    fn abort(&mut self) {
+    fn abort(&mut self, _code: Code) {
         (self.must_close, self.cut) = (true, true);
         self.stream.break_off();
     }

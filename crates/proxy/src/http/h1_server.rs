@@ -10,13 +10,14 @@ use flowgate_wire::http1::{
     BodyEvent, Framing, Names, check_request_framing, encode_request_with, parse_response_with,
     response_framing,
 };
+use flowgate_wire::http2::Code;
+use flowgate_wire::http2::semantics::request_to_http1;
 use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
 use tokio::time::timeout;
 
 use super::forward::{asks_to_upgrade, protocols, wants_to_persist};
 use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ServerSide, SideError};
-use super::translate;
 use crate::clock;
 use crate::egress::ForwardedRequests;
 use crate::limits::LINGER_SILENCE_MAX;
@@ -88,9 +89,8 @@ impl ServerSide for H1Server {
         let (headers, framing) = if head.version.is_http1() {
             (headers, framing)
         } else {
-            translated = translate::request_to_http1(head, framing)?;
-            let chunked = translated.contains("transfer-encoding");
-            (&translated, if chunked { Framing::Chunked } else { framing })
+            translated = request_to_http1(head, framing)?;
+            (&translated.headers, translated.framing)
         };
         let outgoing = match framing {
             Framing::Chunked => Outgoing::Chunked,
@@ -158,7 +158,7 @@ impl ServerSide for H1Server {
         if self.persistent { self.stream.poll_stale(cx) } else { Poll::Ready(()) }
     }
 
-    fn abort(&mut self) {
+    fn abort(&mut self, _code: Code) {
         self.persistent = false;
     }
 

@@ -1,7 +1,6 @@
 //! What both sides of HTTP/1 share: a buffered stream, heads out of it, bodies out of it, a queue into it.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,7 +14,8 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 use super::side::SideError;
-use crate::limits::{BODY_READ_BYTES, COALESCE_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES};
+use super::write_queue::WriteQueue;
+use crate::limits::{BODY_READ_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES};
 
 /// One HTTP/1 connection, either side.
 pub(super) struct H1Stream {
@@ -233,97 +233,6 @@ impl H1Stream {
         self.eof |= n == 0;
         Poll::Ready(Ok(n))
     }
-}
-
-/// Bytes on their way out: large pieces as they are, small ones copied together.
-#[derive(Default)]
-struct WriteQueue {
-    pieces: VecDeque<Bytes>,
-    pieces_bytes: usize,
-    tail: BytesMut,
-    unflushed: bool,
-}
-
-impl WriteQueue {
-    fn len(&self) -> usize {
-        self.pieces_bytes + self.tail.len()
-    }
-
-    fn is_clean(&self) -> bool {
-        self.len() == 0 && !self.unflushed
-    }
-
-    fn push(&mut self, data: Bytes) {
-        if data.len() <= COALESCE_BYTES {
-            self.tail.extend_from_slice(&data);
-            return;
-        }
-        self.seal_tail();
-        self.pieces_bytes += data.len();
-        self.pieces.push_back(data);
-    }
-
-    fn seal_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.pieces_bytes += self.tail.len();
-            self.pieces.push_back(self.tail.split().freeze());
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, io: &mut BoxIo) -> Poll<io::Result<()>> {
-        while self.len() > 0 {
-            let n = if self.pieces.is_empty() {
-                let n = ready!(Pin::new(&mut *io).poll_write(cx, &self.tail))?;
-                self.tail.advance(n);
-                if self.tail.is_empty() {
-                    // Lets the same memory be filled again.
-                    self.tail.clear();
-                }
-                n
-            } else {
-                self.seal_tail();
-                let n = ready!(poll_write_pieces(cx, io, &self.pieces))?;
-                self.advance(n);
-                n
-            };
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.unflushed = true;
-        }
-        ready!(Pin::new(io).poll_flush(cx))?;
-        self.unflushed = false;
-        Poll::Ready(Ok(()))
-    }
-
-    fn advance(&mut self, mut n: usize) {
-        self.pieces_bytes -= n;
-        while let Some(first) = self.pieces.front_mut() {
-            if first.len() > n {
-                first.advance(n);
-                return;
-            }
-            n -= first.len();
-            self.pieces.pop_front();
-        }
-    }
-}
-
-fn poll_write_pieces(
-    cx: &mut Context<'_>,
-    io: &mut BoxIo,
-    pieces: &VecDeque<Bytes>,
-) -> Poll<io::Result<usize>> {
-    if !io.is_write_vectored() || pieces.len() == 1 {
-        return Pin::new(io).poll_write(cx, pieces.front().map_or(&[], |piece| piece));
-    }
-    let mut slices = [IoSlice::new(&[]); 16];
-    let mut used = 0;
-    for (slice, piece) in slices.iter_mut().zip(pieces) {
-        *slice = IoSlice::new(piece);
-        used += 1;
-    }
-    Pin::new(io).poll_write_vectored(cx, slices.get(..used).unwrap_or_default())
 }
 
 #[cfg(test)]

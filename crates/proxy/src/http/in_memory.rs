@@ -12,6 +12,7 @@ use flowgate_wire::http1::{
     BodyDecoder, BodyError, BodyEvent, Framing, HeadScanner, Names, Scan, parse_request, parse_response,
     request_framing, response_framing,
 };
+use flowgate_wire::http2::Code;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
 
@@ -81,9 +82,9 @@ async fn carry(sent: &[u8], answers: &[&[u8]]) -> Crossed {
         let result = exchange.run(&mut client, &mut server, &mut idle, IDLE_TIMEOUT).await;
         let upgraded = exchange.response.as_ref().is_some_and(|response| response.status == 101);
         if result.is_err() {
-            server.abort();
+            server.abort(Code::CANCEL);
             if !exchange.is_answered_whole() {
-                client.abort();
+                client.abort(Code::INTERNAL_ERROR);
             }
         }
         drop(server);

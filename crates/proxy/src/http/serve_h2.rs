@@ -1,89 +1,145 @@
-//! A client connection that speaks HTTP/2: each stream is served by a task of its own and is a flow of its own.
+//! A client connection that speaks HTTP/2: each stream is a flow of its own.
+//!
+//! One task moves it all in turns: what has come from the client and from its HTTP/2 servers, the exchanges that this woke,
+//! what they have to say. So an exchange costs no task and no queue; a panic in one is caught around it.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use flowgate_flow::{Body, HttpVersion, PseudoFields, Request};
 use flowgate_net::BoxIo;
-use flowgate_wire::http1::Framing;
-use h2::RecvStream;
-use h2::server::SendResponse;
+use flowgate_options::Level;
+use flowgate_wire::hpack::FieldList;
+use flowgate_wire::http2::semantics::{EndStream, ExtendedConnect, read_request};
+use flowgate_wire::http2::{Code, Incoming, StreamId};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 
 use super::forward::name_host;
+use super::h2_body::shown;
 use super::h2_client::H2ClientStream;
+use super::h2_driver::Driver;
+use super::h2_link::H2Stream;
 use super::service::{Next, Origin, Service};
-use super::translate;
+use super::turn::Turn;
+use crate::clock;
 use crate::idle::IdleTimer;
-use crate::instance::guarded;
-use crate::limits::{
-    H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
-    TLS_HANDSHAKE_TIMEOUT,
-};
-use flowgate_options::Level;
 
 /// Serves a client until it is done.
 pub(crate) async fn serve(service: Service, io: BoxIo) {
-    let handshake = h2::server::Builder::new()
-        .max_concurrent_streams(H2_STREAMS_MAX)
-        .initial_window_size(H2_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(H2_HEADER_LIST_BYTES)
-        .handshake::<_, Bytes>(io);
-    let mut connection = match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(err)) => {
-            return service.context.log(Level::Warn, format_args!("client speaks malformed HTTP/2: {err}"));
-        }
-        Err(_) => {
-            return service.context.log(Level::Warn, format_args!("client did not begin HTTP/2 in time"));
-        }
-    };
-    let service = Arc::new(service);
-    let mut stop = std::pin::pin!(service.context.stop.cancelled());
+    let mut client = Driver::for_client(io, service.context.settings.idle_timeout);
+    let mut servers: Vec<Driver> = Vec::new();
+    let turn = Arc::new(Turn::default());
+    let waker = Waker::from(Arc::clone(&turn));
+    let mut exchanges = FuturesUnordered::new();
+    // Those of exchanges that ended, so that not each of them has to set up its own.
+    let mut timers: Vec<IdleTimer> = Vec::new();
+    let mut opened = Vec::new();
+    let mut stop = pin!(service.context.stop.cancelled());
     let mut stopping = false;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            accepted = poll_fn(|cx| connection.poll_accept(cx)) => accepted,
-            () = &mut stop, if !stopping => {
+    poll_fn(|task| {
+        turn.begin(task.waker());
+        let cx = &mut Context::from_waker(&waker);
+        // As many turns as there is something to do, but others want to be served too: reading uses up what tokio lets a task
+        // do at a time, and is pending then.
+        loop {
+            let mut moved = turn.take_woken();
+            if !stopping && stop.as_mut().poll(cx).is_ready() {
                 stopping = true;
-                connection.graceful_shutdown();
-                continue;
+                client.link.lock().connection.shut_down();
             }
-        };
-        match accepted {
-            None => return,
-            Some(Err(err)) => {
-                if !err.is_io() {
-                    service.context.log(Level::Warn, format_args!("HTTP/2 with the client failed: {err}"));
-                }
-                return;
+            moved |= client.poll_read(cx, &mut opened) || client.poll_time(cx);
+            service.servers.take_drivers(&mut servers);
+            for server in &mut servers {
+                moved |= server.poll_read(cx, &mut Vec::new()) || server.poll_time(cx);
             }
-            Some(Ok((request, respond))) => {
-                let task = serve_stream(Arc::clone(&service), request, respond);
-                let guarded = guarded(Arc::clone(&service.context.proxy), service.context.peer, task);
-                service.context.proxy.tasks.spawn(guarded);
+            for id in opened.drain(..) {
+                let timer =
+                    timers.pop().unwrap_or_else(|| IdleTimer::new(service.context.settings.idle_timeout));
+                exchanges.push(serve_stream(&service, client.link.stream(id), id, timer));
             }
+            while let Poll::Ready(Some(timer)) = exchanges.poll_next_unpin(cx) {
+                timers.extend(timer);
+                moved = true;
+            }
+            service.servers.take_drivers(&mut servers);
+            moved |= client.poll_write(cx);
+            for server in &mut servers {
+                moved |= server.poll_write(cx);
+            }
+            let over = servers.extract_if(.., |server| server.is_over());
+            for server in over {
+                service.context.proxy.tasks.spawn(server.close(service.context.stop.clone()));
+            }
+            if client.is_over() && exchanges.is_empty() {
+                return Poll::Ready(());
+            }
+            if !moved && turn.end() {
+                client.rest();
+                servers.iter_mut().for_each(Driver::rest);
+                return Poll::Pending;
+            }
+            turn.begin(task.waker());
+        }
+    })
+    .await;
+    drop(exchanges);
+    if let Some(error) = client.failure() {
+        service.context.log(Level::Warn, format_args!("HTTP/2 with the client failed: {error}"));
+    }
+    for server in servers {
+        service.context.proxy.tasks.spawn(server.close(service.context.stop.clone()));
+    }
+    client.close(service.context.stop.clone()).await;
+}
+
+/// Serves one stream; gives its timer back.
+async fn serve_stream(
+    service: &Service,
+    stream: H2Stream,
+    id: StreamId,
+    mut timer: IdleTimer,
+) -> Option<IdleTimer> {
+    let exchange = AssertUnwindSafe(serve_request(service, stream, id, &mut timer)).catch_unwind();
+    match exchange.await {
+        Ok(()) => Some(timer),
+        Err(panic) => {
+            service.context.proxy.count_panic(service.context.peer, &*panic);
+            None
         }
     }
 }
 
-async fn serve_stream(
-    service: Arc<Service>,
-    request: http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-) {
-    let (parts, body) = request.into_parts();
-    let framing = if body.is_end_stream() {
-        Framing::None
-    } else {
-        translate::announced_length(&parts.headers).map_or(Framing::Chunked, Framing::Length)
+async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer: &mut IdleTimer) {
+    // A stream is opened by its head, so that is there.
+    let head = poll_fn(|cx| Poll::Ready(stream.poll_take(cx))).await;
+    let Poll::Ready(Ok(Incoming::Head { fields, ends })) = head else { return };
+    let ends = if ends { EndStream::Yes } else { EndStream::No };
+    let read = read_request(&fields, ends, ExtendedConnect::Disabled, clock::now());
+    let (mut request, framing) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let message = format!("The request was refused: {error}.");
+            service.context.log(Level::Warn, format_args!("refused a request on stream {id}: {error}"));
+            let status = error.status();
+            let mut client = if status == 400 {
+                H2ClientStream::malformed(stream)
+            } else {
+                H2ClientStream::new(stream, Bytes::new(), flowgate_wire::http1::Framing::None)
+            };
+            let request = guessed(&fields);
+            return service.refuse_bytes(&mut client, request, status, &message, shown(&fields)).await;
+        }
     };
-    let mut request = translate::request_from_http2(parts);
-    let mut client = H2ClientStream::new(body, respond);
+    drop(fields);
+    let mut client = H2ClientStream::new(stream, request.method.clone(), framing);
     let Origin::Fixed { route, host } = &service.origin else {
         // HTTP/2 to the proxy itself is not offered (ALPN says http/1.1), so nobody comes here.
-        return client.reset(h2::Reason::HTTP_1_1_REQUIRED);
+        return client.reset(Code::HTTP_1_1_REQUIRED);
     };
     request.scheme = Bytes::from_static(if route.tls_name.is_some() { b"https" } else { b"http" });
     (request.host, request.port) = (route.address.host.clone(), route.address.port);
@@ -93,13 +149,39 @@ async fn serve_stream(
     if request.method.as_ref() == b"CONNECT" {
         return service.refuse(&mut client, request, 501, "CONNECT inside HTTP/2 is not supported.").await;
     }
-    let mut idle = IdleTimer::new(service.context.settings.idle_timeout);
-    match service.serve(&mut client, request, framing, route, &mut idle).await {
+    match service.serve(&mut client, request, framing, route, timer).await {
         Next::Continue | Next::Close => {}
         // The h1 side refuses 101 unless an upgrade was asked for, which HTTP/2 requests cannot.
         Next::Upgrade(upgrade) => {
-            client.reset(h2::Reason::HTTP_1_1_REQUIRED);
+            client.reset(Code::HTTP_1_1_REQUIRED);
             service.context.report(upgrade.flow).await;
         }
     }
 }
+
+/// What a user is shown of a request that is none: what is there of it.
+fn guessed(fields: &FieldList) -> Request {
+    let value = |name: &[u8]| {
+        let field = fields.iter().find(|field| field.name == name);
+        Bytes::copy_from_slice(field.map_or(&[], |field| field.value))
+    };
+    let pseudo = fields.iter().take_while(|field| field.name.starts_with(b":")).count();
+    Request {
+        version: HttpVersion::Http2,
+        method: value(b":method"),
+        scheme: value(b":scheme"),
+        host: String::new(),
+        port: 0,
+        authority: value(b":authority"),
+        path: value(b":path"),
+        pseudo: PseudoFields::default(),
+        headers: fields.headers(pseudo),
+        body: Body::EMPTY,
+        trailers: None,
+        timestamp_start: clock::now(),
+        timestamp_end: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

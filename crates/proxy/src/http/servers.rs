@@ -1,19 +1,18 @@
 //! The server connections of one client connection: opened when needed, used again, never shared with another client.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use flowgate_flow::{Address, ServerConnection};
-use h2::client::SendRequest;
-
 use super::h1_server::H1Server;
+use super::h2_driver::Driver;
+use super::h2_link::H2Link;
 use crate::context::Context;
 use crate::egress::{Egress, Purpose};
-use crate::limits::{
-    H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_STREAM_WINDOW_BYTES, IDLE_SERVERS_MAX,
-};
+use crate::limits::IDLE_SERVERS_MAX;
 use crate::server::{self, OpenServer, ServerError, ServerGuard};
+use bytes::Bytes;
+use flowgate_flow::{Address, ServerConnection};
 
 /// Where requests go, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,13 +29,18 @@ pub(crate) struct Route {
 /// A connection that is ready for one exchange.
 pub(crate) enum Link {
     H1(Box<H1Link>),
-    H2 { send_request: SendRequest<Bytes>, facts: Arc<ServerConnection> },
+    H2 {
+        link: H2Link,
+        facts: Arc<ServerConnection>,
+        /// Whether it was opened for another exchange.
+        reused: bool,
+    },
 }
 
 /// An HTTP/2 connection that any exchange on its route may use.
 struct Multiplexed {
     route: Route,
-    send_request: SendRequest<Bytes>,
+    link: H2Link,
     facts: Arc<ServerConnection>,
 }
 
@@ -57,6 +61,12 @@ pub(crate) struct Servers {
     #[expect(clippy::vec_box, reason = "links travel boxed; unpacking them here would copy them")]
     idle: Mutex<Vec<Box<H1Link>>>,
     multiplexed: Mutex<Vec<Multiplexed>>,
+    /// Connections that the client's task has not taken over yet.
+    drivers: Mutex<Vec<Driver>>,
+    /// The client's task drives its HTTP/2 connections itself; otherwise each has a task.
+    driven_by_client: bool,
+    /// Whether there is anything in `drivers`.
+    has_drivers: AtomicBool,
     /// Held while a connection is opened that others might be able to share.
     opening: tokio::sync::Mutex<()>,
     /// A server was met that does not multiplex: nobody waits for another's connection any more.
@@ -75,6 +85,9 @@ impl Servers {
             offers,
             idle: Mutex::default(),
             multiplexed: Mutex::default(),
+            drivers: Mutex::default(),
+            driven_by_client: false,
+            has_drivers: AtomicBool::new(false),
             opening: tokio::sync::Mutex::default(),
             clear_http2: false,
             failed: None,
@@ -84,6 +97,18 @@ impl Servers {
     /// Speaks HTTP/2 to servers without TLS.
     pub(crate) const fn speak_http2_in_the_clear(&mut self) {
         self.clear_http2 = true;
+    }
+
+    /// Leaves HTTP/2 connections to the client's task, which asks for them by [`take_drivers`](Self::take_drivers).
+    pub(crate) const fn leave_driving_to_client(&mut self) {
+        self.driven_by_client = true;
+    }
+
+    /// The connections that were opened since this was last asked.
+    pub(super) fn take_drivers(&self, taken: &mut Vec<Driver>) {
+        if self.has_drivers.swap(false, Ordering::Relaxed) {
+            taken.append(&mut self.drivers.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     /// Remembers that the only server there is cannot be had.
@@ -150,17 +175,14 @@ impl Servers {
                 return Some(Link::H1(link));
             }
         }
-        let (send_request, facts) = self.find_multiplexed(route)?;
-        match send_request.ready().await {
-            Ok(send_request) => Some(Link::H2 { send_request, facts }),
-            Err(_) => {
-                self.multiplexed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .retain(|known| known.route != *route);
-                None
+        while let Some((link, facts)) = self.find_multiplexed(route) {
+            if poll_fn(|cx| link.poll_can_open(cx)).await {
+                return Some(Link::H2 { link, facts, reused: true });
             }
+            let mut multiplexed = self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner);
+            multiplexed.retain(|known| !known.link.is_same(&link));
         }
+        None
     }
 
     fn take_idle(&self, route: &Route) -> Option<Box<H1Link>> {
@@ -169,10 +191,10 @@ impl Servers {
         Some(idle.swap_remove(at))
     }
 
-    fn find_multiplexed(&self, route: &Route) -> Option<(SendRequest<Bytes>, Arc<ServerConnection>)> {
+    fn find_multiplexed(&self, route: &Route) -> Option<(H2Link, Arc<ServerConnection>)> {
         let multiplexed = self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner);
         let known = multiplexed.iter().find(|known| known.route == *route)?;
-        Some((known.send_request.clone(), Arc::clone(&known.facts)))
+        Some((known.link.clone(), Arc::clone(&known.facts)))
     }
 
     async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
@@ -202,36 +224,26 @@ impl Servers {
             );
             return Ok(Link::H1(Box::new(H1Link { server, facts, reused: false, route, guard })));
         }
-        let failed = |err: h2::Error| ServerError {
-            phase: flowgate_flow::Phase::Connect,
-            message: format!("HTTP/2 with {}: {err}", route.address),
-            status: 502,
-            io_kind: None,
-            facts: Arc::clone(&facts),
-        };
-        let (send_request, connection) = h2::client::Builder::new()
-            .enable_push(false)
-            .initial_window_size(H2_STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
-            .max_header_list_size(H2_HEADER_LIST_BYTES)
-            .handshake::<_, Bytes>(io)
-            .await
-            .map_err(failed)?;
-        context.proxy.tasks.spawn(async move {
-            // How it ended is told by each stream that was open.
-            let _ = connection.await;
-            drop(guard);
-        });
-        let send_request = send_request.ready().await.map_err(failed)?;
-        let entry = Multiplexed { route, send_request: send_request.clone(), facts: Arc::clone(&facts) };
+        let driver = Driver::for_server(io, guard, context.settings.http2_ping_keepalive);
+        let link = driver.link.clone();
+        if self.driven_by_client {
+            self.drivers.lock().unwrap_or_else(PoisonError::into_inner).push(driver);
+            self.has_drivers.store(true, Ordering::Relaxed);
+        } else {
+            context.proxy.tasks.spawn(driver.run(context.stop.clone()));
+        }
+        let entry = Multiplexed { route, link: link.clone(), facts: Arc::clone(&facts) };
         self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        Ok(Link::H2 { send_request, facts })
+        Ok(Link::H2 { link, facts, reused: false })
     }
 }
 
 impl Drop for Servers {
     /// Idle TLS connections are ended as TLS wants it (RFC 8446 section 6.1), so that no server takes it for a cut.
     fn drop(&mut self) {
+        for known in self.multiplexed.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            known.link.close();
+        }
         let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
         for link in idle.into_iter().filter(|link| link.route.tls_name.is_some()) {
             let tasks = link.guard.tasks();

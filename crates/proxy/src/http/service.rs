@@ -7,6 +7,7 @@ use flowgate_flow::{
 use flowgate_options::Level;
 use flowgate_policy::{Action, Decision, Entry, Fact, Facts, FirstBytes, decide};
 use flowgate_wire::http1::Framing;
+use flowgate_wire::http2::Code;
 use futures_util::FutureExt;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -19,12 +20,13 @@ use super::failure::{Failure, may_try_again};
 use super::forward::remove_connection_fields;
 use super::h2_server::H2ServerStream;
 use super::servers::{H1Link, Link, Route, Servers};
-use super::side::ClientSide;
+use super::side::{ClientSide, ServerSide};
 use crate::addon::{LiveRequest, Notes, Outcome};
 use crate::clock;
 use crate::context::Context;
 use crate::egress::Egress;
 use crate::idle::IdleTimer;
+use crate::limits::H2_TRIES_MAX;
 use crate::record::BodyRecorder;
 use crate::server::ServerError;
 
@@ -181,6 +183,7 @@ impl Service {
             return Carried::Failed(Arc::new(ServerConnection::new(clock::new_id(), Some(address))), failure);
         }
         let mut fresh = false;
+        let mut tries = 1;
         loop {
             let link = match self.servers.get(&self.context, route, fresh).await {
                 Ok(link) => link,
@@ -188,11 +191,17 @@ impl Service {
             };
             let limit = self.context.settings.idle_timeout;
             let (result, facts) = match link {
-                Link::H2 { send_request, facts } => {
-                    let mut server = H2ServerStream::new(send_request);
+                Link::H2 { link, facts, reused } => {
+                    let mut server = H2ServerStream::new(link);
                     let result = exchange.run(client, &mut server, idle, limit).await;
-                    if result.is_err() {
-                        super::side::ServerSide::abort(&mut server);
+                    if let Err(failure) = &result {
+                        server.abort(failure.code_for_server());
+                        let again = failure.was_unprocessed() && exchange.is_untouched();
+                        let lost = reused && may_try_again(exchange, failure);
+                        if tries < H2_TRIES_MAX && (again || lost) {
+                            tries += 1;
+                            continue;
+                        }
                     }
                     (result, facts)
                 }
@@ -235,7 +244,7 @@ impl Service {
             phase: Some(if exchange.has_answered() { Phase::Body } else { Phase::Head }),
         };
         if exchange.has_answered() {
-            client.abort();
+            client.abort(Code::INTERNAL_ERROR);
             self.context.report(self.flow(exchange, facts, Some(error))).await;
         } else {
             self.answer(client, exchange, facts, error, 502).await;
@@ -301,7 +310,7 @@ impl Service {
             }
         };
         if error.is_some() {
-            client.abort();
+            client.abort(Code::CANCEL);
         }
         self.context.report(self.flow(exchange, facts, error)).await;
         None
@@ -322,13 +331,15 @@ impl Service {
         failure: Failure,
     ) {
         let error = failure.flow_error(exchange.has_answered());
-        if !exchange.has_answered() && !failure.is_client_gone() {
+        // A client that knows streams learns of a reset by a reset.
+        let carried = failure.carried_reset().is_some() && client.takes_resets();
+        if !exchange.has_answered() && !failure.is_client_gone() && !carried {
             return self.answer(client, exchange, facts, error, failure.status()).await;
         }
         if failure.is_doubt() {
             client.leave_unclosed();
         } else if !exchange.is_answered_whole() {
-            client.abort();
+            client.abort(failure.code_for_client());
         }
         self.context.report(self.flow(exchange, facts, Some(error))).await;
     }
@@ -348,7 +359,7 @@ impl Service {
         let sent = client.send_own(&page.head, body);
         self.context.report(self.flow(exchange, facts, Some(error))).await;
         if sent.is_err() {
-            client.abort();
+            client.abort(Code::INTERNAL_ERROR);
         }
     }
 

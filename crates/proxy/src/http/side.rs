@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use flowgate_flow::{Headers, Request, Response};
 use flowgate_wire::http1::{BodyError, BodyEvent, EncodeError, Framing, HeadError};
+use flowgate_wire::http2::semantics::MessageError;
+use flowgate_wire::http2::{self, Code, OpenError, Reset};
 use thiserror::Error;
 
 use crate::limits::CLIENT_HEADER_TIMEOUT;
@@ -36,8 +38,12 @@ pub(crate) trait ClientSide {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<SideError>;
     /// Whether the client sees the end of the response by the end of its connection only, so that nothing may follow.
     fn ends_with_response(&self) -> bool;
-    /// Makes it visible that the response broke off: never a clean end.
-    fn abort(&mut self);
+    /// Whether a reset of the server's can be carried across to it.
+    fn takes_resets(&self) -> bool {
+        false
+    }
+    /// Makes it visible that the response broke off: never a clean end. `code` is why, where that can be said.
+    fn abort(&mut self, code: Code);
     /// The same where it is not certain that something is missing: what was sent shall arrive.
     fn leave_unclosed(&mut self);
     /// The raw bytes of what was refused, at most `REFUSED_BYTES_MAX` of them; empty if nothing was.
@@ -62,8 +68,8 @@ pub(crate) trait ServerSide {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>>;
     /// Ready if the server, which has answered, will not read the rest of the request: it said so, or ended.
     fn poll_declines(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-    /// Ends the request before its end, so that the server notices.
-    fn abort(&mut self);
+    /// Ends the request before its end, so that the server notices; `code` is why, where that can be said.
+    fn abort(&mut self, code: Code);
     /// The raw bytes of what was refused, at most `REFUSED_BYTES_MAX` of them; empty if nothing was.
     fn take_refused(&mut self) -> Bytes;
 }
@@ -91,15 +97,21 @@ pub(crate) enum SideError {
     /// What we were to send may not be sent.
     #[error("refused to send: {0}")]
     Encode(#[from] EncodeError),
-    /// HTTP/2 went wrong.
+    /// The HTTP/2 connection failed.
     #[error(transparent)]
-    H2(#[from] h2::Error),
+    H2(#[from] http2::Error),
+    /// The HTTP/2 stream was reset.
+    #[error(transparent)]
+    Reset(Reset),
+    /// The HTTP/2 connection took no other stream after all.
+    #[error(transparent)]
+    NotOpened(#[from] OpenError),
+    /// An HTTP/2 message is malformed, or would be.
+    #[error(transparent)]
+    Message(#[from] MessageError),
     /// More interim responses than `INTERIM_RESPONSES_MAX`.
     #[error("too many interim responses")]
     TooManyInterim,
-    /// A message that HTTP/2 cannot carry, or that we will not carry over.
-    #[error("message cannot be translated: {0}")]
-    Translate(&'static str),
     /// 101 before the request was sent whole.
     #[error("server switched protocols inside the request")]
     EarlyUpgrade,
@@ -120,14 +132,41 @@ impl SideError {
             | Self::Body(_)
             | Self::TooManyInterim
             | Self::UnexpectedUpgrade
+            | Self::Message(_)
             | Self::EarlyUpgrade => true,
             Self::Io(_)
             | Self::Closed
             | Self::Unclosed
             | Self::Encode(_)
             | Self::H2(_)
-            | Self::Translate(_)
+            | Self::Reset(_)
+            | Self::NotOpened(_)
             | Self::HeadTimeout => false,
+        }
+    }
+
+    /// With which code the other side is told, if it speaks HTTP/2.
+    pub(crate) const fn code(&self) -> Code {
+        match self {
+            Self::Reset(reset) => reset.code,
+            _ => Code::INTERNAL_ERROR,
+        }
+    }
+
+    /// With which code the side itself is told.
+    pub(crate) const fn code_for_itself(&self) -> Code {
+        match self {
+            Self::Message(_) => Code::PROTOCOL_ERROR,
+            _ => Code::CANCEL,
+        }
+    }
+
+    /// Whether it is certain that a server did nothing with the request (RFC 9113 section 8.7).
+    pub(crate) fn was_unprocessed(&self) -> bool {
+        match self {
+            Self::Reset(reset) => reset.was_unprocessed(),
+            Self::NotOpened(_) => true,
+            _ => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What RFC 9113 says of each frame that must not come, as tables: what we do, and with which code.
 
 use flowgate_wire::http2::{By, Code, Event, Incoming, PREFACE, Role};
+use flowgate_wire::limits::H2_CLOSED_STREAMS_KEPT;
 
 use crate::support::{End, GET, block, frame, get, head, lines, rst, settings, window_update};
 
@@ -146,6 +147,23 @@ fn frames_behind_a_clean_end() {
         assert_eq!(end.connection.streams(), 0);
         assert_eq!(end.give(&bytes).is_err(), expected.is_some());
         assert_eq!(end.told(), Vec::from_iter(expected));
+    }
+}
+
+#[test]
+fn so_many_streams_that_are_over_are_remembered() {
+    for (others, code) in
+        [(H2_CLOSED_STREAMS_KEPT - 1, "STREAM_CLOSED"), (H2_CLOSED_STREAMS_KEPT, "PROTOCOL_ERROR")]
+    {
+        let mut end = End::new(Role::Server);
+        for n in 0..=others {
+            end.give(&get(u32::try_from(n).unwrap() * 2 + 1, true)).unwrap();
+            let id = end.opened();
+            end.connection.send_head(id, head(&[(":status", "204")]), false, true).unwrap();
+            end.connection.release(id);
+            end.frames();
+        }
+        assert_eq!(end.give(&get(1, true)).unwrap_err().code.to_string(), code);
     }
 }
 

@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use flowgate_wire::http2::Code;
+
 use super::*;
 use crate::http::h1_client::{H1Client, NextRequest};
 use crate::http::h1_server::H1Server;
@@ -40,8 +42,8 @@ impl Ended {
     /// Breaks off what is unfinished, as the service does, and closes both.
     async fn close(mut self) {
         if self.result.is_err() {
-            self.client.abort();
-            self.server.abort();
+            self.client.abort(Code::INTERNAL_ERROR);
+            self.server.abort(Code::CANCEL);
         }
         self.client.flush().await.ok();
         drop(self.server);

@@ -1,0 +1,280 @@
+//! Moves the bytes of one HTTP/2 connection between its transport and its [`H2Link`].
+//!
+//! Whoever owns a driver polls it: the task of a client's connection polls its servers' too, so that an exchange between two
+//! HTTP/2 connections stays in one task.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use flowgate_net::BoxIo;
+use flowgate_wire::http2::{self, Code, Role, StreamId};
+use flowgate_wire::limits::H2_FLOOD_PERIOD_SECONDS;
+use tokio::io::AsyncWrite;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_util::io::poll_read_buf;
+use tokio_util::sync::CancellationToken;
+
+use super::h2_link::{H2Link, Lost};
+use super::write_queue::WriteQueue;
+use crate::limits::{
+    H2_READ_BYTES, H2_SETTINGS_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT, WRITE_QUEUE_BYTES,
+};
+use crate::server::ServerGuard;
+
+/// One end of a connection.
+pub(super) struct Driver {
+    pub(super) link: H2Link,
+    io: BoxIo,
+    read: BytesMut,
+    queue: WriteQueue,
+    role: Role,
+    /// When its flood counters were last renewed.
+    renewed: Instant,
+    /// When something last came.
+    heard: Instant,
+    began: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// How long a client may rest.
+    idle_timeout: Duration,
+    /// After how long a silence a server is sent a PING.
+    keepalive: Option<Duration>,
+    /// It was not read from, since too much waited to be written.
+    held_back: bool,
+    over: bool,
+    /// Logs the end of a server connection.
+    _guard: Option<ServerGuard>,
+}
+
+impl Driver {
+    /// The end towards a client, which may rest for so long.
+    pub(super) fn for_client(io: BoxIo, idle_timeout: Duration) -> Self {
+        Self::new(io, Role::Server, idle_timeout, None, None)
+    }
+
+    /// The end towards a server, which is sent a PING when it was silent for as long as `keepalive`.
+    pub(super) fn for_server(io: BoxIo, guard: ServerGuard, keepalive: Option<Duration>) -> Self {
+        Self::new(io, Role::Client, Duration::MAX, keepalive, Some(guard))
+    }
+
+    fn new(
+        io: BoxIo,
+        role: Role,
+        idle_timeout: Duration,
+        keepalive: Option<Duration>,
+        guard: Option<ServerGuard>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            link: H2Link::new(role),
+            io,
+            read: BytesMut::new(),
+            queue: WriteQueue::default(),
+            role,
+            renewed: now,
+            heard: now,
+            began: now,
+            timer: None,
+            idle_timeout,
+            keepalive,
+            held_back: false,
+            over: false,
+            _guard: guard,
+        }
+    }
+
+    /// Whether nothing is to be read or written any more.
+    pub(super) const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Reads once; says whether anything came. Streams that the peer opened are appended to `opened`.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, opened: &mut Vec<StreamId>) -> bool {
+        if self.over || self.link.lock().lost.is_some() {
+            return false;
+        }
+        // A peer that does not take our answers is not listened to.
+        self.held_back = self.queue.len() > WRITE_QUEUE_BYTES;
+        if self.held_back {
+            return false;
+        }
+        if self.read.capacity() - self.read.len() < H2_READ_BYTES / 4 {
+            self.read.reserve(H2_READ_BYTES);
+        }
+        let result = match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read) {
+            Poll::Pending => {
+                if self.read.is_empty() && self.link.lock().connection.streams() == 0 {
+                    self.read = BytesMut::new();
+                }
+                return false;
+            }
+            Poll::Ready(result) => result,
+        };
+        let now = Instant::now();
+        self.heard = now;
+        let mut state = self.link.lock();
+        match result {
+            Ok(0) => state.lose(Lost::Closed),
+            Err(err) => state.lose(Lost::Io(err.kind())),
+            Ok(_) => {
+                if now - self.renewed >= Duration::from_secs(H2_FLOOD_PERIOD_SECONDS) {
+                    self.renewed = now;
+                    state.connection.renew();
+                }
+                let received = state.connection.receive(&mut self.read);
+                state.dispatch(opened);
+                if let Err(error) = received {
+                    state.lose(Lost::Protocol(error));
+                }
+            }
+        }
+        true
+    }
+
+    /// Writes what there is, until the transport takes no more; says whether there is reason to read again.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        while !self.over {
+            let (lost, done) = {
+                let mut state = self.link.lock();
+                state.connection.transmit(&mut self.queue);
+                state.dispatch(&mut Vec::new());
+                let wanted = !state.closing || state.connection.streams() > 0;
+                (state.lost, state.connection.is_done() || !wanted)
+            };
+            if self.queue.is_clean() {
+                self.over = done || lost.is_some();
+                return std::mem::take(&mut self.held_back);
+            }
+            match self.queue.poll_write(cx, &mut self.io) {
+                Poll::Pending if matches!(lost, Some(Lost::Io(_))) => self.over = true,
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(err)) => {
+                    self.link.lock().lose(Lost::Io(err.kind()));
+                    self.over = true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Looks at the clock; says whether there was something to do.
+    pub(super) fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            let mut state = self.link.lock();
+            if state.lost.is_some() {
+                return false;
+            }
+            let acknowledged = state.connection.is_acknowledged();
+            let rests = self.role == Role::Server && state.connection.streams() == 0;
+            let due = match (acknowledged, rests, self.keepalive) {
+                (false, ..) => self.began + H2_SETTINGS_TIMEOUT,
+                (true, true, _) => self.heard + self.idle_timeout,
+                (true, false, Some(keepalive)) => self.heard + keepalive,
+                (true, false, None) => return false,
+            };
+            // A timer that fires too early is moved on then: most never fire.
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.deadline() > due {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            if Instant::now() < due {
+                timer.as_mut().reset(due);
+                continue;
+            }
+            if acknowledged && self.keepalive.is_some() {
+                state.connection.ping(*b"flowgate");
+                self.heard = Instant::now();
+            } else if acknowledged {
+                state.connection.fail(Code::NO_ERROR, "idle");
+                state.lose(Lost::Closed);
+            } else {
+                let why = "SETTINGS were not acknowledged in time";
+                state.connection.fail(Code::SETTINGS_TIMEOUT, why);
+                let error = state.connection.failure();
+                state.lose(error.map_or(Lost::Closed, Lost::Protocol));
+            }
+            return true;
+        }
+    }
+
+    /// Gives memory back while nothing is on its way.
+    pub(super) fn rest(&mut self) {
+        if self.link.lock().connection.streams() == 0 {
+            self.queue.rest();
+        }
+    }
+
+    /// How the connection failed, if the peer broke the protocol.
+    pub(super) fn failure(&self) -> Option<http2::Error> {
+        match self.link.lock().lost {
+            Some(Lost::Protocol(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Drives the connection to its end, in a task of its own.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        poll_fn(|cx| {
+            loop {
+                self.link.lock().driver = None;
+                let mut moved = self.poll_read(cx, &mut Vec::new()) || self.poll_time(cx);
+                moved |= self.poll_write(cx);
+                if self.over {
+                    return Poll::Ready(());
+                }
+                if !moved {
+                    self.rest();
+                    self.link.lock().driver = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+        self.close(stop).await;
+    }
+
+    /// Says goodbye and closes, so that what was said arrives although the peer may still be sending. Nobody is waited for when
+    /// `stop` is cancelled.
+    pub(super) async fn close(mut self, stop: CancellationToken) {
+        {
+            let mut state = self.link.lock();
+            state.connection.fail(Code::NO_ERROR, "no longer needed");
+            state.connection.transmit(&mut self.queue);
+            state.lose(Lost::Closed);
+            if matches!(state.lost, Some(Lost::Io(_))) {
+                return;
+            }
+        }
+        let ending = async {
+            poll_fn(|cx| self.queue.poll_write(cx, &mut self.io)).await?;
+            poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await
+        };
+        // However it ends, and be it because the time is up, there is nothing more to be done.
+        if !matches!(timeout(LINGER_SILENCE_MAX, ending).await, Ok(Ok(()))) {
+            return;
+        }
+        let (io, read) = (&mut self.io, &mut self.read);
+        let reading = async {
+            loop {
+                read.clear();
+                read.reserve(H2_READ_BYTES);
+                let more =
+                    timeout(LINGER_SILENCE_MAX, poll_fn(|cx| poll_read_buf(Pin::new(&mut *io), cx, read)));
+                if !matches!(more.await, Ok(Ok(1..))) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = timeout(LINGER_TIMEOUT, reading) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! A client and a server of HTTP/2 with us between them: the `h2` crate where it can say what is to be said, frames by hand
+//! where not. The client's side is an in-memory pipe, the server's a socket.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use flowgate_flow::Address;
+use flowgate_wire::http2::PREFACE;
+use h2::{Reason, RecvStream, client::SendRequest, server::SendResponse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::*;
+use crate::context::Context as ProxyContext;
+use crate::context::tests::context;
+use crate::egress::{Egress, Purpose};
+use crate::http::servers::{Route, Servers};
+use crate::limits::{H2_SETTINGS_TIMEOUT, H2_STREAM_WINDOW_BYTES, H2_TRIES_MAX, IDLE_TIMEOUT};
+
+/// How long a test may take before something hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What stands between the two.
+struct Fixture {
+    client: DuplexStream,
+    listener: TcpListener,
+    context: ProxyContext,
+    serving: JoinHandle<()>,
+}
+
+async fn fixture() -> Fixture {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (client, ours) = duplex(64 * 1024);
+    let context = context(Egress::Direct);
+    let address = Address { host: "127.0.0.1".to_owned(), port };
+    let route = Route { address, tls_name: None, purpose: Purpose::Tunnel, egress: None };
+    let mut servers = Servers::new(Vec::new());
+    servers.leave_driving_to_client();
+    servers.speak_http2_in_the_clear();
+    let origin = Origin::Fixed { route, host: None };
+    let service = Service { context: context.clone(), servers: Arc::new(servers), origin };
+    let serving = tokio::spawn(serve(service, Box::new(ours)));
+    Fixture { client, listener, context, serving }
+}
+
+/// A client on the pipe.
+async fn client(pipe: DuplexStream) -> SendRequest<Bytes> {
+    let (send, connection) = h2::client::handshake(pipe).await.unwrap();
+    tokio::spawn(connection);
+    send
+}
+
+/// A server that has each request of a connection handled by `handle`, which is given its number.
+fn server<F>(
+    listener: TcpListener,
+    handle: impl Fn(usize, RecvStream, SendResponse<Bytes>) -> F + Send + Sync + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let mut n = 0;
+            while let Some(Ok((request, respond))) = connection.accept().await {
+                tokio::spawn(handle(n, request.into_body(), respond));
+                n += 1;
+            }
+        }
+    });
+}
+
+fn ok(respond: &mut SendResponse<Bytes>) -> h2::SendStream<Bytes> {
+    respond.send_response(http::Response::new(()), false).unwrap()
+}
+
+fn get() -> http::Request<()> {
+    http::Request::get("http://a/").body(()).unwrap()
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("nothing moves")
+}
+
+#[tokio::test]
+async fn resets_cross_with_their_codes() {
+    let fixture = fixture().await;
+    server(fixture.listener, |n, _, mut respond| async move {
+        if n == 0 {
+            respond.send_reset(Reason::ENHANCE_YOUR_CALM);
+        } else {
+            let mut body = ok(&mut respond);
+            body.send_data("part".into(), false).unwrap();
+            body.send_reset(Reason::INADEQUATE_SECURITY);
+        }
+    });
+    let send = client(fixture.client).await;
+    let (response, _) = within(send.clone().ready()).await.unwrap().send_request(get(), true).unwrap();
+    assert_eq!(within(response).await.unwrap_err().reason(), Some(Reason::ENHANCE_YOUR_CALM));
+    let (response, _) = within(send.ready()).await.unwrap().send_request(get(), true).unwrap();
+    // The reset may overtake the head, as it drops what waits to be sent.
+    let error = match within(response).await {
+        Err(error) => error,
+        Ok(response) => {
+            let mut body = response.into_body();
+            loop {
+                match within(body.data()).await {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => break error,
+                    None => panic!("looks whole"),
+                }
+            }
+        }
+    };
+    assert_eq!(error.reason(), Some(Reason::INADEQUATE_SECURITY));
+}
+
+#[tokio::test]
+async fn a_clients_reset_reaches_the_server() {
+    let fixture = fixture().await;
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    server(fixture.listener, move |_, _, mut respond| {
+        let told = told.clone();
+        async move {
+            told.send(None).unwrap();
+            let reason = poll_fn(|cx| respond.poll_reset(cx)).await.unwrap();
+            told.send(Some(reason)).unwrap();
+        }
+    });
+    let send = client(fixture.client).await;
+    let (_response, mut body) = within(send.ready()).await.unwrap().send_request(get(), false).unwrap();
+    assert_eq!(within(hears.recv()).await.unwrap(), None);
+    body.send_reset(Reason::STREAM_CLOSED);
+    assert_eq!(within(hears.recv()).await.unwrap(), Some(Reason::STREAM_CLOSED));
+}
+
+#[tokio::test]
+async fn what_was_refused_is_tried_again() {
+    let fixture = fixture().await;
+    server(fixture.listener, |n, _, mut respond| async move {
+        if n < H2_TRIES_MAX - 1 {
+            respond.send_reset(Reason::REFUSED_STREAM);
+        } else {
+            ok(&mut respond).send_data(Bytes::new(), true).unwrap();
+        }
+    });
+    let send = client(fixture.client).await;
+    let post = http::Request::post("http://a/").body(()).unwrap();
+    let (response, _) = within(send.clone().ready()).await.unwrap().send_request(post, true).unwrap();
+    assert_eq!(within(response).await.unwrap().status(), 200);
+    // But not for ever; and a body that was begun is not sent twice.
+    let fixture = self::fixture().await;
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    server(fixture.listener, move |n, _, mut respond| {
+        told.send(n).unwrap();
+        async move { respond.send_reset(Reason::REFUSED_STREAM) }
+    });
+    let send = client(fixture.client).await;
+    let (response, _) = within(send.ready()).await.unwrap().send_request(get(), true).unwrap();
+    assert_eq!(within(response).await.unwrap_err().reason(), Some(Reason::REFUSED_STREAM));
+    assert_eq!(std::iter::from_fn(|| hears.try_recv().ok()).count(), H2_TRIES_MAX);
+    let fixture = self::fixture().await;
+    server(fixture.listener, |_, _, mut respond| async move { respond.send_reset(Reason::REFUSED_STREAM) });
+    let send = client(fixture.client).await;
+    let post = http::Request::post("http://a/").body(()).unwrap();
+    let (response, _body) = within(send.ready()).await.unwrap().send_request(post, false).unwrap();
+    assert_eq!(within(response).await.unwrap_err().reason(), Some(Reason::REFUSED_STREAM));
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_connected_to_again() {
+    let fixture = fixture().await;
+    let listener = fixture.listener;
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for n in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                ok(&mut respond).send_data(Bytes::new(), true).unwrap();
+                told.send(n).unwrap();
+                connection.graceful_shutdown();
+            }
+        }
+    });
+    let send = client(fixture.client).await;
+    for n in 0..3 {
+        let (response, _) = within(send.clone().ready()).await.unwrap().send_request(get(), true).unwrap();
+        assert_eq!(within(response).await.unwrap().status(), 200);
+        assert_eq!(within(hears.recv()).await, Some(n));
+    }
+}
+
+/// Reads frames until one of this type on this stream comes; gives its payload.
+async fn read_frame(pipe: &mut DuplexStream, kind: u8, stream: u32) -> Vec<u8> {
+    loop {
+        let mut header = [0; 9];
+        within(pipe.read_exact(&mut header)).await.unwrap();
+        let [l0, l1, l2, got, _, s0, s1, s2, s3] = header;
+        let mut payload = vec![0; u32::from_be_bytes([0, l0, l1, l2]) as usize];
+        within(pipe.read_exact(&mut payload)).await.unwrap();
+        if (got, u32::from_be_bytes([s0, s1, s2, s3])) == (kind, stream) {
+            return payload;
+        }
+    }
+}
+
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+const SETTINGS_ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+
+#[tokio::test]
+async fn a_malformed_request_ends_its_own_stream_only() {
+    let fixture = fixture().await;
+    server(fixture.listener, |_, _, mut respond| async move {
+        ok(&mut respond).send_data(Bytes::new(), true).unwrap();
+    });
+    let mut pipe = fixture.client;
+    // GET / of a, then a field `X: y` on stream 1 and none on stream 3.
+    let get = [0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
+    let bad = [&get[..], &[0x00, 0x01, b'X', 0x01, b'y']].concat();
+    let frame = |stream: u8, block: &[u8]| {
+        [&[0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, stream], block].concat()
+    };
+    let bytes = [&PREFACE[..], &SETTINGS, &SETTINGS_ACK, &frame(1, &bad), &frame(3, &get)].concat();
+    pipe.write_all(&bytes).await.unwrap();
+    assert_eq!(read_frame(&mut pipe, 3, 1).await, [0, 0, 0, 1], "PROTOCOL_ERROR");
+    read_frame(&mut pipe, 1, 3).await;
+}
+
+#[tokio::test]
+async fn a_flood_ends_its_connection() {
+    let fixture = fixture().await;
+    let (mut reading, mut writing) = tokio::io::split(fixture.client);
+    let flooding = tokio::spawn(async move {
+        writing.write_all(&[&PREFACE[..], &SETTINGS, &SETTINGS_ACK].concat()).await.unwrap();
+        // It stops when nobody reads any more.
+        while writing.write_all(&[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).await.is_ok() {}
+    });
+    let mut all = Vec::new();
+    within(reading.read_to_end(&mut all)).await.unwrap();
+    assert!(all.ends_with(&[0, 0, 0, 0, 0, 0, 0, 11]), "GOAWAY with ENHANCE_YOUR_CALM");
+    // What it still sends is read for a while, so that it sees why.
+    flooding.abort();
+    drop(reading);
+    within(fixture.serving).await.unwrap();
+}
+
+/// A client does not read one of two responses: its server has to wait, and the other crosses.
+#[tokio::test]
+async fn a_slow_stream_slows_its_own_server_only() {
+    const OFFERED: usize = 8 * 1024 * 1024;
+    let fixture = fixture().await;
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    server(fixture.listener, move |n, _, mut respond| {
+        let told = told.clone();
+        async move {
+            let mut body = ok(&mut respond);
+            let mut sent = 0;
+            while sent < OFFERED {
+                body.reserve_capacity(64 * 1024);
+                let Some(Ok(room)) = poll_fn(|cx| body.poll_capacity(cx)).await else { return };
+                body.send_data(vec![0; room].into(), false).unwrap();
+                sent += room;
+                told.send((n, sent)).unwrap();
+            }
+            body.send_data(Bytes::new(), true).unwrap();
+        }
+    });
+    // Its window for all streams is large, so that it is the stream's that is used up.
+    let (send, connection) = h2::client::Builder::new()
+        .initial_connection_window_size(64 * 1024 * 1024)
+        .handshake::<_, Bytes>(fixture.client)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let (slow, _) = within(send.clone().ready()).await.unwrap().send_request(get(), true).unwrap();
+    let slow = within(slow).await.unwrap();
+    let (fast, _) = within(send.ready()).await.unwrap().send_request(get(), true).unwrap();
+    let mut fast = within(fast).await.unwrap().into_body();
+    let mut got = 0;
+    while let Some(data) = within(fast.data()).await {
+        let data = data.unwrap();
+        got += data.len();
+        fast.flow_control().release_capacity(data.len()).unwrap();
+    }
+    assert_eq!(got, OFFERED);
+    let mut slow_sent = 0;
+    while let Ok((n, sent)) = hears.try_recv() {
+        if n == 0 {
+            slow_sent = sent;
+        }
+    }
+    let most = H2_STREAM_WINDOW_BYTES as usize + 512 * 1024;
+    assert!(slow_sent < most, "{slow_sent} bytes were taken for a client that reads nothing");
+    drop(slow);
+}
+
+#[tokio::test]
+async fn shutting_down_lets_streams_end() {
+    let fixture = fixture().await;
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let answered = std::sync::Mutex::new(Some(answered));
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    server(fixture.listener, move |_, _, mut respond| {
+        let answered = answered.lock().unwrap().take().unwrap();
+        told.send(()).unwrap();
+        async move {
+            answered.await.unwrap();
+            ok(&mut respond).send_data("late".into(), true).unwrap();
+        }
+    });
+    let (send, connection) = h2::client::handshake(fixture.client).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let (response, _) = within(send.ready()).await.unwrap().send_request(get(), true).unwrap();
+    within(hears.recv()).await.unwrap();
+    fixture.context.proxy.stop.cancel();
+    answer.send(()).unwrap();
+    let mut body = within(response).await.unwrap().into_body();
+    assert_eq!(within(body.data()).await.unwrap().unwrap(), "late");
+    drop(body);
+    within(connection).await.unwrap().unwrap();
+    within(fixture.serving).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_say_nothing_are_not_waited_for() {
+    // Nothing at all; and everything but requests.
+    for (hello, limit) in [
+        (&[][..], H2_SETTINGS_TIMEOUT),
+        (&[&PREFACE[..], &SETTINGS].concat(), H2_SETTINGS_TIMEOUT),
+        (&[&PREFACE[..], &SETTINGS, &SETTINGS_ACK].concat(), IDLE_TIMEOUT),
+    ] {
+        let mut fixture = fixture().await;
+        let began = Instant::now();
+        fixture.client.write_all(hello).await.unwrap();
+        let mut all = Vec::new();
+        fixture.client.read_to_end(&mut all).await.unwrap();
+        let took = began.elapsed();
+        assert!(took >= limit && took < limit + Duration::from_secs(5), "{took:?}");
+        let code = all.last().copied();
+        assert_eq!(
+            code,
+            Some(if limit == H2_SETTINGS_TIMEOUT { 4 } else { 0 }),
+            "SETTINGS_TIMEOUT or NO_ERROR"
+        );
+    }
+}
