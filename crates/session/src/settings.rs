@@ -30,7 +30,7 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
 }
 
 /// The options that [`settings`] is made of: a change of them counts for connections that begin from then on.
-const AT_ONCE: [&str; 21] = [
+const AT_ONCE: [&str; 22] = [
     "connect_addr",
     "block_global",
     "block_private",
