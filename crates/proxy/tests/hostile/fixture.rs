@@ -15,6 +15,7 @@ use flowgate_proxy::{Events, Instance, Proxy, Settings};
 use flowgate_tls::{Authority, ClientConfigs, Leaves, LeavesOptions, ServerVerification};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// What takes longer hangs. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,6 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(crate) struct Told {
     flows: Mutex<Vec<Flow>>,
+    flow_told: Notify,
     /// How many connections to the server were opened.
     pub(crate) server_connects: AtomicUsize,
     /// A log line, or the kind of a message, that holds this text makes the receiver panic, once.
@@ -34,6 +36,20 @@ impl Told {
     /// Takes the flows that ended so far.
     pub(crate) fn take_flows(&self) -> Vec<Flow> {
         std::mem::take(&mut *self.flows.lock().unwrap())
+    }
+
+    /// The next flow that ends: a client may see the end of its connection before the flow is told.
+    pub(crate) async fn next_flow(&self) -> Flow {
+        let waiting = async {
+            loop {
+                let told = self.flow_told.notified();
+                if let Some(flow) = self.flows.lock().unwrap().pop() {
+                    return flow;
+                }
+                told.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap()
     }
 
     /// Whether this was logged.
@@ -73,6 +89,7 @@ impl Events for Told {
 
     fn flow(&self, flow: Flow) -> Result<(), Flow> {
         self.flows.lock().unwrap().push(flow);
+        self.flow_told.notify_one();
         Ok(())
     }
 

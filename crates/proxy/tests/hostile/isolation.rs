@@ -47,8 +47,8 @@ async fn in_an_exchange() {
     let mut client = fixture.connect().await;
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     assert_eq!(statuses(&read_to_end(&mut client, |_| false).await.0), [502]);
-    let flows = fixture.told.take_flows();
-    assert_eq!(flows[0].error.as_ref().unwrap().side, Some(Side::Proxy));
+    let flow = fixture.told.next_flow().await;
+    assert_eq!(flow.error.as_ref().unwrap().side, Some(Side::Proxy));
     assert_eq!(fixture.proxy.panics(), 1);
     assert!(fixture.told.logged("flowgate itself failed on this connection"));
     assert_eq!(ask(&mut bystander).await, [200]);
@@ -67,8 +67,7 @@ async fn in_a_raw_relay() {
     arm(&fixture, "raw message");
     client.write_all(b"again").await.unwrap();
     read_to_end(&mut client, |_| false).await;
-    let flows = fixture.told.take_flows();
-    let [flow] = &flows[..] else { panic!("{flows:?}") };
+    let flow = fixture.told.next_flow().await;
     let FlowKind::Tcp(raw) = &flow.kind else { panic!("{flow:?}") };
     assert_eq!(raw.messages[0].content, "\x01irst", "what was recorded before is kept");
     assert_eq!(flow.error.as_ref().unwrap().side, Some(Side::Proxy));
@@ -93,8 +92,7 @@ async fn in_a_websocket() {
     // A text frame of two bytes, masked with nothing.
     client.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
     read_to_end(&mut client, |_| false).await;
-    let flows = fixture.told.take_flows();
-    let [flow] = &flows[..] else { panic!("{flows:?}") };
+    let flow = fixture.told.next_flow().await;
     let FlowKind::Http(http) = &flow.kind else { panic!("{flow:?}") };
     assert_eq!(http.response.as_ref().unwrap().status, 101);
     assert!(http.websocket.is_some());
