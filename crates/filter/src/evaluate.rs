@@ -4,19 +4,16 @@
 //! once for all that search in it, and only if something does.
 
 use std::cell::OnceCell;
-use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use bytes::Bytes;
-use flowgate_flow::{
-    Address, Connection, DnsMessage, Flow, FlowKind, Headers, HostFrom, HttpFlow, MetadataValue, RawMessage,
-    Request, WebSocketMessage, dns_text,
-};
+use flowgate_flow::{Flow, FlowKind, Headers, HttpFlow};
 use flowgate_pattern::{Found, Regex};
 
 use crate::body::{BodyDecoder, searched};
-use crate::expr::{Expr, Fact, Half, Kind, Test};
-use crate::python_text;
+use crate::expr::{Expr, Fact, Half, Test};
+use crate::facts::{
+    self, dns_lines, duration, has_response, header_block, http, is_kind, metadata, sender, size,
+};
 
 /// What a filter says of a flow.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -61,7 +58,7 @@ impl<'f> Asked<'f> {
         let http = http(flow);
         match test {
             Test::All => true,
-            Test::Asset => http.and_then(|http| http.response.as_ref()).is_some_and(|r| is_asset(&r.headers)),
+            Test::Asset => facts::is_asset(flow),
             Test::Failed => flow.error.is_some(),
             Test::Marked => !flow.marked.is_empty(),
             Test::Is(kind) => is_kind(flow, *kind),
@@ -93,31 +90,15 @@ impl<'f> Asked<'f> {
                 let request = &http.request;
                 self.search(regex, request.host.as_bytes()) || self.search(regex, &request.pretty_host())
             }),
-            Fact::Url => match &flow.kind {
-                FlowKind::Http(http) => self.search(regex, &url(&http.request)),
-                FlowKind::Dns(dns) => dns
-                    .request
-                    .questions
-                    .first()
-                    .is_some_and(|asked| self.search(regex, asked.name.as_bytes())),
-                _ => false,
-            },
-            Fact::Source => {
-                peer(&flow.client.connection).is_some_and(|peer| self.search(regex, peer.as_bytes()))
+            Fact::Url => facts::url(flow).is_some_and(|url| self.search(regex, &url)),
+            Fact::Source => facts::source(flow).is_some_and(|peer| self.search(regex, peer.as_bytes())),
+            Fact::Destination => {
+                facts::destination(flow).is_some_and(|address| self.search(regex, address.as_bytes()))
             }
-            Fact::Destination => flow
-                .server
-                .address
-                .as_ref()
-                .is_some_and(|address| self.search(regex, host_and_port(address).as_bytes())),
             Fact::Metadata => self.search(regex, metadata(&flow.metadata).as_bytes()),
             Fact::Marker => self.search(regex, flow.marked.as_bytes()),
             Fact::Comment => self.search(regex, flow.comment.as_bytes()),
-            Fact::Reason => {
-                let reason = flow.metadata.iter().find(|(key, _)| key == REASON);
-                let text = if let Some((_, MetadataValue::Text(text))) = reason { text } else { "" };
-                self.search(regex, text.as_bytes())
-            }
+            Fact::Reason => self.search(regex, facts::reason(flow).as_bytes()),
             Fact::Sni => {
                 flow.client.connection.sni.as_ref().is_some_and(|sni| self.search(regex, sni.as_bytes()))
             }
@@ -186,182 +167,4 @@ impl<'f> Asked<'f> {
             .clone();
         body.is_some_and(|body| self.search(regex, &body))
     }
-}
-
-impl Half {
-    /// Whether what one side sent belongs to it.
-    fn has(self, side: Self) -> bool {
-        self == Self::Either || self == side
-    }
-}
-
-/// The metadata that says why a connection was handled as it was.
-const REASON: &str = "flowgate.reason";
-
-/// Parts of Content-Type that mark assets.
-const ASSETS: [&[u8]; 7] = [
-    b"text/javascript",
-    b"application/x-javascript",
-    b"application/javascript",
-    b"text/css",
-    b"image/",
-    b"font/",
-    b"application/font",
-];
-
-fn is_asset(headers: &Headers) -> bool {
-    let has = |value: &[u8], part: &[u8]| value.windows(part.len()).any(|window| window == part);
-    headers.get_all("content-type").any(|value| ASSETS.iter().any(|asset| has(value, asset)))
-}
-
-fn http(flow: &Flow) -> Option<&HttpFlow> {
-    match &flow.kind {
-        FlowKind::Http(http) => Some(http),
-        _ => None,
-    }
-}
-
-fn is_kind(flow: &Flow, kind: Kind) -> bool {
-    match (&flow.kind, kind) {
-        (FlowKind::Http(http), Kind::WebSocket) => http.websocket.is_some(),
-        (FlowKind::Http(_), Kind::Http)
-        | (FlowKind::Tcp(_), Kind::Tcp)
-        | (FlowKind::Udp(_), Kind::Udp)
-        | (FlowKind::Dns(_), Kind::Dns) => true,
-        _ => false,
-    }
-}
-
-/// `None` for flows that have no responses.
-fn has_response(flow: &Flow) -> Option<bool> {
-    match &flow.kind {
-        FlowKind::Http(http) => Some(http.response.is_some()),
-        FlowKind::Dns(dns) => Some(dns.response.is_some()),
-        _ => None,
-    }
-}
-
-/// As mitmproxy has it: an authority for CONNECT, and else what the request says of itself.
-fn url(request: &Request) -> Vec<u8> {
-    request.url(HostFrom::Header)
-}
-
-fn header_block(headers: &Headers) -> Vec<u8> {
-    let mut block = Vec::new();
-    for field in headers.iter() {
-        block.extend_from_slice(field.name);
-        block.extend_from_slice(b": ");
-        block.extend_from_slice(field.value);
-        block.extend_from_slice(b"\r\n");
-    }
-    block
-}
-
-fn peer(connection: &Connection) -> Option<String> {
-    let text = |socket: SocketAddr| format!("{}:{}", socket.ip(), socket.port());
-    connection.peername.map(text).or_else(|| connection.peername_text.as_ref().map(host_and_port))
-}
-
-/// Without brackets, as in mitmproxy.
-fn host_and_port(address: &Address) -> String {
-    format!("{}:{}", address.host, address.port)
-}
-
-fn metadata(entries: &[(String, MetadataValue)]) -> String {
-    let mut lines = String::new();
-    for (at, (key, value)) in entries.iter().enumerate() {
-        lines.push_str(if at > 0 { "\n" } else { "" });
-        // Writing to a `String` cannot fail.
-        let _ = write!(lines, "{key}: ");
-        python_text::push_str(&mut lines, value);
-    }
-    lines
-}
-
-/// Questions and records, one after the other, with CR LF between them.
-fn dns_lines(message: &DnsMessage) -> String {
-    let names = message.questions.iter().map(|question| question.name.clone());
-    let records = message.answers.iter().chain(&message.authorities).chain(&message.additionals);
-    let lines: Vec<String> = names.chain(records.map(dns_text::record_data)).collect();
-    lines.join("\r\n")
-}
-
-trait Message {
-    fn is_from_client(&self) -> bool;
-    fn len(&self) -> u64;
-}
-
-impl Message for RawMessage {
-    fn is_from_client(&self) -> bool {
-        self.from_client
-    }
-
-    fn len(&self) -> u64 {
-        self.content.len() as u64
-    }
-}
-
-impl Message for WebSocketMessage {
-    fn is_from_client(&self) -> bool {
-        self.from_client
-    }
-
-    fn len(&self) -> u64 {
-        self.content.len() as u64
-    }
-}
-
-fn sender(message: &impl Message) -> Half {
-    if message.is_from_client() { Half::Request } else { Half::Response }
-}
-
-fn sum(messages: &[impl Message], half: Half) -> u64 {
-    messages.iter().filter(|message| half.has(sender(*message))).map(Message::len).sum()
-}
-
-/// How many bytes crossed; `None` where there is nothing that could have a size, or nobody counted.
-fn size(flow: &Flow, half: Half) -> Option<u64> {
-    match &flow.kind {
-        FlowKind::Http(http) => {
-            let request = Some(&http.request.body).filter(|_| half.has(Half::Request));
-            let response = http.response.as_ref().map(|r| &r.body).filter(|_| half.has(Half::Response));
-            if request.is_none() && response.is_none() {
-                return None;
-            }
-            let messages = http.websocket.as_ref().map_or(0, |websocket| sum(&websocket.messages, half));
-            let bodies = request.into_iter().chain(response);
-            bodies.map(flowgate_flow::Body::len).try_fold(messages, |sum, len| Some(sum + len?))
-        }
-        FlowKind::Tcp(raw) | FlowKind::Udp(raw) => Some(sum(&raw.messages, half)),
-        FlowKind::Dns(dns) => {
-            let len = |message: &DnsMessage| {
-                let records = message.answers.iter().chain(&message.authorities).chain(&message.additionals);
-                records.map(|record| record.data.len() as u64).sum::<u64>()
-            };
-            let request = half.has(Half::Request).then(|| len(&dns.request));
-            let response = dns.response.as_ref().filter(|_| half.has(Half::Response)).map(len);
-            request.into_iter().chain(response).reduce(|a, b| a + b)
-        }
-        _ => None,
-    }
-}
-
-/// In seconds; `None` while it goes on.
-fn duration(flow: &Flow) -> Option<f64> {
-    let (start, end) = match &flow.kind {
-        FlowKind::Http(http) => {
-            let websocket_end = http.websocket.as_ref().and_then(|websocket| websocket.timestamp_end);
-            let response_end = http.response.as_ref().and_then(|response| response.timestamp_end);
-            (http.request.timestamp_start, websocket_end.or(response_end))
-        }
-        FlowKind::Tcp(raw) | FlowKind::Udp(raw) => {
-            (raw.messages.first()?.timestamp, raw.messages.last().map(|message| message.timestamp))
-        }
-        FlowKind::Dns(dns) => {
-            (dns.request.timestamp?, dns.response.as_ref().and_then(|response| response.timestamp))
-        }
-        _ => return None,
-    };
-    let end = end.or_else(|| flow.error.as_ref().map(|error| error.timestamp))?;
-    Some(end.seconds_since(start))
 }

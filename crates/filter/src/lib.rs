@@ -31,6 +31,7 @@ pub mod limits;
 
 mod body;
 mod evaluate;
+pub mod facts;
 mod python_text;
 
 mod reference;

@@ -3,17 +3,26 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flowgate_flow::{Body, StoredBody};
 
-use crate::segment::{BodyRef, HEAD_BYTES, MAGIC, SegmentError, parse_head, path_of};
+use crate::limits::{FLOW_BYTES_MAX, OPEN_SEGMENTS_MAX};
+use crate::segment::{BodyRef, HEAD_BYTES, Head, MAGIC, SegmentError, path_of};
+
+/// Finds bodies in a directory of segment files; keeps at most [`OPEN_SEGMENTS_MAX`] of them open.
+#[derive(Debug)]
+pub struct BodyReader {
+    directory: PathBuf,
+    /// The one used last comes last.
+    open: Mutex<Vec<(u32, Arc<File>)>>,
+}
 
 /// A body in a segment file, as a flow refers to it.
 #[derive(Debug)]
 struct SegmentBody {
-    file: File,
+    file: Arc<File>,
     start: u64,
     len: u64,
 }
@@ -33,35 +42,93 @@ impl StoredBody for SegmentBody {
     }
 }
 
-/// Opens the body that `at` leads to, without reading it.
-///
-/// # Errors
-/// What the medium says, or that no such body is there in full.
-pub fn open_body(directory: &Path, at: &BodyRef) -> Result<Body, SegmentError> {
-    let nowhere = || SegmentError::NoSuchBody(at.offset);
-    let file = File::open(path_of(directory, at.segment))?;
-    let start = at.offset.checked_add(HEAD_BYTES as u64).ok_or_else(nowhere)?;
-    let end = start.checked_add(at.len).ok_or_else(nowhere)?;
-    if at.offset < MAGIC.len() as u64 || file.metadata()?.len() < end {
-        return Err(nowhere());
+impl BodyReader {
+    /// A reader of this directory; nothing is opened yet.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), open: Mutex::default() }
     }
-    let mut head = [0; HEAD_BYTES];
-    file.read_exact_at(&mut head, at.offset)?;
-    if parse_head(&head) != Some((at.len, at.hash)) {
-        return Err(nowhere());
+
+    /// Opens the body that `at` leads to. It is read when it is used, unless it is compressed.
+    ///
+    /// # Errors
+    /// What the medium says, or that no such body is there in full.
+    pub fn open(&self, at: &BodyRef) -> Result<Body, SegmentError> {
+        let (file, start, head) = self.find(at.segment, at.offset)?;
+        if (head.len, head.hash) != (at.len, at.hash) {
+            return Err(SegmentError::NoSuchBody(at.offset));
+        }
+        if !head.is_compressed() {
+            return Ok(Body::Stored(Arc::new(SegmentBody { file, start, len: head.len })));
+        }
+        let body = unpack(&file, start, &head, at.offset)?;
+        Ok(Body::Bytes(body.into()))
     }
-    Ok(Body::Stored(Arc::new(SegmentBody { file, start, len: at.len })))
+
+    /// Reads the whole body that `at` leads to and checks it against its hash.
+    ///
+    /// # Errors
+    /// As [`BodyReader::open`], and that the body is damaged.
+    pub fn verify(&self, at: &BodyRef) -> Result<(), SegmentError> {
+        let mut hasher = blake3::Hasher::new();
+        self.open(at)?.for_each_chunk(|piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        if *hasher.finalize().as_bytes() == at.hash { Ok(()) } else { Err(SegmentError::Damaged(at.offset)) }
+    }
+
+    /// Reads the record at this place as a whole, and checks it.
+    pub(crate) fn read(&self, segment: u32, offset: u64) -> Result<Vec<u8>, SegmentError> {
+        let (file, start, head) = self.find(segment, offset)?;
+        let body = unpack(&file, start, &head, offset)?;
+        if *blake3::hash(&body).as_bytes() == head.hash {
+            Ok(body)
+        } else {
+            Err(SegmentError::Damaged(offset))
+        }
+    }
+
+    /// The file that has the record, where its body begins, and its head. All of the body is there.
+    fn find(&self, segment: u32, offset: u64) -> Result<(Arc<File>, u64, Head), SegmentError> {
+        let nowhere = || SegmentError::NoSuchBody(offset);
+        let file = self.file(segment)?;
+        let start = offset.checked_add(HEAD_BYTES as u64).ok_or_else(nowhere)?;
+        let size = file.metadata()?.len();
+        if offset < MAGIC.len() as u64 || size < start {
+            return Err(nowhere());
+        }
+        let mut bytes = [0; HEAD_BYTES];
+        file.read_exact_at(&mut bytes, offset)?;
+        let head = Head::parse(&bytes).ok_or_else(nowhere)?;
+        if size - start < head.stored {
+            return Err(nowhere());
+        }
+        Ok((file, start, head))
+    }
+
+    fn file(&self, segment: u32) -> io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = open.iter().position(|(number, _)| *number == segment).map(|at| open.remove(at));
+        let (number, file) = match kept {
+            Some(kept) => kept,
+            None => (segment, Arc::new(File::open(path_of(&self.directory, segment))?)),
+        };
+        if open.len() >= OPEN_SEGMENTS_MAX {
+            open.remove(0);
+        }
+        open.push((number, Arc::clone(&file)));
+        Ok(file)
+    }
 }
 
-/// Reads the whole body that `at` leads to and checks it against its hash.
-///
-/// # Errors
-/// As [`open_body`], and that the body is damaged.
-pub fn verify_body(directory: &Path, at: &BodyRef) -> Result<(), SegmentError> {
-    let mut hasher = blake3::Hasher::new();
-    open_body(directory, at)?.for_each_chunk(|piece| {
-        hasher.update(piece);
-        Ok(())
-    })?;
-    if *hasher.finalize().as_bytes() == at.hash { Ok(()) } else { Err(SegmentError::Damaged(at.offset)) }
+/// The body of a record in memory.
+fn unpack(file: &File, start: u64, head: &Head, offset: u64) -> Result<Vec<u8>, SegmentError> {
+    let stored = usize::try_from(head.stored).ok().filter(|_| head.stored <= FLOW_BYTES_MAX);
+    let mut bytes = vec![0; stored.ok_or(SegmentError::NoSuchBody(offset))?];
+    file.read_exact_at(&mut bytes, start)?;
+    if !head.is_compressed() {
+        return Ok(bytes);
+    }
+    head.decompress(&bytes).ok_or(SegmentError::Damaged(offset))
 }

@@ -1,13 +1,21 @@
 //! Appends bodies to segment files, each content once. Blocking: for the store's own thread, not for a runtime's.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::limits::{KNOWN_BODIES_MAX, SEGMENT_BYTES, SEGMENT_NUMBER_MAX};
-use crate::segment::{BodyHash, BodyRef, MAGIC, ScanEnd, SegmentError, head, path_of, scan_segment};
+use flowgate_flow::Body;
+
+use crate::limits::{
+    COMPRESSED_BODY_BYTES_MAX, COMPRESSED_BODY_BYTES_MIN, KNOWN_BODIES_MAX, SEGMENT_BYTES, SEGMENT_NUMBER_MAX,
+};
+use crate::segment::{BodyHash, BodyRef, Head, MAGIC, ScanEnd, SegmentError, path_of, scan_segment};
+
+/// The fastest that is worth the name: traffic waits for it when all else is fast.
+const COMPRESSION_LEVEL: i32 = 1;
 
 /// The one writer of a directory of bodies.
 #[derive(Debug)]
@@ -19,6 +27,22 @@ pub struct BodyWriter {
     next_segment: u32,
     known: HashMap<BodyHash, BodyRef>,
     segment_bytes: u64,
+    compressor: Option<Compressor>,
+}
+
+/// Packs bodies; keeps its memory from one to the next.
+struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl Compressor {
+    fn compress(&mut self, body: &[u8]) -> io::Result<Vec<u8>> {
+        self.0.compress(body)
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Compressor")
+    }
 }
 
 /// The file being appended to.
@@ -57,6 +81,8 @@ impl BodyWriter {
             next_segment: last.map_or(0, |last| last + 1),
             known: HashMap::new(),
             segment_bytes,
+            // Without memory for it bodies stay as they are.
+            compressor: zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok().map(Compressor),
         };
         if let Some(number) = last {
             writer.resume(number)?;
@@ -74,6 +100,73 @@ impl BodyWriter {
         if let Some(known) = self.known.get(&hash) {
             return Ok(*known);
         }
+        let at = self.append_unknown(hash, body)?;
+        self.remember(at);
+        Ok(at)
+    }
+
+    /// As [`BodyWriter::append`], for what will hardly ever come twice.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn append_once(&mut self, body: &[u8]) -> Result<BodyRef, SegmentError> {
+        self.append_unknown(*blake3::hash(body).as_bytes(), body)
+    }
+
+    /// As [`BodyWriter::append`], for a body that may lie outside memory; it is never there as a whole if it is large.
+    ///
+    /// # Errors
+    /// As there, and what the body's own medium says.
+    pub(crate) fn append_stored(&mut self, body: &Body) -> Result<BodyRef, SegmentError> {
+        if let Some(bytes) = body.len().and_then(|len| usize::try_from(len).ok())
+            && bytes <= COMPRESSED_BODY_BYTES_MAX
+        {
+            return self.append(&body.prefix(bytes)?.unwrap_or_default());
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut len = 0;
+        body.for_each_chunk(|piece| {
+            len += piece.len() as u64;
+            hasher.update(piece);
+            Ok(())
+        })?;
+        let hash = *hasher.finalize().as_bytes();
+        if let Some(known) = self.known.get(&hash) {
+            return Ok(*known);
+        }
+        let at = self.append_record(&Head { stored: len, len, hash }, |file| {
+            let mut left = len;
+            body.for_each_chunk(|piece| {
+                left = left.checked_sub(piece.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
+                file.write_all(piece)
+            })?;
+            if left == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        })?;
+        self.remember(at);
+        Ok(at)
+    }
+
+    fn append_unknown(&mut self, hash: BodyHash, body: &[u8]) -> Result<BodyRef, SegmentError> {
+        let len = body.len() as u64;
+        let compressed = self.compress(body);
+        let stored = compressed.as_deref().unwrap_or(body);
+        let head = Head { stored: stored.len() as u64, len, hash };
+        self.append_record(&head, |file| file.write_all(stored))
+    }
+
+    /// The body in fewer bytes, if that is worth it.
+    fn compress(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        let fits = (COMPRESSED_BODY_BYTES_MIN..=COMPRESSED_BODY_BYTES_MAX).contains(&body.len());
+        let compressor = self.compressor.as_mut().filter(|_| fits)?;
+        let compressed = compressor.compress(body).ok()?;
+        (compressed.len() < body.len() - body.len() / 16).then_some(compressed)
+    }
+
+    fn append_record(
+        &mut self,
+        head: &Head,
+        write_body: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<BodyRef, SegmentError> {
         let segment_bytes = self.segment_bytes;
         let mut segment = match self.current.take() {
             Some(segment) if segment.end < segment_bytes => segment,
@@ -87,10 +180,9 @@ impl BodyWriter {
             }
             None => self.begin()?,
         };
-        let len = body.len() as u64;
-        let head = head(len, &hash);
-        let at = BodyRef { segment: segment.number, offset: segment.end, len, hash };
-        if let Err(error) = segment.file.write_all(&head).and_then(|()| segment.file.write_all(body)) {
+        let bytes = head.bytes();
+        let at = BodyRef { segment: segment.number, offset: segment.end, len: head.len, hash: head.hash };
+        if let Err(error) = segment.file.write_all(&bytes).and_then(|()| write_body(&mut segment.file)) {
             // Takes back our own half record. If not even that works, its file stays torn and the next body goes to a new one.
             if segment.file.set_len(segment.end).is_ok() {
                 self.current = Some(segment);
@@ -99,9 +191,8 @@ impl BodyWriter {
             }
             return Err(error.into());
         }
-        segment.end += head.len() as u64 + len;
+        segment.end += bytes.len() as u64 + head.stored;
         self.current = Some(segment);
-        self.remember(at);
         Ok(at)
     }
 

@@ -1,14 +1,32 @@
-//! Flows on disk. So far their bodies: [`BodyWriter`] appends them to segment files, [`BodyRef`] finds them again.
+//! Flows on disk: an index that is asked ([`StoreReader`]), and their states and bodies in append-only files beside it.
 //!
-//! One process writes, any number read at the same time. Nothing that was written is ever changed or cut off later:
-//! a file with a torn end is left as it is, and writing goes on in a new one.
+//! One process writes ([`StoreWriter`]), any number read at the same time. A folder holds `flows.sqlite`, whose rows have what
+//! lists show and filters ask, and the segment files ([`BodyWriter`], [`BodyReader`]), where each body lies once. Nothing that was
+//! written to a segment is ever changed or cut off later: one with a torn end is left as it is, and writing goes on in a new one.
 #![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)]
+
+mod reader;
+mod writer;
+
+mod row;
+
+mod query;
+mod record;
+mod schema;
 
 mod body_reader;
 mod body_writer;
-pub mod limits;
 mod segment;
 
-pub use body_reader::{open_body, verify_body};
+mod error;
+pub mod limits;
+
+pub use body_reader::BodyReader;
 pub use body_writer::BodyWriter;
+pub use error::StoreError;
+pub use reader::{Hit, Searched, StoreReader};
+pub use row::{Flags, Row};
+pub use schema::STORE_VERSION;
 pub use segment::{BodyHash, BodyRef, ScanEnd, SegmentError, scan_segment};
+pub use writer::StoreWriter;

@@ -1,5 +1,7 @@
 //! What bounds the store, each with its unit.
 
+use std::time::Duration;
+
 /// A segment file that has reached this many bytes is closed and the next one begun. A larger body fills one alone.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -9,3 +11,31 @@ pub const KNOWN_BODIES_MAX: usize = 65_536;
 
 /// Segment numbers go up to this one; with [`SEGMENT_BYTES`] that is 64 TiB.
 pub const SEGMENT_NUMBER_MAX: u32 = 999_999;
+
+/// Bodies of more bytes are not compressed, so that any part of them can be read alone. Also bounds what a hostile segment can
+/// make a reader unpack.
+pub const COMPRESSED_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bodies of fewer bytes are not compressed: nothing would be won.
+pub const COMPRESSED_BODY_BYTES_MIN: usize = 128;
+
+/// Bodies of up to this many bytes lie with the flow itself, not in a record of their own.
+pub const INLINE_BODY_BYTES_MAX: u64 = 1024;
+
+/// How many segment files a reader keeps open.
+pub const OPEN_SEGMENTS_MAX: usize = 16;
+
+/// How many sites (pairs of hosts) the writer knows by number without asking the index. About 200 bytes of memory each.
+pub const KNOWN_SITES_MAX: usize = 8_192;
+
+/// How many bytes of a text the index keeps in a column (a URL, a comment); more is found in the flow itself.
+pub const COLUMN_BYTES_MAX: usize = 16 * 1024;
+
+/// How long one process waits for another that has the index locked for a moment.
+pub const INDEX_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much memory the index may use for its pages, in KiB, for each process and connection.
+pub const INDEX_CACHE_KIB: u32 = 16 * 1024;
+
+/// The largest flow, without its bodies, that is read back, in bytes.
+pub const FLOW_BYTES_MAX: u64 = 4 << 30;

@@ -1,17 +1,20 @@
 //! The segment file: what stands in it, and how it is walked. No opinion about which files there are.
 //!
-//! A file begins with [`MAGIC`]. Then follow records: the body's length (8 bytes, little-endian), its BLAKE3 hash (32),
-//! the first 8 bytes of the BLAKE3 hash of those 40, and the body. The check over the head lets a walk trust a length
-//! without reading the body.
+//! A file begins with [`MAGIC`]. Then follow records: how many bytes of the file the body takes (8 bytes, little-endian), its
+//! length (8), its BLAKE3 hash (32), the first 8 bytes of the BLAKE3 hash of those 48, and the body; one that takes fewer bytes
+//! than its length is compressed (zstd). Length and hash are those of the body itself. The check over the head lets a walk
+//! trust a length without reading the body.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::limits::COMPRESSED_BODY_BYTES_MAX;
+
 /// How each segment file begins; the last byte is the version of the format.
-pub(crate) const MAGIC: [u8; 16] = *b"flowgate-bodies\x01";
+pub(crate) const MAGIC: [u8; 16] = *b"flowgate-bodies\x02";
 
 /// Bytes before each body.
-pub(crate) const HEAD_BYTES: usize = 48;
+pub(crate) const HEAD_BYTES: usize = 56;
 
 /// The BLAKE3 hash of a body's bytes.
 pub type BodyHash = [u8; 32];
@@ -29,8 +32,20 @@ pub struct BodyRef {
     pub hash: BodyHash,
 }
 
+/// What stands before a body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Head {
+    /// How many bytes of the file the body takes.
+    pub(crate) stored: u64,
+    /// How many bytes it has.
+    pub(crate) len: u64,
+    /// What it hashes to.
+    pub(crate) hash: BodyHash,
+}
+
 /// Why a segment or a body in it cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SegmentError {
     /// The medium failed.
     #[error("{0}")]
@@ -87,39 +102,66 @@ pub fn scan_segment(
             return Ok(ScanEnd::Torn(offset));
         };
         input.seek(SeekFrom::Start(offset))?;
-        let mut head = [0; HEAD_BYTES];
-        input.read_exact(&mut head)?;
-        let Some((len, hash)) = parse_head(&head).filter(|(len, _)| *len <= left) else {
+        let mut bytes = [0; HEAD_BYTES];
+        input.read_exact(&mut bytes)?;
+        let Some(head) = Head::parse(&bytes).filter(|head| head.stored <= left) else {
             return Ok(ScanEnd::Torn(offset));
         };
-        if len == left && hash_of(&mut input.by_ref().take(len))? != hash {
+        if head.stored == left && !head.fits(&mut input.by_ref().take(head.stored))? {
             return Ok(ScanEnd::Torn(offset));
         }
-        each(BodyRef { segment, offset, len, hash });
-        offset += HEAD_BYTES as u64 + len;
+        each(BodyRef { segment, offset, len: head.len, hash: head.hash });
+        offset += HEAD_BYTES as u64 + head.stored;
     }
     Ok(ScanEnd::Clean(offset))
 }
 
-/// The head of a record.
-pub(crate) fn head(len: u64, hash: &BodyHash) -> [u8; HEAD_BYTES] {
-    let mut head = [0; HEAD_BYTES];
-    let (facts, check) = head.split_at_mut(40);
-    let (len_at, hash_at) = facts.split_at_mut(8);
-    len_at.copy_from_slice(&len.to_le_bytes());
-    hash_at.copy_from_slice(hash);
-    for (to, from) in check.iter_mut().zip(blake3::hash(facts).as_bytes()) {
-        *to = *from;
+impl Head {
+    pub(crate) const fn is_compressed(&self) -> bool {
+        self.stored < self.len
     }
-    head
-}
 
-/// Length and hash from a head, if its check fits.
-pub(crate) fn parse_head(bytes: &[u8; HEAD_BYTES]) -> Option<(u64, BodyHash)> {
-    let (len, rest) = bytes.split_first_chunk::<8>()?;
-    let (hash, _) = rest.split_first_chunk::<32>()?;
-    let len = u64::from_le_bytes(*len);
-    (head(len, hash) == *bytes).then_some((len, *hash))
+    /// As it is written.
+    pub(crate) fn bytes(&self) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        let (facts, check) = head.split_at_mut(48);
+        let (stored_at, rest) = facts.split_at_mut(8);
+        let (len_at, hash_at) = rest.split_at_mut(8);
+        stored_at.copy_from_slice(&self.stored.to_le_bytes());
+        len_at.copy_from_slice(&self.len.to_le_bytes());
+        hash_at.copy_from_slice(&self.hash);
+        for (to, from) in check.iter_mut().zip(blake3::hash(facts).as_bytes()) {
+            *to = *from;
+        }
+        head
+    }
+
+    /// What was written, if its check fits and it can be.
+    pub(crate) fn parse(bytes: &[u8; HEAD_BYTES]) -> Option<Self> {
+        let (stored, rest) = bytes.split_first_chunk::<8>()?;
+        let (len, rest) = rest.split_first_chunk::<8>()?;
+        let (hash, _) = rest.split_first_chunk::<32>()?;
+        let head = Self { stored: u64::from_le_bytes(*stored), len: u64::from_le_bytes(*len), hash: *hash };
+        let may_be = head.stored <= head.len
+            && (!head.is_compressed() || head.len <= COMPRESSED_BODY_BYTES_MAX as u64);
+        (may_be && head.bytes() == *bytes).then_some(head)
+    }
+
+    /// Whether the stored bytes are those that this head was written for.
+    fn fits(&self, stored: &mut impl Read) -> io::Result<bool> {
+        if !self.is_compressed() {
+            return Ok(hash_of(stored)? == self.hash);
+        }
+        let mut bytes = Vec::new();
+        stored.read_to_end(&mut bytes)?;
+        Ok(self.decompress(&bytes).is_some_and(|body| *blake3::hash(&body).as_bytes() == self.hash))
+    }
+
+    /// The body of a compressed record; `None` if it is damaged. Takes no more memory than the body, which is bounded.
+    pub(crate) fn decompress(&self, stored: &[u8]) -> Option<Vec<u8>> {
+        let len = usize::try_from(self.len).ok().filter(|len| *len <= COMPRESSED_BODY_BYTES_MAX)?;
+        zstd::bulk::decompress(stored, len).ok().filter(|body| body.len() == len)
+    }
 }
 
 /// The hash of all that `input` has.

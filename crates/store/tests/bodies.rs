@@ -7,12 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use flowgate_store::limits::KNOWN_BODIES_MAX;
-use flowgate_store::{BodyRef, BodyWriter, ScanEnd, SegmentError, open_body, scan_segment, verify_body};
+use flowgate_store::{BodyReader, BodyRef, BodyWriter, ScanEnd, SegmentError, scan_segment};
 use proptest::prelude::*;
 
 fn read(directory: &Path, at: &BodyRef) -> Vec<u8> {
     let mut all = Vec::new();
-    let body = open_body(directory, at).unwrap();
+    let body = BodyReader::new(directory).open(at).unwrap();
     body.for_each_chunk(|piece| {
         all.extend_from_slice(piece);
         Ok(())
@@ -30,7 +30,7 @@ fn gives_back_what_it_took_and_keeps_equal_bodies_once() {
     writer.sync().unwrap();
     for (body, at) in bodies.iter().zip(&places) {
         assert_eq!(read(directory.path(), at), *body);
-        verify_body(directory.path(), at).unwrap();
+        BodyReader::new(directory.path()).verify(at).unwrap();
     }
     assert_eq!(places[0], places[3]);
 }
@@ -59,11 +59,11 @@ fn has_one_writer_at_a_time() {
 fn begins_a_new_file_when_one_is_full() {
     let directory = tempfile::tempdir().unwrap();
     // The file's beginning and one record of one byte: full exactly then.
-    let mut writer = BodyWriter::with_segment_bytes(directory.path(), 16 + 48 + 1).unwrap();
+    let mut writer = BodyWriter::with_segment_bytes(directory.path(), 16 + 56 + 1).unwrap();
     let segments = [b"a", b"b", b"c"].map(|body| writer.append(body).unwrap().segment);
     assert_eq!(segments, [0, 1, 2]);
     let other = tempfile::tempdir().unwrap();
-    let mut writer = BodyWriter::with_segment_bytes(other.path(), 16 + 48 + 2).unwrap();
+    let mut writer = BodyWriter::with_segment_bytes(other.path(), 16 + 56 + 2).unwrap();
     let segments = [b"a", b"b", b"c"].map(|body| writer.append(body).unwrap().segment);
     assert_eq!(segments, [0, 0, 1]);
 }
@@ -96,10 +96,10 @@ fn a_torn_end_costs_the_body_being_written_and_no_other() {
         let new = writer.append(b"after the crash").unwrap();
         assert_eq!(read(directory.path(), &new), b"after the crash");
         for (body, at) in bodies.iter().zip(&places) {
-            if at.offset + 48 + at.len <= cut as u64 {
+            if at.offset + 56 + at.len <= cut as u64 {
                 assert_eq!(read(directory.path(), at), *body, "cut at {cut}");
             } else {
-                assert!(open_body(directory.path(), at).is_err(), "cut at {cut}");
+                assert!(BodyReader::new(directory.path()).open(at).is_err(), "cut at {cut}");
             }
         }
     }
@@ -113,7 +113,7 @@ fn a_damaged_body_is_told() {
     let mut bytes = fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&path, &bytes).unwrap();
-    assert!(matches!(verify_body(directory.path(), &at), Err(SegmentError::Damaged(16))));
+    assert!(matches!(BodyReader::new(directory.path()).verify(&at), Err(SegmentError::Damaged(16))));
     let end = scan_segment(&mut File::open(&path).unwrap(), 0, |_| ()).unwrap();
     assert_eq!(end, ScanEnd::Torn(16));
 }
@@ -121,7 +121,7 @@ fn a_damaged_body_is_told() {
 #[test]
 fn leaves_files_of_another_version_alone() {
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("bodies-000000"), b"flowgate-bodies\x02").unwrap();
+    fs::write(directory.path().join("bodies-000000"), b"flowgate-bodies\x03").unwrap();
     assert!(matches!(BodyWriter::open(directory.path()), Err(SegmentError::NotASegment)));
 }
 
@@ -137,18 +137,18 @@ fn references_that_lead_nowhere_are_errors() {
         BodyRef { hash: [0; 32], ..at },
         BodyRef { segment: 1, ..at },
     ] {
-        assert!(open_body(directory.path(), &wrong).is_err(), "{wrong:?}");
+        assert!(BodyReader::new(directory.path()).open(&wrong).is_err(), "{wrong:?}");
     }
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_walked_without_harm(tail in proptest::collection::vec(any::<u8>(), 0..300), magic in any::<bool>()) {
-        let mut bytes = if magic { b"flowgate-bodies\x01".to_vec() } else { Vec::new() };
+        let mut bytes = if magic { b"flowgate-bodies\x02".to_vec() } else { Vec::new() };
         bytes.extend_from_slice(&tail);
         let size = bytes.len() as u64;
         let mut found = 0;
-        let end = scan_segment(&mut Cursor::new(bytes), 0, |at| found += 48 + at.len);
+        let end = scan_segment(&mut Cursor::new(bytes), 0, |at| found += 56 + at.len);
         if let Ok(ScanEnd::Clean(end)) = end {
             prop_assert_eq!(end, size);
             prop_assert_eq!(found + 16, size);

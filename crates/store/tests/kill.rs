@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use flowgate_store::{BodyRef, BodyWriter, verify_body};
+use flowgate_store::{BodyReader, BodyRef, BodyWriter};
 
 /// Names the directory to the process that is to be killed.
 const DIRECTORY: &str = "FLOWGATE_STORE_KILL_TEST";
@@ -60,7 +60,7 @@ fn two_hundred_kills_lose_nothing() {
             // What it said before it died counts, too; the last line may be cut off within its hash.
             places.extend(output.map_while(Result::ok).filter_map(|line| parse(&line)));
             for at in &places {
-                verify_body(directory.path(), at).unwrap();
+                BodyReader::new(directory.path()).verify(at).unwrap();
             }
             checked += places.len();
         }

@@ -8,12 +8,13 @@ use super::crates::Packages;
 use crate::workspace::{Dependency, Package, short};
 
 /// From the ground up; crates of one layer do not know each other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["flow", "pattern"],
     &["wire", "filter", "options"],
     &["policy", "tls", "net"],
     &["proxy"],
-    &["addons", "store", "formats", "contentview"],
+    &["addons", "formats", "contentview"],
+    &["store"],
     &["session"],
     &["console", "dump", "web", "script"],
     &["flowgate"],

@@ -1,0 +1,243 @@
+//! A filter as SQL: exact where the columns of the index know the answer, and otherwise a bound that lets no flow slip
+//! through which the filter means. Whoever runs it asks the filter itself of each flow that is found, unless it is exact.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flowgate_filter::{Bounds, Expr, Fact, Half, Kind, Status, Test};
+use flowgate_flow::Replay;
+use flowgate_pattern::{Found, Regex};
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::{Value, ValueRef};
+
+use crate::row::{Flags, kind_number};
+
+/// A condition on the table `flows`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Condition {
+    /// The SQL.
+    pub(crate) sql: String,
+    /// What its parameters hold, in order.
+    pub(crate) parameters: Vec<Value>,
+    /// The regular expressions that `found(n, text)` in it means.
+    pub(crate) regexes: Vec<Regex>,
+    /// It holds of the flows that the filter means, and of no others, as far as their texts are not cut.
+    pub(crate) exact: bool,
+    /// An index narrows it down.
+    pub(crate) indexed: bool,
+}
+
+impl Condition {
+    /// The condition of a filter.
+    pub(crate) fn of(expr: &Expr) -> Self {
+        let mut condition = Self { exact: true, indexed: is_indexed(expr), ..Self::default() };
+        condition.push(expr, true);
+        condition
+    }
+
+    /// Holds of every flow. If it stands for a filter that the index cannot be asked, it is not exact.
+    pub(crate) fn everything(exact: bool) -> Self {
+        Self { sql: "1".to_owned(), exact, ..Self::default() }
+    }
+
+    /// Makes `found(n, text)` mean these regular expressions; says where it is told that a search was given up.
+    pub(crate) fn install(&self, connection: &Connection) -> rusqlite::Result<Arc<AtomicBool>> {
+        let gave_up = Arc::new(AtomicBool::new(false));
+        let (regexes, given_up) = (self.regexes.clone(), Arc::clone(&gave_up));
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        connection.create_scalar_function("found", 2, flags, move |context| {
+            let regex = usize::try_from(context.get::<i64>(0)?).ok().and_then(|at| regexes.get(at));
+            let (ValueRef::Text(text) | ValueRef::Blob(text)) = context.get_raw(1) else { return Ok(false) };
+            Ok(match regex.map(|regex| regex.search(text)) {
+                Some(Found::Yes) => true,
+                Some(Found::GaveUp) => {
+                    given_up.store(true, Ordering::Relaxed);
+                    false
+                }
+                _ => false,
+            })
+        })?;
+        // A header may be there several times: its column has a line for each.
+        let (regexes, given_up) = (self.regexes.clone(), Arc::clone(&gave_up));
+        connection.create_scalar_function("found_in_lines", 2, flags, move |context| {
+            let regex = usize::try_from(context.get::<i64>(0)?).ok().and_then(|at| regexes.get(at));
+            let (ValueRef::Text(text) | ValueRef::Blob(text)) = context.get_raw(1) else { return Ok(false) };
+            Ok(regex.is_some_and(|regex| {
+                text.split(|byte| *byte == b'\n').any(|line| match regex.search(line) {
+                    Found::Yes => true,
+                    Found::No => false,
+                    Found::GaveUp => {
+                        given_up.store(true, Ordering::Relaxed);
+                        false
+                    }
+                })
+            }))
+        })?;
+        Ok(gave_up)
+    }
+
+    /// Adds what an expression means, or its opposite. Recursion is as deep as the filter, which is bounded.
+    fn push(&mut self, expr: &Expr, wanted: bool) {
+        match (expr, wanted) {
+            (Expr::Not(inner), _) => self.push(inner, !wanted),
+            (Expr::And(parts), true) | (Expr::Or(parts), false) => self.push_all(parts, " AND ", wanted),
+            (Expr::Or(parts), true) | (Expr::And(parts), false) => self.push_all(parts, " OR ", wanted),
+            (Expr::Test { test, .. }, _) => self.push_test(test, wanted),
+        }
+    }
+
+    fn push_all(&mut self, parts: &[Expr], between: &str, wanted: bool) {
+        // Halved again and again: SQLite bounds how deep an expression may be, and takes a row of them as a deep one.
+        match parts {
+            [] => {}
+            [only] => self.push(only, wanted),
+            _ => {
+                let (first, second) = parts.split_at(parts.len() / 2);
+                self.sql.push('(');
+                self.push_all(first, between, wanted);
+                self.sql.push_str(between);
+                self.push_all(second, between, wanted);
+                self.sql.push(')');
+            }
+        }
+    }
+
+    fn push_test(&mut self, test: &Test, wanted: bool) {
+        match test {
+            Test::All => self.sql.push_str(if wanted { "1" } else { "0" }),
+            Test::Asset => self.push_flags(Flags::ASSET, wanted),
+            Test::Failed => self.push_flags(Flags::FAILED, wanted),
+            Test::Marked => self.push_flags(Flags::MARKED, wanted),
+            Test::Is(Kind::WebSocket) => self.push_flags(Flags::WEBSOCKET, wanted),
+            Test::Is(kind @ (Kind::Http | Kind::Tcp | Kind::Udp | Kind::Dns)) => {
+                let equal = if wanted { "=" } else { "<>" };
+                self.sql.push_str(&format!("kind {equal} {}", kind_number(*kind)));
+            }
+            Test::Unanswered => self.push_flags(Flags::UNANSWERED, wanted),
+            Test::Answered => self.push_flags(Flags::ANSWERED, wanted),
+            Test::Replayed(half) => {
+                let flags = match half {
+                    Some(Replay::Request) => Flags::REPLAYED_REQUEST,
+                    Some(Replay::Response) => Flags::REPLAYED_RESPONSE,
+                    None => Flags(Flags::REPLAYED_REQUEST.0 | Flags::REPLAYED_RESPONSE.0),
+                };
+                self.push_flags(flags, wanted);
+            }
+            Test::Found(fact, regex) => self.push_found(*fact, regex, wanted),
+            Test::Status(Status::Is(status)) => {
+                let status = i64::try_from(*status).unwrap_or(i64::MAX);
+                self.push_bounds("status", &Bounds::Is(status), wanted);
+            }
+            Test::Status(Status::Class(first)) => {
+                let from = i64::from(*first) * 100;
+                let until = from + 99;
+                self.sql.push_str(&if wanted {
+                    format!("status BETWEEN {from} AND {until}")
+                } else {
+                    format!("(status IS NULL OR status NOT BETWEEN {from} AND {until})")
+                });
+            }
+            Test::Size(half, bounds) => {
+                let column = match half {
+                    Half::Request => "request_bytes",
+                    Half::Response => "response_bytes",
+                    Half::Either => "bytes",
+                };
+                // No size reaches beyond: the column's numbers have 63 bits.
+                let clamped = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+                self.push_bounds(column, &map(bounds, clamped), wanted);
+            }
+            Test::Duration(bounds) => self.push_bounds("duration", bounds, wanted),
+            _ => self.push_unknown(),
+        }
+    }
+
+    /// Some flag is set, or none is.
+    fn push_flags(&mut self, flags: Flags, wanted: bool) {
+        let equal = if wanted { "<>" } else { "=" };
+        self.sql.push_str(&format!("(flags & {}) {equal} 0", flags.0));
+    }
+
+    fn push_bounds<T: Into<Value> + Copy>(&mut self, column: &str, bounds: &Bounds<T>, wanted: bool) {
+        let (operator, number) = match bounds {
+            Bounds::Is(n) => ("=", *n),
+            Bounds::Above(n) => (">", *n),
+            Bounds::AtLeast(n) => (">=", *n),
+            Bounds::Below(n) => ("<", *n),
+            Bounds::AtMost(n) => ("<=", *n),
+        };
+        self.parameters.push(number.into());
+        // Where there is no number nothing holds of it.
+        self.sql.push_str(&if wanted {
+            format!("{column} {operator} ?")
+        } else {
+            format!("coalesce(NOT ({column} {operator} ?), 1)")
+        });
+    }
+
+    fn push_found(&mut self, fact: Fact, regex: &Regex, wanted: bool) {
+        let columns: &[&str] = match fact {
+            Fact::Host => return self.push_host(regex, wanted),
+            Fact::ContentType(Half::Request) => &["request_type"],
+            Fact::ContentType(Half::Response) => &["response_type"],
+            Fact::ContentType(Half::Either) => &["request_type", "response_type"],
+            Fact::Method => &["method"],
+            Fact::Url => &["url"],
+            Fact::Source => &["source"],
+            Fact::Destination => &["destination"],
+            Fact::Marker => &["marked"],
+            Fact::Comment => &["comment"],
+            Fact::Reason => &["reason"],
+            Fact::Sni => &["sni"],
+            _ => return self.push_unknown(),
+        };
+        let function = if matches!(fact, Fact::ContentType(_)) { "found_in_lines" } else { "found" };
+        let regex = self.add_regex(regex);
+        let found: Vec<_> = columns.iter().map(|column| format!("{function}({regex}, {column})")).collect();
+        let not = if wanted { "" } else { "NOT " };
+        // Of a text that was cut nobody knows before the flow is read.
+        self.sql.push_str(&format!("({not}({}) OR (flags & {}) <> 0)", found.join(" OR "), Flags::CUT.0));
+    }
+
+    /// Sites are few where flows are many: each is searched once.
+    fn push_host(&mut self, regex: &Regex, wanted: bool) {
+        let regex = self.add_regex(regex);
+        let sites = format!("(SELECT id FROM sites WHERE found({regex}, host) OR found({regex}, said))");
+        self.sql.push_str(&if wanted {
+            format!("site IN {sites}")
+        } else {
+            format!("(site IS NULL OR site NOT IN {sites})")
+        });
+    }
+
+    fn push_unknown(&mut self) {
+        self.exact = false;
+        self.sql.push('1');
+    }
+
+    fn add_regex(&mut self, regex: &Regex) -> usize {
+        self.regexes.push(regex.clone());
+        self.regexes.len() - 1
+    }
+}
+
+/// Whether one of the things that must hold has an index.
+fn is_indexed(expr: &Expr) -> bool {
+    match expr {
+        Expr::And(parts) => parts.iter().any(is_indexed),
+        Expr::Or(parts) => parts.iter().all(is_indexed),
+        Expr::Not(_) => false,
+        Expr::Test { test, .. } => matches!(test, Test::Status(_) | Test::Found(Fact::Host, _)),
+    }
+}
+
+fn map<T: Copy, U>(bounds: &Bounds<T>, to: impl Fn(T) -> U) -> Bounds<U> {
+    match bounds {
+        Bounds::Is(n) => Bounds::Is(to(*n)),
+        Bounds::Above(n) => Bounds::Above(to(*n)),
+        Bounds::AtLeast(n) => Bounds::AtLeast(to(*n)),
+        Bounds::Below(n) => Bounds::Below(to(*n)),
+        Bounds::AtMost(n) => Bounds::AtMost(to(*n)),
+    }
+}

@@ -1,0 +1,255 @@
+//! A flow as one record: its state as in a flow file (version 21), without what lies in records of its own.
+//!
+//! Bodies that are not small and certificates are taken out, so that equal ones are kept once and a body is read only when
+//! somebody asks for it. The record begins with its version and a list that says where each of these parts lies.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flowgate_flow::{Body, Flow, FlowKind};
+use flowgate_formats::{FlowReader, FlowWriter};
+
+use crate::body_reader::BodyReader;
+use crate::body_writer::BodyWriter;
+use crate::error::StoreError;
+use crate::limits::INLINE_BODY_BYTES_MAX;
+use crate::segment::BodyRef;
+
+/// The version of records that are written.
+const VERSION: u8 = 1;
+
+/// Bytes of one entry in the list of parts.
+const PART_BYTES: usize = 1 + 4 + 8 + 8 + 32;
+
+/// How many states of one flow, each the `backup` of the one before, have their parts taken out; later ones stay whole.
+const STATES_MAX: u8 = 4;
+
+/// What a part is of its state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Slot {
+    RequestBody,
+    ResponseBody,
+    ClientCertificates,
+    ServerCertificates,
+    Leaf,
+}
+
+const SLOTS: [Slot; 5] =
+    [Slot::RequestBody, Slot::ResponseBody, Slot::ClientCertificates, Slot::ServerCertificates, Slot::Leaf];
+
+/// Writes flows as records; keeps its memory from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct RecordWriter {
+    writer: FlowWriter,
+    record: Vec<u8>,
+}
+
+impl RecordWriter {
+    /// Appends the flow's parts and its record; says where the record lies.
+    pub(crate) fn append(&mut self, mut flow: Flow, bodies: &mut BodyWriter) -> Result<BodyRef, StoreError> {
+        self.record.clear();
+        self.record.extend_from_slice(&[VERSION, 0]);
+        let mut parts = 0;
+        let mut state = Some(&mut flow);
+        let mut depth = 0;
+        while let Some(flow) = state.filter(|_| depth < STATES_MAX) {
+            for (number, slot) in (0..).zip(SLOTS) {
+                if let Some(at) = take_part(flow, slot, bodies)? {
+                    push_part(&mut self.record, depth * SLOTS.len() as u8 + number, &at);
+                    parts += 1;
+                }
+            }
+            depth += 1;
+            state = flow.backup.as_deref_mut();
+        }
+        if let Some(count) = self.record.get_mut(1) {
+            *count = parts;
+        }
+        self.writer.write_flow(&mut self.record, &flow)?;
+        let at = bodies.append_once(&self.record)?;
+        if self.record.capacity() > RECORD_BYTES_KEPT {
+            self.record = Vec::new();
+        }
+        Ok(at)
+    }
+}
+
+/// A larger buffer is given back after its record.
+const RECORD_BYTES_KEPT: usize = 1024 * 1024;
+
+/// Reads the flow of a record. Its bodies are opened, not read, unless they are compressed.
+pub(crate) fn read(record: &[u8], bodies: &BodyReader) -> Result<Flow, StoreError> {
+    let damaged = || StoreError::Decode(None);
+    let ([version, count], rest) = record.split_first_chunk::<2>().ok_or_else(damaged)?;
+    if *version != VERSION {
+        return Err(damaged());
+    }
+    let (parts, item) = rest.split_at_checked(usize::from(*count) * PART_BYTES).ok_or_else(damaged)?;
+    let mut items = FlowReader::new(item);
+    let mut flow = match items.next() {
+        Some(Ok(flow)) if items.offset() == item.len() as u64 => flow,
+        Some(Err(error)) => return Err(StoreError::Decode(Some(error))),
+        _ => return Err(damaged()),
+    };
+    for part in parts.chunks_exact(PART_BYTES) {
+        let (key, at) = parse_part(part).ok_or_else(damaged)?;
+        let (depth, number) = (usize::from(key) / SLOTS.len(), usize::from(key) % SLOTS.len());
+        let slot = SLOTS.get(number).ok_or_else(damaged)?;
+        let mut state = &mut flow;
+        for _ in 0..depth {
+            state = state.backup.as_deref_mut().ok_or_else(damaged)?;
+        }
+        put_part(state, *slot, bodies.open(&at)?).ok_or_else(damaged)?;
+    }
+    Ok(flow)
+}
+
+fn push_part(record: &mut Vec<u8>, key: u8, at: &BodyRef) {
+    record.push(key);
+    record.extend_from_slice(&at.segment.to_le_bytes());
+    record.extend_from_slice(&at.offset.to_le_bytes());
+    record.extend_from_slice(&at.len.to_le_bytes());
+    record.extend_from_slice(&at.hash);
+}
+
+fn parse_part(part: &[u8]) -> Option<(u8, BodyRef)> {
+    let ([key], rest) = part.split_first_chunk::<1>()?;
+    let (segment, rest) = rest.split_first_chunk::<4>()?;
+    let (offset, rest) = rest.split_first_chunk::<8>()?;
+    let (len, rest) = rest.split_first_chunk::<8>()?;
+    let (hash, _) = rest.split_first_chunk::<32>()?;
+    let at = BodyRef {
+        segment: u32::from_le_bytes(*segment),
+        offset: u64::from_le_bytes(*offset),
+        len: u64::from_le_bytes(*len),
+        hash: *hash,
+    };
+    Some((*key, at))
+}
+
+/// Takes a part out of the flow and appends it, if there is one worth a record of its own.
+fn take_part(flow: &mut Flow, slot: Slot, bodies: &mut BodyWriter) -> Result<Option<BodyRef>, StoreError> {
+    let http = match &mut flow.kind {
+        FlowKind::Http(http) => Some(http),
+        _ => None,
+    };
+    let body = match slot {
+        Slot::RequestBody => http.map(|http| &mut http.request.body),
+        Slot::ResponseBody => http.and_then(|http| http.response.as_mut()).map(|response| &mut response.body),
+        Slot::ClientCertificates => {
+            let list = &flow.client.connection.certificate_list;
+            let Some(at) = append_certificates(list, bodies)? else { return Ok(None) };
+            Arc::make_mut(&mut flow.client).connection.certificate_list = Vec::new();
+            return Ok(Some(at));
+        }
+        Slot::ServerCertificates => {
+            let list = &flow.server.connection.certificate_list;
+            let Some(at) = append_certificates(list, bodies)? else { return Ok(None) };
+            Arc::make_mut(&mut flow.server).connection.certificate_list = Vec::new();
+            return Ok(Some(at));
+        }
+        Slot::Leaf => {
+            let leaf = flow.client.leaf.as_slice();
+            let Some(at) = append_certificates(leaf, bodies)? else { return Ok(None) };
+            Arc::make_mut(&mut flow.client).leaf = None;
+            return Ok(Some(at));
+        }
+    };
+    let kept = |body: &&mut Body| {
+        matches!(body, Body::Bytes(_) | Body::Stored(_)) && body.len() > Some(INLINE_BODY_BYTES_MAX)
+    };
+    let Some(body) = body.filter(kept) else { return Ok(None) };
+    let at = match &*body {
+        Body::Bytes(bytes) => bodies.append(bytes)?,
+        _ => bodies.append_stored(body)?,
+    };
+    *body = Body::Missing;
+    Ok(Some(at))
+}
+
+/// Gives a flow a part back; `None` if it has no place for it.
+fn put_part(flow: &mut Flow, slot: Slot, part: Body) -> Option<()> {
+    let certificates = |part: &Body| {
+        let len = usize::try_from(part.len()?).ok()?;
+        parse_certificates(part.prefix(len).ok()??)
+    };
+    match slot {
+        Slot::RequestBody => {
+            let FlowKind::Http(http) = &mut flow.kind else { return None };
+            http.request.body = part;
+        }
+        Slot::ResponseBody => {
+            let FlowKind::Http(http) = &mut flow.kind else { return None };
+            http.response.as_mut()?.body = part;
+        }
+        Slot::ClientCertificates => {
+            Arc::make_mut(&mut flow.client).connection.certificate_list = certificates(&part)?;
+        }
+        Slot::ServerCertificates => {
+            Arc::make_mut(&mut flow.server).connection.certificate_list = certificates(&part)?;
+        }
+        Slot::Leaf => Arc::make_mut(&mut flow.client).leaf = certificates(&part)?.pop(),
+    }
+    Some(())
+}
+
+/// Certificates one after the other, each behind its length (4 bytes, little-endian).
+fn append_certificates(list: &[Bytes], bodies: &mut BodyWriter) -> Result<Option<BodyRef>, StoreError> {
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let mut all = Vec::with_capacity(list.iter().map(|der| der.len() + 4).sum());
+    for der in list {
+        // A certificate of 4 GiB cannot be: TLS bounds it.
+        let Ok(len) = u32::try_from(der.len()) else { return Ok(None) };
+        all.extend_from_slice(&len.to_le_bytes());
+        all.extend_from_slice(der);
+    }
+    Ok(Some(bodies.append(&all)?))
+}
+
+fn parse_certificates(mut all: Bytes) -> Option<Vec<Bytes>> {
+    let mut list = Vec::new();
+    while !all.is_empty() {
+        let (len, _) = all.split_first_chunk::<4>()?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+        let _ = all.split_to(4);
+        if all.len() < len {
+            return None;
+        }
+        list.push(all.split_to(len));
+    }
+    Some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..300), version in any::<bool>(), parts in 0..4_u8) {
+            let directory = std::env::temp_dir();
+            if let [first, second, ..] = bytes.as_mut_slice() && version {
+                (*first, *second) = (VERSION, parts);
+            }
+            prop_assert!(read(&bytes, &BodyReader::new(&directory)).is_err());
+        }
+
+        #[test]
+        fn certificates_come_back(list in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..5), cut in 0..40_usize) {
+            let list: Vec<Bytes> = list.into_iter().map(Bytes::from).collect();
+            let directory = tempfile::tempdir()?;
+            let mut bodies = BodyWriter::open(directory.path())?;
+            let at = append_certificates(&list, &mut bodies)?.map(|at| BodyReader::new(directory.path()).open(&at));
+            let all = at.transpose()?.and_then(|body| body.prefix(9999).ok().flatten()).unwrap_or_default();
+            prop_assert_eq!(parse_certificates(all.clone()), Some(list.clone()));
+            // A cut never gives other certificates: fewer whole ones, or none.
+            if let Some(fewer) = parse_certificates(all.slice(..all.len().saturating_sub(cut + 1))) {
+                prop_assert!(list.starts_with(&fewer) && fewer.len() < list.len());
+            }
+        }
+    }
+}

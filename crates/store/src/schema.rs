@@ -1,0 +1,144 @@
+//! The tables of the index, and how an older store becomes a current one.
+//!
+//! Each version is a step from the one before; a step that was published is never changed. `user_version` holds the version.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::StoreError;
+use crate::limits::{INDEX_CACHE_KIB, INDEX_LOCK_TIMEOUT};
+
+/// Marks the file as ours (`file` and SQLite's tools show it): "flow".
+const APPLICATION_ID: i64 = 0x666c_6f77;
+
+/// The steps, from an empty file on.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE sites (
+        id INTEGER PRIMARY KEY,
+        host NOT NULL,
+        said NOT NULL,
+        UNIQUE (host, said)
+    );
+    CREATE TABLE flows (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id NOT NULL UNIQUE,
+        kind INTEGER NOT NULL,
+        flags INTEGER NOT NULL,
+        created REAL NOT NULL,
+        duration REAL,
+        site INTEGER REFERENCES sites (id),
+        status INTEGER,
+        request_bytes INTEGER,
+        response_bytes INTEGER,
+        bytes INTEGER,
+        segment INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        method, url, request_type, response_type, source, destination, sni, marked, comment, reason, error
+    );
+    CREATE INDEX flows_by_site ON flows (site, status);
+    CREATE INDEX flows_by_status ON flows (status);
+"];
+
+/// The version that is written.
+pub const STORE_VERSION: u32 = STEPS.len() as u32;
+
+/// Where the index lies in a store's folder.
+pub(crate) fn index_path(directory: &Path) -> PathBuf {
+    directory.join("flows.sqlite")
+}
+
+/// Opens the index for the one writer; makes it or brings it up to date.
+pub(crate) fn open_for_writing(directory: &Path) -> Result<Connection, StoreError> {
+    let path = index_path(directory);
+    // SQLite gives its other files the mode of this one.
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    let mut connection = Connection::open_with_flags(&path, flags())?;
+    prepare(&connection)?;
+    let not_ours = |_| StoreError::NotAnIndex(path.clone());
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(not_ours)?;
+    if objects > 0 {
+        check_application(&connection, &path)?;
+    }
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // Losing power may cost the last flows, never the file; the end of this process costs nothing.
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_KEPT)?;
+    migrate(&mut connection, STEPS.len())?;
+    Ok(connection)
+}
+
+/// Opens the index for reading. Nothing is changed; a store of an older version is refused with [`Opened::Older`].
+pub(crate) fn open_for_reading(directory: &Path) -> Result<Opened, StoreError> {
+    let path = index_path(directory);
+    if !path.is_file() {
+        return Err(StoreError::NoStore(directory.to_owned()));
+    }
+    // Opened for writing all the same: the first reader after a crash has to put the journal in order.
+    let connection = Connection::open_with_flags(&path, flags())?;
+    prepare(&connection)?;
+    check_application(&connection, &path)?;
+    let found = version(&connection)?;
+    if (found as usize) < STEPS.len() {
+        return Ok(Opened::Older);
+    }
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(Opened::Current(connection))
+}
+
+/// An index that was opened for reading.
+pub(crate) enum Opened {
+    /// It can be asked.
+    Current(Connection),
+    /// A writer has to bring it up to date first.
+    Older,
+}
+
+/// A journal is cut to this many bytes when it is done with.
+const JOURNAL_BYTES_KEPT: i64 = 16 << 20;
+
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(INDEX_LOCK_TIMEOUT)?;
+    connection.pragma_update(None, "cache_size", -i64::from(INDEX_CACHE_KIB))?;
+    // The file may have been made by somebody else: its schema calls no functions.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(())
+}
+
+fn check_application(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let id = connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0));
+    if id.ok() == Some(APPLICATION_ID) {
+        version(connection).map(|_| ())
+    } else {
+        Err(StoreError::NotAnIndex(path.to_owned()))
+    }
+}
+
+/// The version of the store.
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))?;
+    if found > STORE_VERSION { Err(StoreError::Newer { found, known: STORE_VERSION }) } else { Ok(found) }
+}
+
+/// Takes the steps that are missing up to `until`, all or none.
+fn migrate(connection: &mut Connection, until: usize) -> Result<(), StoreError> {
+    let have = version(connection)? as usize;
+    if have >= until {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    for step in STEPS.iter().take(until).skip(have) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", until as i64)?;
+    transaction.commit()?;
+    Ok(())
+}
