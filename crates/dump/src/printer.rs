@@ -26,7 +26,8 @@ pub(crate) struct Printer {
     term_log: TermLog,
     output: Output,
     filters: Arc<Filters>,
-    save: Option<Sender<Flow>>,
+    /// The flow file and the store, those of them that there are.
+    save: Vec<Sender<Flow>>,
     gone: Arc<Gone>,
 }
 
@@ -39,12 +40,12 @@ struct Gone {
 
 impl Printer {
     pub(crate) fn new(dumper: Dumper, term_log: TermLog, output: Output, filters: Filters) -> Self {
-        Self { dumper, term_log, output, filters: Arc::new(filters), save: None, gone: Arc::default() }
+        Self { dumper, term_log, output, filters: Arc::new(filters), save: Vec::new(), gone: Arc::default() }
     }
 
     /// Saves every flow from now on.
     pub(crate) fn save_to(&mut self, flows: Sender<Flow>) {
-        self.save = Some(flows);
+        self.save.push(flows);
     }
 
     /// Prints a line of the event log.
@@ -74,10 +75,10 @@ impl Printer {
             self.dumper.saved_flow(&flow, &mut text);
             self.output.push(&text)?;
         }
-        if let Some(save) = self.saver_of(&flow) {
+        each_but_last(self.savers_of(&flow), flow, |save, flow| {
             // It fails only when the writer has ended, which tells the reason itself.
             let _ = save.blocking_send(flow);
-        }
+        });
         Ok(())
     }
 
@@ -122,9 +123,9 @@ impl Printer {
         self.dumper.flow_detail > 0 && self.filters.prints(flow)
     }
 
-    /// Where a flow is saved, if it is to be.
-    fn saver_of(&self, flow: &Flow) -> Option<&Sender<Flow>> {
-        self.save.as_ref().filter(|_| self.filters.saves(flow))
+    /// Where a flow is saved.
+    fn savers_of(&self, flow: &Flow) -> &[Sender<Flow>] {
+        if self.save.is_empty() || !self.filters.saves(flow) { &[] } else { &self.save }
     }
 }
 
@@ -138,7 +139,7 @@ impl Events for Printer {
     }
 
     fn keeps_bodies(&self) -> bool {
-        self.save.is_some() || self.dumper.flow_detail >= BODY_DETAIL || self.filters.print_by_bodies()
+        !self.save.is_empty() || self.dumper.flow_detail >= BODY_DETAIL || self.filters.print_by_bodies()
     }
 
     fn raw_message(&self, flow: &Flow, message: &RawMessage) {
@@ -160,11 +161,14 @@ impl Events for Printer {
     }
 
     fn flow(&self, flow: Flow) -> Result<(), Flow> {
-        let permit = match self.saver_of(&flow).map(Sender::try_reserve) {
-            None | Some(Err(TrySendError::Closed(()))) => None,
-            Some(Ok(permit)) => Some(permit),
-            Some(Err(TrySendError::Full(()))) => return Err(flow),
-        };
+        let mut permits = Permits::new();
+        for save in self.savers_of(&flow) {
+            match save.try_reserve() {
+                Ok(permit) => permits.push(permit),
+                Err(TrySendError::Closed(())) => {}
+                Err(TrySendError::Full(())) => return Err(flow),
+            }
+        }
         if self.prints(&flow) {
             let printed = with_text(|text| {
                 self.render(&flow, text);
@@ -175,16 +179,16 @@ impl Events for Printer {
             }
             self.note(printed);
         }
-        send(permit, flow);
+        each_but_last(permits, flow, Permit::send);
         Ok(())
     }
 
     fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let permit = match self.saver_of(&flow) {
-                None => None,
-                Some(save) => save.reserve().await.ok(),
-            };
+            let mut permits = Permits::new();
+            for save in self.savers_of(&flow) {
+                permits.extend(save.reserve().await.ok());
+            }
             if self.prints(&flow) {
                 let mut text = String::new();
                 self.render(&flow, &mut text);
@@ -192,14 +196,22 @@ impl Events for Printer {
                 let printed = tokio::task::spawn_blocking(move || output.push(&text)).await;
                 self.note(printed.unwrap_or(Ok(())));
             }
-            send(permit, flow);
+            each_but_last(permits, flow, Permit::send);
         })
     }
 }
 
-fn send(permit: Option<Permit<'_, Flow>>, flow: Flow) {
-    if let Some(permit) = permit {
-        permit.send(flow);
+/// Room for one flow in each place where it is saved. There are two at most; without any nothing is allocated.
+type Permits<'a> = Vec<Permit<'a, Flow>>;
+
+/// Hands a flow to each of these; only the others get a copy.
+fn each_but_last<T>(to: impl IntoIterator<Item = T>, flow: Flow, mut hand: impl FnMut(T, Flow)) {
+    let mut to = to.into_iter().peekable();
+    while let Some(next) = to.next() {
+        if to.peek().is_none() {
+            return hand(next, flow);
+        }
+        hand(next, flow.clone());
     }
 }
 

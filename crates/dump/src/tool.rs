@@ -11,8 +11,8 @@ use flowgate_contentview::View;
 use flowgate_flow::Flow;
 use flowgate_options::{ContentView, Level, Values, expand_home};
 use flowgate_session::{
-    Configuration, Emptying, FlowFile, FlowFileError, ReadFlowsError, Saver, Session, SessionError,
-    read_flows,
+    Configuration, Emptying, FlowFile, FlowFileError, FlowStore, FlowStoreError, ReadFlowsError, Saver,
+    Session, SessionError, Sink, read_flows,
 };
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,12 +34,17 @@ pub enum DumpError {
     /// Flows cannot be saved.
     #[error(transparent)]
     FlowFile(#[from] FlowFileError),
+    /// Flows cannot be kept in a store.
+    #[error(transparent)]
+    FlowStore(#[from] FlowStoreError),
     /// Flows cannot be read.
     #[error(transparent)]
     Read(#[from] ReadFlowsError),
     /// Flows would be read from the file they are saved to.
-    #[error("options `rfile` and `save_stream_file` name the same file, {}", path.display())]
+    #[error("options `rfile` and `{option}` name the same place, {}", path.display())]
     SameFile {
+        /// The other option.
+        option: &'static str,
         /// Which.
         path: PathBuf,
     },
@@ -61,10 +66,9 @@ impl DumpError {
         match self {
             Self::Session(err) => err.hint(),
             Self::FlowFile(err) => err.hint(),
-            Self::Read(ReadFlowsError::Open { .. }) => {
-                Some("option `rfile` (`-r`) names a file of flows".to_owned())
-            }
-            Self::SameFile { .. } => Some("save to another file (`-w`)".to_owned()),
+            Self::FlowStore(err) => err.hint(),
+            Self::Read(err) => err.hint(),
+            Self::SameFile { .. } => Some("save to another place".to_owned()),
             _ => None,
         }
     }
@@ -78,11 +82,11 @@ pub fn run(configuration: &Configuration, home: Option<&Path>) -> Result<(), Dum
     flowgate_session::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flowgate").build()?;
     let output = Output::start(io::stdout())?;
-    let mut saver = None;
-    let result = runtime.block_on(run_on(configuration, home, &output, &mut saver));
+    let mut savers = Vec::new();
+    let result = runtime.block_on(run_on(configuration, home, &output, &mut savers));
     // What still runs had its grace. It holds senders of flows, so it has to go before the saver is waited for.
     runtime.shutdown_timeout(Duration::ZERO);
-    let saved = saver.map_or(Ok(()), finish);
+    let saved = if savers.is_empty() { Ok(()) } else { finish(savers) };
     let closed = output.close();
     result?;
     saved?;
@@ -90,12 +94,12 @@ pub fn run(configuration: &Configuration, home: Option<&Path>) -> Result<(), Dum
 }
 
 /// Waits until every flow that was told is written; a signal ends the waiting, for a disk may hang.
-fn finish(saver: Saver) -> io::Result<()> {
+fn finish(savers: Vec<Saver>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         tokio::select! {
-            _ = tokio::task::spawn_blocking(move || saver.finish()) => {}
+            _ = tokio::task::spawn_blocking(move || savers.into_iter().map(Saver::finish).sum::<u64>()) => {}
             () = signals.next() => {}
         }
         Ok::<_, io::Error>(())
@@ -104,12 +108,12 @@ fn finish(saver: Saver) -> io::Result<()> {
     Ok(())
 }
 
-/// Leaves the saver in `saver`, for the caller to wait for when all that could hand it flows is gone.
+/// Leaves what saves flows in `savers`, for the caller to wait for when all that could hand it flows is gone.
 async fn run_on(
     configuration: &Configuration,
     home: Option<&Path>,
     output: &Output,
-    saver: &mut Option<Saver>,
+    savers: &mut Vec<Saver>,
 ) -> Result<(), DumpError> {
     let values = configuration.options().values();
     refuse_same_file(values, home)?;
@@ -118,13 +122,16 @@ async fn run_on(
     let mut signals = Signals::new()?;
     let mut printer = Printer::new(dumper(values), term_log(values), output.clone(), filters);
     let file = values.save_stream_file.as_deref().map(|spec| open_flow_file(spec, home)).transpose()?;
+    let store = values.store.as_deref().map(|path| FlowStore::open(&expanded(path, home))).transpose()?;
+    // Tells what goes wrong with saving, and holds no sender itself: savers end when the last one is gone.
+    let teller = printer.clone();
     let mut emptying = Emptying::default();
     if let Some(file) = file {
         emptying = file.emptying()?;
-        let warnings = printer.clone();
-        let started = Saver::start(file, move |line| warnings.event(Level::Error, None, line))?;
-        printer.save_to(started.sender());
-        *saver = Some(started);
+        save(file, &teller, &mut printer, savers)?;
+    }
+    if let Some(store) = store {
+        save(store, &teller, &mut printer, savers)?;
     }
     let printer = Arc::new(printer);
     if reads_only {
@@ -132,6 +139,15 @@ async fn run_on(
     } else {
         serve(configuration, home, &printer, &mut signals, emptying).await
     }
+}
+
+/// Begins to save what the printer gets.
+fn save(sink: impl Sink, teller: &Printer, printer: &mut Printer, savers: &mut Vec<Saver>) -> io::Result<()> {
+    let teller = teller.clone();
+    let saver = Saver::start(sink, move |line| teller.event(Level::Error, None, line))?;
+    printer.save_to(saver.sender());
+    savers.push(saver);
+    Ok(())
 }
 
 /// Reads the file and prints its flows; a signal ends it early.
@@ -229,14 +245,15 @@ fn columns() -> Option<u16> {
 
 /// A file that is read while it is written would be read for ever, or be empty.
 fn refuse_same_file(values: &Values, home: Option<&Path>) -> Result<(), DumpError> {
-    let (Some(read), Some(saved)) = (values.rfile.as_deref(), values.save_stream_file.as_deref()) else {
-        return Ok(());
-    };
     let there = |path: &str| expanded(path, home).canonicalize().ok();
-    match (there(read), there(saved.strip_prefix('+').unwrap_or(saved))) {
-        (Some(read), Some(saved)) if read == saved => Err(DumpError::SameFile { path: read }),
-        _ => Ok(()),
+    let Some(read) = values.rfile.as_deref().and_then(there) else { return Ok(()) };
+    let file = values.save_stream_file.as_deref().map(|spec| spec.strip_prefix('+').unwrap_or(spec));
+    for (option, saved) in [("save_stream_file", file), ("store", values.store.as_deref())] {
+        if saved.and_then(there).as_ref() == Some(&read) {
+            return Err(DumpError::SameFile { option, path: read });
+        }
     }
+    Ok(())
 }
 
 /// `-w FILE` empties the file, `-w +FILE` appends.

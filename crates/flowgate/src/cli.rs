@@ -8,6 +8,7 @@ mod export;
 mod flags;
 mod migration;
 mod query;
+mod reading;
 mod tool;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ use flowgate_session::Configuration;
 pub(crate) use error::CliError;
 pub(crate) use export::{Export, Form};
 pub(crate) use query::{Query, Question};
+pub(crate) use reading::Reading;
 pub(crate) use tool::Tool;
 
 /// What the user wants.
@@ -44,6 +46,8 @@ pub(crate) enum Action {
     Query(Query),
     /// Print flows of a file in another form.
     Export(Export),
+    /// Read recorded flows.
+    Read(Reading),
     /// Print this help.
     Help(String),
     /// Print [`version`].
@@ -78,6 +82,11 @@ pub(crate) fn parse(
     if let Some(arguments) = export::split(&arguments) {
         return parse_query(export::command(), arguments, home, |matches| {
             Ok(Action::Export(export::read(matches)?))
+        });
+    }
+    if let Some((kind, arguments)) = reading::split(&arguments) {
+        return parse_query(reading::command(kind), arguments, home, |matches| {
+            Ok(Action::Read(reading::read(kind, matches)?))
         });
     }
     let (tool, program, arguments) = tool::split(arguments)?;

@@ -1,12 +1,13 @@
 //! The flowgate binary: reads the command line, prints what is asked for, or runs a session.
 //!
 //! Nothing is decided here. Every way out is an [`ExitCode`]: 0 for what was asked, 1 for everything else, warnings of `lint`
-//! among them.
+//! among them, and a difference that `diff` found.
 #![forbid(unsafe_code)]
 
 mod cli;
 mod export;
 mod query;
+mod readers;
 mod report;
 mod run;
 
@@ -15,7 +16,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use cli::{Action, Invocation};
+use cli::{Action, Invocation, Reading};
 
 fn main() -> ExitCode {
     let home = env::home_dir();
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
                 Err(error) => report::failure(&error, error.hint()),
             }
         }
+        Action::Read(reading) => read(reading, &invocation, home.as_deref()),
         Action::Run => start(&invocation, home.as_deref()),
     }
 }
@@ -51,6 +53,16 @@ fn main() -> ExitCode {
 fn start(invocation: &Invocation, home: Option<&Path>) -> ExitCode {
     match run::run(invocation, home) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failure(&error, error.hint()),
+    }
+}
+
+fn read(reading: &Reading, invocation: &Invocation, home: Option<&Path>) -> ExitCode {
+    match readers::run(reading, invocation.configuration.options().values(), home) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // A reader that went away is not worth a message.
+        Err(error) if error.is_broken_pipe() => ExitCode::FAILURE,
         Err(error) => report::failure(&error, error.hint()),
     }
 }

@@ -256,9 +256,12 @@ fn help() {
                   --no-store-streamed-bodies  The opposite of `--store-streamed-bodies`.
 
             Reading and saving flows:
-              -r, --rfile <PATH>             Read flows from this file at the start; `-` reads standard input.
+              -r, --rfile <PATH>             Read flows from this file, or the store in this folder, at the start; `-` reads
+                                             standard input.
               -w, --save-stream-file <PATH>  Save each flow to this file when it is complete. The file is emptied first
                                              unless the path starts with `+`.
+                  --store <PATH>             Keep each flow in the store in this folder when it is complete. The folder is
+                                             made if it is not there; flows that it holds already stay.
 
             What is shown:
                   --flow-detail <LEVEL>  How much to print of each flow: 0 nothing, 1 a line, 2 with headers, 3 with
@@ -275,7 +278,10 @@ fn help() {
 fn help_of_the_whole_program() {
     let shown = run_in(&TempDir::new().unwrap(), "flowgate", &["--help"]);
     assert!(shown.starts_with("exit 0\n"), "{shown}");
-    assert!(shown.contains("Usage: flowgate [dump | web | why | lint] [OPTIONS]"), "{shown}");
+    assert!(
+        shown.contains("Usage: flowgate [dump | web | flows | show | diff | convert | why | lint] [OPTIONS]"),
+        "{shown}"
+    );
 }
 
 #[test]

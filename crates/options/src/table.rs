@@ -186,12 +186,16 @@ options! {
     }
 
     "Reading and saving flows" {
-        /// Read flows from this file at the start; `-` reads standard input.
+        /// Read flows from this file, or the store in this folder, at the start; `-` reads standard input.
         rfile: Option<String> = None, ALL, Some(Flag::value("PATH").short('r'));
 
         /// Save each flow to this file when it is complete. The file is emptied first unless the path starts with
         /// `+`.
         save_stream_file: Option<String> = None, ALL, Some(Flag::value("PATH").short('w'));
+
+        /// Keep each flow in the store in this folder when it is complete. The folder is made if it is not there; flows that
+        /// it holds already stay.
+        store: Option<String> = None, ALL, Some(Flag::value("PATH"));
 
         /// Read only flows that match this filter from `rfile`.
         readfile_filter: Option<String> = None, ALL, NO_FLAG;

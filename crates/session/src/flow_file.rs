@@ -1,20 +1,14 @@
-//! Saving flows as they end (mitmproxy: `save_stream_file`, `-w`): one writer, on a thread of its own.
-//!
-//! When writing fails (a full disk), traffic goes on: what cannot be saved is counted and told once, and saving resumes with
-//! the first flow for which there is room again. The file never keeps half a flow.
+//! A flow file to save flows to as they end (mitmproxy: `save_stream_file`, `-w`). It never keeps half a flow.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
 use flowgate_flow::Flow;
 use flowgate_formats::FlowWriter;
 use thiserror::Error;
-use tokio::sync::mpsc;
 
-/// How many flows may wait to be written. Their larger bodies lie in files already, so it bounds memory.
-const FLOWS_WAITING_MAX: usize = 64;
+use crate::saver::Sink;
 
 /// Why a flow file cannot be written.
 #[derive(Debug, Error)]
@@ -29,9 +23,6 @@ pub enum FlowFileError {
         #[source]
         source: io::Error,
     },
-    /// No thread could be started.
-    #[error("cannot start the writer of flows")]
-    Thread(#[source] io::Error),
 }
 
 impl FlowFileError {
@@ -39,13 +30,15 @@ impl FlowFileError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                Some("name another file, or take that one away first".to_owned())
+            }
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("the folder has to exist".to_owned())
             }
             Self::Open { .. } => {
                 Some("option `save_stream_file` (`-w`) names a file that can be written".to_owned())
             }
-            Self::Thread(_) => None,
         }
     }
 }
@@ -59,6 +52,8 @@ pub struct FlowFile {
     file: File,
     /// Behind the last whole flow.
     end: u64,
+    /// How many flows were written since they were last counted.
+    written: usize,
     writer: FlowWriter,
 }
 
@@ -71,9 +66,19 @@ impl FlowFile {
         let open = || {
             let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
             let end = if append { file.seek(SeekFrom::End(0))? } else { 0 };
-            Ok(Self { file, end, writer: FlowWriter::new() })
+            Ok(Self { file, end, written: 0, writer: FlowWriter::new() })
         };
         open().map_err(|source| FlowFileError::Open { path: path.to_owned(), source })
+    }
+
+    /// Makes a file that must not be there yet.
+    ///
+    /// # Errors
+    /// If it is there, or cannot be made.
+    pub fn create(path: &Path) -> Result<Self, FlowFileError> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.map_err(|source| FlowFileError::Open { path: path.to_owned(), source })?;
+        Ok(Self { file, end: 0, written: 0, writer: FlowWriter::new() })
     }
 
     /// What empties this file, when all else has started.
@@ -120,57 +125,24 @@ impl Emptying {
     }
 }
 
-/// Saves flows on a thread of its own.
-#[derive(Debug)]
-pub struct Saver {
-    flows: mpsc::Sender<Flow>,
-    thread: JoinHandle<u64>,
-}
+impl Sink for FlowFile {
+    const WHAT: &'static str = "flows";
 
-impl Saver {
-    /// Starts to save. `tell` gets a line when saving fails for the first time, and when it works again.
-    ///
-    /// # Errors
-    /// If no thread can be started.
-    pub fn start(mut file: FlowFile, tell: impl Fn(&str) + Send + 'static) -> Result<Self, FlowFileError> {
-        let (flows, mut waiting) = mpsc::channel::<Flow>(FLOWS_WAITING_MAX);
-        let work = move || {
-            let mut lost = 0;
-            let mut failing = false;
-            while let Some(flow) = waiting.blocking_recv() {
-                match file.write(&flow) {
-                    Ok(()) if failing => {
-                        failing = false;
-                        tell(&format!("saving flows works again; {lost} were not saved so far"));
-                    }
-                    Ok(()) => {}
-                    Err(err) => {
-                        lost += 1;
-                        if !std::mem::replace(&mut failing, true) {
-                            tell(&format!("cannot save flows at the moment, traffic goes on: {err}"));
-                        }
-                    }
-                }
-            }
-            lost
-        };
-        let thread = std::thread::Builder::new()
-            .name("flow-file".into())
-            .spawn(work)
-            .map_err(FlowFileError::Thread)?;
-        Ok(Self { flows, thread })
+    type Error = io::Error;
+
+    fn take(&mut self, flow: Flow) -> io::Result<()> {
+        self.write(&flow)?;
+        self.written += 1;
+        Ok(())
     }
 
-    /// Where flows are handed in.
-    #[must_use]
-    pub fn sender(&self) -> mpsc::Sender<Flow> {
-        self.flows.clone()
+    fn waiting(&self) -> usize {
+        self.written
     }
 
-    /// Waits until all that was handed in is written, once every sender is gone; says how many flows were lost. Blocks.
-    #[must_use]
-    pub fn finish(self) -> u64 {
-        drop(self.flows);
-        self.thread.join().unwrap_or(0)
+    /// What was written needs nothing more.
+    fn settle(&mut self) -> io::Result<()> {
+        self.written = 0;
+        Ok(())
     }
 }

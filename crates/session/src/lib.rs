@@ -11,17 +11,27 @@ mod rule_files;
 mod stamp;
 mod watch;
 
-mod filters;
+mod saver;
+// What the saver saves to.
 mod flow_file;
+mod flow_store;
+
+mod filters;
+mod flow_source;
 mod read;
 
+pub use flowgate_filter::facts::reason;
 pub use flowgate_net::raise_descriptor_limit;
+pub use flowgate_store::{Flags, Row, Searched};
 
 pub use configuration::{Configuration, ConfigurationError};
 pub use filters::{Decoding, case_from_env};
-pub use flow_file::{Emptying, FlowFile, FlowFileError, Saver};
+pub use flow_file::{Emptying, FlowFile, FlowFileError};
+pub use flow_source::{FlowSource, Found};
+pub use flow_store::{FlowStore, FlowStoreError};
 pub use read::{ReadFlowsError, read_flows};
 pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError};
+pub use saver::{FLOWS_BATCH_MAX, FLOWS_WAITING_MAX, Saver, Sink};
 pub use session::{Session, SessionError};
 pub use settings::sources;
 pub use watch::WATCH_INTERVAL;

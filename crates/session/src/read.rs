@@ -1,17 +1,21 @@
 //! Reading flows from a file or standard input (mitmproxy: `rfile`, `-r`): a flow file of any version, HAR, or HAR that is
-//! compressed (`.zhar`). What it is says its first byte, not its name.
+//! compressed (`.zhar`); or a store, which is a folder. What a file is says its first byte, not its name.
 //!
 //! Differs from mitmproxy: what is wrong with one flow of a flow file does not keep the others from being read.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::ZlibDecoder;
 use flowgate_flow::Flow;
 use flowgate_formats::har::{HarError, HarLimits, read_har};
 use flowgate_formats::{FlowReader, ReadError};
+use flowgate_store::StoreError;
 use thiserror::Error;
+
+use crate::flow_source::{FlowSource, Found};
 
 /// Why flows could not be read, or not all of them.
 #[derive(Debug, Error)]
@@ -46,27 +50,80 @@ pub enum ReadFlowsError {
         #[source]
         source: HarError,
     },
+    /// It is a folder and no store, or the store cannot be read.
+    #[error("cannot read flows from {}", path.display())]
+    Store {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
 }
 
-/// Hands each flow of a file to `each`, in order; `-` is standard input. Holds one flow at a time. Blocks.
+impl ReadFlowsError {
+    /// What a user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Open { .. } => Some("`-r` names a file of flows, or the folder of a store".to_owned()),
+            Self::Content { .. } | Self::Har { .. } => None,
+            Self::Store { source, .. } => source.hint(),
+        }
+    }
+}
+
+/// Hands each flow of a file to `each`, in order; `-` is standard input, a folder is a store. Holds one flow at a time. Blocks.
 ///
 /// # Errors
 /// If not all can be read; those that can have been handed out.
-pub fn read_flows(path: &Path, each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
+pub fn read_flows(path: &Path, mut each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
+    if path.is_dir() {
+        let mut wrong = None;
+        let each = |found: Found<'_>| {
+            match found.flow() {
+                Ok(flow) => each(flow),
+                Err(error) => {
+                    wrong.get_or_insert(error);
+                }
+            }
+            ControlFlow::<()>::Continue(())
+        };
+        FlowSource::open(path)?.search(None, 0, each)?;
+        return wrong.map_or(Ok(()), Err);
+    }
+    let all = |flow| {
+        each(flow);
+        ControlFlow::<()>::Continue(())
+    };
+    each_flow(path, all).map(|_| ())
+}
+
+/// Hands each flow of a file or standard input to `each`, until it breaks off.
+pub(crate) fn each_flow<B>(
+    path: &Path,
+    each: impl FnMut(Flow) -> ControlFlow<B>,
+) -> Result<Option<B>, ReadFlowsError> {
     if path == Path::new("-") {
         return read_from(io::stdin().lock(), path, each);
     }
+    read_from(BufReader::new(open_file(path)?), path, each)
+}
+
+/// Opens a flow file.
+pub(crate) fn open_file(path: &Path) -> Result<File, ReadFlowsError> {
     let open = File::open(path).and_then(|file| {
         // Opening a folder works; reading it would fail with less to say.
         if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
     });
-    match open {
-        Ok(file) => read_from(BufReader::new(file), path, each),
-        Err(source) => Err(ReadFlowsError::Open { path: path.to_owned(), source }),
-    }
+    open.map_err(|source| ReadFlowsError::Open { path: path.to_owned(), source })
 }
 
-fn read_from(mut input: impl BufRead, path: &Path, mut each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
+fn read_from<B>(
+    mut input: impl BufRead,
+    path: &Path,
+    mut each: impl FnMut(Flow) -> ControlFlow<B>,
+) -> Result<Option<B>, ReadFlowsError> {
     if first_byte(&mut input) == Some(ZLIB) {
         return read_har_from(BufReader::new(ZlibDecoder::new(input)), path, each);
     }
@@ -74,21 +131,39 @@ fn read_from(mut input: impl BufRead, path: &Path, mut each: impl FnMut(Flow)) -
     let mut wrong: Option<(ReadError, u64)> = None;
     while let Some(flow) = reader.next() {
         match (flow, &mut wrong) {
-            (Ok(flow), _) => each(flow),
+            (Ok(flow), _) => {
+                if let ControlFlow::Break(value) = each(flow) {
+                    return Ok(Some(value));
+                }
+            }
             (Err(ReadError::Json), _) => return read_har_from(reader.into_inner(), path, each),
             (Err(_), Some((_, more))) => *more += 1,
             (Err(error), None) => wrong = Some((error, 0)),
         }
     }
     match wrong {
-        None => Ok(()),
+        None => Ok(None),
         Some((source, more)) => Err(ReadFlowsError::Content { path: path.to_owned(), source, more }),
     }
 }
 
-fn read_har_from(input: impl BufRead, path: &Path, each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
-    match read_har(input, &HarLimits::default(), each) {
-        Ok(_) => Ok(()),
+fn read_har_from<B>(
+    input: impl BufRead,
+    path: &Path,
+    mut each: impl FnMut(Flow) -> ControlFlow<B>,
+) -> Result<Option<B>, ReadFlowsError> {
+    let mut broken = None;
+    let read = read_har(input, &HarLimits::default(), |flow| {
+        // The reader of HAR cannot be stopped; what comes after is not wanted.
+        if broken.is_none()
+            && let ControlFlow::Break(value) = each(flow)
+        {
+            broken = Some(value);
+        }
+    });
+    match read {
+        _ if broken.is_some() => Ok(broken),
+        Ok(_) => Ok(None),
         Err(source) => Err(ReadFlowsError::Har { path: path.to_owned(), source }),
     }
 }

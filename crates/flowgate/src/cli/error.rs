@@ -51,9 +51,9 @@ pub(crate) enum CliError {
     /// `flowgate why` without a host.
     #[error("`flowgate why` needs a host to ask about")]
     NoDestination,
-    /// `flowgate export` without a file.
-    #[error("`flowgate export` needs a file of flows")]
-    NoFile,
+    /// A command without what it works on.
+    #[error("{what}")]
+    Incomplete { what: &'static str, example: &'static str },
     /// Not a host with a port.
     #[error("expected HOST or HOST:PORT, found `{text}`")]
     BadDestination { text: String },
@@ -77,7 +77,7 @@ impl CliError {
             Self::Option(error) => return error.hint(),
             Self::Configuration(error) => return error.hint(),
             Self::NoDestination | Self::BadDestination { .. } => "as in `flowgate why bank.example:443`",
-            Self::NoFile => "as in `flowgate export FILE ~d example.com`",
+            Self::Incomplete { example, .. } => return Some(format!("as in `{example}`")),
             Self::NoHome => "name a directory: `--set confdir=PATH`",
             Self::NotAddress { .. }
             | Self::UnexpectedWord { .. }

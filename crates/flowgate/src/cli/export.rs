@@ -91,7 +91,11 @@ pub(super) fn command() -> clap::Command {
 
 pub(super) fn read(matches: &ArgMatches) -> Result<Export, CliError> {
     let mut words = matches.get_many::<String>(WORDS).into_iter().flatten().cloned();
-    let file = words.next().ok_or(CliError::NoFile)?;
+    let missing = CliError::Incomplete {
+        what: "`flowgate export` needs a file of flows",
+        example: "flowgate export FILE ~d example.com",
+    };
+    let file = words.next().ok_or(missing)?;
     let filter = words.collect::<Vec<_>>().join(" ");
     let form = matches.get_one::<Form>(FORMAT).copied().unwrap_or(Form::Single(ExportFormat::Curl));
     let key_log = matches.get_one::<String>(KEY_LOG).cloned();

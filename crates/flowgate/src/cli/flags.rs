@@ -21,7 +21,9 @@ const HELP_CHARS_MAX: usize = 80;
 /// The command of `tool`, started as `program`.
 pub(super) fn command(tool: Tool, program: &str) -> Command {
     let usage = match (tool, program) {
-        (Tool::Console, "flowgate") => "flowgate [dump | web | why | lint] [OPTIONS]".to_owned(),
+        (Tool::Console, "flowgate") => {
+            "flowgate [dump | web | flows | show | diff | convert | why | lint] [OPTIONS]".to_owned()
+        }
         (Tool::Dump, _) => format!("{program} [OPTIONS] [FILTER]..."),
         _ => format!("{program} [OPTIONS]"),
     };

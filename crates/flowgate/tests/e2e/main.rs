@@ -27,6 +27,7 @@ mod startup;
 mod flow_files;
 mod reload;
 mod shutdown;
+mod store;
 
 mod clients;
 mod robustness;

@@ -110,22 +110,22 @@ fn files_that_are_not_there() {
     check(
         &["-r", "FOLDER/none"],
         expect![[r#"
-        exit 1
-        error: cannot read flows from FOLDER/none
-          cause: No such file or directory (os error 2)
-        hint: option `rfile` (`-r`) names a file of flows
-        files: []
-    "#]],
+            exit 1
+            error: cannot read flows from FOLDER/none
+              cause: No such file or directory (os error 2)
+            hint: `-r` names a file of flows, or the folder of a store
+            files: []
+        "#]],
     );
     check(
         &["-r", "FOLDER"],
         expect![[r#"
-        exit 1
-        error: cannot read flows from FOLDER
-          cause: is a directory
-        hint: option `rfile` (`-r`) names a file of flows
-        files: []
-    "#]],
+            exit 1
+            error: cannot read flows from FOLDER
+              cause: there is no store at FOLDER
+            hint: a store is the folder that `--store` named
+            files: []
+        "#]],
     );
     check(
         &["-w", "FOLDER/none/flows"],
@@ -212,7 +212,7 @@ fn a_file_is_not_read_and_written_at_once() {
         let save = save.replace("FOLDER_NAME", &folder_name(folder.path())).replace("FOLDER", path);
         let output = Flowgate::run(FLOWGATE, &["dump", "-n", "-r", &format!("{path}/flows"), "-w", &save]);
         assert_eq!(output.status.code(), Some(1));
-        let told = "error: options `rfile` and `save_stream_file` name the same file, ";
+        let told = "error: options `rfile` and `save_stream_file` name the same place, ";
         assert!(output.stderr.starts_with(told) && output.stderr.contains("\nhint: "), "{}", output.stderr);
         assert_eq!(fs::read(folder.path().join("flows")).unwrap(), b"flows of a day");
     }

@@ -1,0 +1,144 @@
+//! Where flows are read from: a store or a flow file, searched in the same way.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use flowgate_filter::Filter;
+use flowgate_flow::Flow;
+use flowgate_store::{Hit, Row, Searched, StoreReader};
+
+use crate::filters::Decoding;
+use crate::read::{ReadFlowsError, open_file};
+
+/// A store or a flow file.
+#[derive(Debug)]
+pub struct FlowSource {
+    path: PathBuf,
+    /// `None` for a file, which is read anew for each search.
+    store: Option<StoreReader>,
+}
+
+/// A flow that was found.
+#[derive(Debug)]
+pub struct Found<'a>(Inner<'a>);
+
+#[derive(Debug)]
+enum Inner<'a> {
+    Stored(Box<Hit<'a>>, &'a Path),
+    Read(Box<(Row, Flow)>),
+}
+
+impl Found<'_> {
+    /// What a list shows of it.
+    #[must_use]
+    pub fn row(&self) -> &Row {
+        match &self.0 {
+            Inner::Stored(hit, _) => &hit.row,
+            Inner::Read(read) => &read.0,
+        }
+    }
+
+    /// The flow itself.
+    ///
+    /// # Errors
+    /// If it lies in a store and cannot be read.
+    pub fn flow(self) -> Result<Flow, ReadFlowsError> {
+        match self.0 {
+            Inner::Stored(hit, path) => {
+                hit.flow().map_err(|source| ReadFlowsError::Store { path: path.to_owned(), source })
+            }
+            Inner::Read(read) => Ok(read.1),
+        }
+    }
+}
+
+impl FlowSource {
+    /// Opens a store, which is a folder, or a flow file; `-` is standard input, which can be searched once.
+    ///
+    /// # Errors
+    /// If it is neither, or cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, ReadFlowsError> {
+        let failed = |source| ReadFlowsError::Store { path: path.to_owned(), source };
+        let store = if path.is_dir() { Some(StoreReader::open(path).map_err(failed)?) } else { None };
+        if store.is_none() && path != Path::new("-") {
+            // Told now, before anything is done with what it holds.
+            open_file(path)?;
+        }
+        Ok(Self { path: path.to_owned(), store })
+    }
+
+    /// Whether flows may be added while it is read.
+    #[must_use]
+    pub const fn is_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Hands each flow that the filter means and whose number is above `after` to `each`, in order, until it breaks off.
+    ///
+    /// # Errors
+    /// At the first thing that cannot be read; of a store only if none can be.
+    pub fn search<B>(
+        &self,
+        filter: Option<&Filter>,
+        after: i64,
+        mut each: impl FnMut(Found<'_>) -> ControlFlow<B>,
+    ) -> Result<(Searched, Option<B>), ReadFlowsError> {
+        let Some(store) = &self.store else {
+            return self.search_file(filter, after, each);
+        };
+        let found = |hit: Hit<'_>| each(Found(Inner::Stored(Box::new(hit), &self.path)));
+        store
+            .search(filter, after, &Decoding, found)
+            .map_err(|source| ReadFlowsError::Store { path: self.path.clone(), source })
+    }
+
+    /// The flows whose id begins with this text, at most `count_max` of them.
+    ///
+    /// # Errors
+    /// At the first thing that cannot be read.
+    pub fn by_id(&self, beginning: &str, count_max: usize) -> Result<Vec<Found<'_>>, ReadFlowsError> {
+        if let Some(store) = &self.store {
+            let hits = store
+                .by_id(beginning, count_max)
+                .map_err(|source| ReadFlowsError::Store { path: self.path.clone(), source })?;
+            return Ok(hits.into_iter().map(|hit| Found(Inner::Stored(Box::new(hit), &self.path))).collect());
+        }
+        let wanted = beginning.to_ascii_lowercase();
+        let mut found = Vec::new();
+        let end = crate::read::each_flow(&self.path, |flow| {
+            let id = flow.id.to_string();
+            if id.starts_with(beginning) || id.starts_with(&wanted) {
+                let number = found.len() as i64 + 1;
+                found.push(Found(Inner::Read(Box::new((Row::of(number, &flow), flow)))));
+            }
+            if found.len() >= count_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        // What was found before a file's end turns out to be damaged is there all the same.
+        match end {
+            Err(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
+    }
+
+    fn search_file<B>(
+        &self,
+        filter: Option<&Filter>,
+        after: i64,
+        mut each: impl FnMut(Found<'_>) -> ControlFlow<B>,
+    ) -> Result<(Searched, Option<B>), ReadFlowsError> {
+        let mut searched = Searched::default();
+        let broken = crate::read::each_flow(&self.path, |flow| {
+            searched.last += 1;
+            if searched.last <= after {
+                return ControlFlow::Continue(());
+            }
+            let answer = filter.map(|filter| filter.ask(&flow, &Decoding));
+            searched.gave_up |= answer.is_some_and(|answer| answer.gave_up);
+            if answer.is_some_and(|answer| !answer.matched) {
+                return ControlFlow::Continue(());
+            }
+            each(Found(Inner::Read(Box::new((Row::of(searched.last, &flow), flow)))))
+        })?;
+        Ok((searched, broken))
+    }
+}
