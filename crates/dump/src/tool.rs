@@ -122,7 +122,7 @@ async fn run_on(
     let mut signals = Signals::new()?;
     let mut printer = Printer::new(dumper(values), term_log(values), output.clone(), filters);
     let file = values.save_stream_file.as_deref().map(|spec| open_flow_file(spec, home)).transpose()?;
-    let store = values.store.as_deref().map(|path| FlowStore::open(&expanded(path, home))).transpose()?;
+    let store = values.store.as_deref().map(|path| open_store(path, values, home)).transpose()?;
     // Tells what goes wrong with saving, and holds no sender itself: savers end when the last one is gone.
     let teller = printer.clone();
     let mut emptying = Emptying::default();
@@ -139,6 +139,14 @@ async fn run_on(
     } else {
         serve(configuration, home, &printer, &mut signals, emptying).await
     }
+}
+
+fn open_store(path: &str, values: &Values, home: Option<&Path>) -> Result<FlowStore, FlowStoreError> {
+    let mut store = FlowStore::open(&expanded(path, home))?;
+    if values.store_index_bodies {
+        store.index_bodies();
+    }
+    Ok(store)
 }
 
 /// Begins to save what the printer gets.

@@ -197,6 +197,10 @@ options! {
         /// it holds already stay.
         store: Option<String> = None, ALL, Some(Flag::value("PATH"));
 
+        /// Put the bodies of flows into a full-text index of the store, so that `~b` with three characters or more is answered at
+        /// once. Saving a flow takes several times as long.
+        store_index_bodies: bool = false, ALL, NO_FLAG;
+
         /// Read only flows that match this filter from `rfile`.
         readfile_filter: Option<String> = None, ALL, NO_FLAG;
 

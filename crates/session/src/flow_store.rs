@@ -6,6 +6,7 @@ use flowgate_flow::Flow;
 use flowgate_store::{StoreError, StoreWriter};
 use thiserror::Error;
 
+use crate::filters::Decoding;
 use crate::saver::Sink;
 
 /// Why flows cannot be kept in a store, or not read from it.
@@ -39,6 +40,13 @@ impl FlowStore {
     pub fn open(path: &Path) -> Result<Self, FlowStoreError> {
         let failed = |source| FlowStoreError { path: path.to_owned(), source };
         StoreWriter::open(path).map(Self).map_err(failed)
+    }
+}
+
+impl FlowStore {
+    /// Puts bodies into the full-text index from now on (option `store_index_bodies`).
+    pub fn index_bodies(&mut self) {
+        self.0.index_bodies(Box::new(Decoding));
     }
 }
 

@@ -14,6 +14,7 @@ mod row;
 mod query;
 mod record;
 mod schema;
+mod texts;
 
 mod body_reader;
 mod body_writer;

@@ -31,6 +31,10 @@ pub const KNOWN_SITES_MAX: usize = 8_192;
 /// How many bytes of a text the index keeps in a column (a URL, a comment); more is found in the flow itself.
 pub const COLUMN_BYTES_MAX: usize = 16 * 1024;
 
+/// The bodies of a flow are put into the full-text index if they have up to this many bytes together, decoded. Larger ones are read
+/// when somebody searches.
+pub const SEARCHABLE_BYTES_MAX: usize = 256 * 1024;
+
 /// How long one process waits for another that has the index locked for a moment.
 pub const INDEX_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 

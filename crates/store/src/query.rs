@@ -12,6 +12,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value, ValueRef};
 
 use crate::row::{Flags, kind_number};
+use crate::texts;
 
 /// A condition on the table `flows`.
 #[derive(Clone, Debug, Default)]
@@ -179,6 +180,7 @@ impl Condition {
     fn push_found(&mut self, fact: Fact, regex: &Regex, wanted: bool) {
         let columns: &[&str] = match fact {
             Fact::Host => return self.push_host(regex, wanted),
+            Fact::Body(_) => return self.push_body(regex, wanted),
             Fact::ContentType(Half::Request) => &["request_type"],
             Fact::ContentType(Half::Response) => &["response_type"],
             Fact::ContentType(Half::Either) => &["request_type", "response_type"],
@@ -211,6 +213,21 @@ impl Condition {
         });
     }
 
+    /// The full-text index knows which flows may have the text; that they have it is seen when they are read.
+    fn push_body(&mut self, regex: &Regex, wanted: bool) {
+        match texts::must_have(regex).filter(|_| wanted) {
+            Some(text) => {
+                self.exact = false;
+                self.parameters.push(Value::Text(text));
+                self.sql.push_str(
+                    "number IN (SELECT rowid FROM texts WHERE texts MATCH ? \
+                     UNION ALL SELECT number FROM flows WHERE flags & 512 = 0)",
+                );
+            }
+            None => self.push_unknown(),
+        }
+    }
+
     fn push_unknown(&mut self) {
         self.exact = false;
         self.sql.push('1');
@@ -228,6 +245,7 @@ fn is_indexed(expr: &Expr) -> bool {
         Expr::And(parts) => parts.iter().any(is_indexed),
         Expr::Or(parts) => parts.iter().all(is_indexed),
         Expr::Not(_) => false,
+        Expr::Test { test: Test::Found(Fact::Body(_), regex), .. } => texts::must_have(regex).is_some(),
         Expr::Test { test, .. } => matches!(test, Test::Status(_) | Test::Found(Fact::Host, _)),
     }
 }

@@ -81,6 +81,8 @@ impl Flags {
     pub const REPLAYED_RESPONSE: Self = Self(1 << 7);
     /// A text was longer than its column and is cut there.
     pub const CUT: Self = Self(1 << 8);
+    /// All of its bodies are in the full-text index.
+    pub const SEARCHABLE: Self = Self(1 << 9);
 
     /// Whether all of `flags` are set.
     #[must_use]
@@ -88,7 +90,7 @@ impl Flags {
         self.0 & flags.0 == flags.0
     }
 
-    const fn set(&mut self, flags: Self, on: bool) {
+    pub(crate) const fn set(&mut self, flags: Self, on: bool) {
         if on {
             self.0 |= flags.0;
         }

@@ -15,7 +15,8 @@ use crate::limits::{INDEX_CACHE_KIB, INDEX_LOCK_TIMEOUT};
 const APPLICATION_ID: i64 = 0x666c_6f77;
 
 /// The steps, from an empty file on.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE sites (
         id INTEGER PRIMARY KEY,
         host NOT NULL,
@@ -40,7 +41,15 @@ const STEPS: [&str; 1] = ["
     );
     CREATE INDEX flows_by_site ON flows (site, status);
     CREATE INDEX flows_by_status ON flows (status);
-"];
+",
+    // Flag 512 says that all of a flow's bodies are in `texts`.
+    "
+    CREATE VIRTUAL TABLE texts USING fts5 (
+        body, content = '', contentless_delete = 1, detail = 'none', tokenize = 'trigram'
+    );
+    CREATE INDEX flows_without_texts ON flows (number) WHERE flags & 512 = 0;
+",
+];
 
 /// The version that is written.
 pub const STORE_VERSION: u32 = STEPS.len() as u32;
@@ -141,4 +150,66 @@ fn migrate(connection: &mut Connection, until: usize) -> Result<(), StoreError> 
     transaction.pragma_update(None, "user_version", until as i64)?;
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index as a program of that version left it.
+    fn index_of_version(directory: &Path, version: usize) -> Connection {
+        let mut connection = Connection::open(index_path(directory)).unwrap();
+        migrate(&mut connection, version).unwrap();
+        let insert =
+            "INSERT INTO flows (id, kind, flags, created, segment, position) VALUES ('a', 1, 3, 5.5, 7, 9)";
+        connection.execute_batch(insert).unwrap();
+        connection
+    }
+
+    fn version_of(directory: &Path) -> u32 {
+        Connection::open(index_path(directory))
+            .unwrap()
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn every_older_version_becomes_the_current_one_with_its_flows() {
+        for old in 1..=STEPS.len() {
+            let directory = tempfile::tempdir().unwrap();
+            drop(index_of_version(directory.path(), old));
+            assert_eq!(version_of(directory.path()) as usize, old);
+            let older = matches!(open_for_reading(directory.path()).unwrap(), Opened::Older);
+            assert_eq!(older, old < STEPS.len());
+            drop(open_for_writing(directory.path()).unwrap());
+            assert_eq!(version_of(directory.path()), STORE_VERSION);
+            let Opened::Current(index) = open_for_reading(directory.path()).unwrap() else {
+                panic!("still old")
+            };
+            let flow = index.query_row("SELECT id, flags, created, position FROM flows", (), |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, f64>(2)?,
+                    row.get::<_, i64>(3)?,
+                ))
+            });
+            assert_eq!(flow, Ok(("a".to_owned(), 3, 5.5, 9)));
+            let without_texts = "SELECT count(*) FROM flows WHERE flags & 512 = 0";
+            assert_eq!(index.query_row(without_texts, (), |row| row.get(0)), Ok(1));
+        }
+    }
+
+    #[test]
+    fn newer_versions_and_other_databases_are_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = index_of_version(directory.path(), STEPS.len());
+        index.pragma_update(None, "user_version", STORE_VERSION + 1).unwrap();
+        let newer = |error| matches!(error, StoreError::Newer { found, known } if (found, known) == (STORE_VERSION + 1, STORE_VERSION));
+        assert!(open_for_writing(directory.path()).is_err_and(newer));
+        assert!(open_for_reading(directory.path()).is_err_and(newer));
+        index.pragma_update(None, "application_id", 1).unwrap();
+        assert!(matches!(open_for_writing(directory.path()), Err(StoreError::NotAnIndex(_))));
+        assert!(matches!(open_for_reading(directory.path()), Err(StoreError::NotAnIndex(_))));
+    }
 }

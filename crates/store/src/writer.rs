@@ -9,6 +9,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use flowgate_filter::BodyDecoder;
 use flowgate_flow::Flow;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -16,8 +17,9 @@ use crate::body_writer::BodyWriter;
 use crate::error::StoreError;
 use crate::limits::KNOWN_SITES_MAX;
 use crate::record::RecordWriter;
-use crate::row::{Row, Text, id_value, kind_number};
+use crate::row::{Flags, Row, Text, id_value, kind_number};
 use crate::schema;
+use crate::texts::Texts;
 
 /// The one writer of a store.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct StoreWriter {
     /// How many flows are in the batch that was begun.
     batch: usize,
     sites: HashMap<(Vec<u8>, Vec<u8>), i64>,
+    texts: Option<Texts>,
 }
 
 impl StoreWriter {
@@ -49,7 +52,14 @@ impl StoreWriter {
             index,
             batch: 0,
             sites: HashMap::new(),
+            texts: None,
         })
+    }
+
+    /// From now on puts the bodies of flows into the full-text index, too, without the content encodings that `decoder` undoes.
+    /// Searches for a text in bodies then need not read them; writing a flow takes several times as long.
+    pub fn index_bodies(&mut self, decoder: Box<dyn BodyDecoder + Send>) {
+        self.texts = Some(Texts::new(decoder));
     }
 
     /// Where the store lies.
@@ -93,13 +103,16 @@ impl StoreWriter {
     }
 
     fn try_add(&mut self, flow: Flow) -> Result<(), StoreError> {
-        let row = Row::of(0, &flow);
+        let mut row = Row::of(0, &flow);
+        let text = self.texts.as_mut().and_then(|texts| texts.of(&flow));
+        row.flags.set(Flags::SEARCHABLE, text.is_some());
         let at = self.records.append(flow, &mut self.bodies)?;
         if self.batch == 0 {
             self.index.execute_batch("BEGIN IMMEDIATE")?;
         }
         self.batch += 1;
-        let site = row.site.as_ref().map(|site| self.site(site)).transpose()?;
+        let site =
+            row.site.as_ref().map(|site| Self::site(&self.index, &mut self.sites, site)).transpose()?;
         let bytes = |bytes: Option<u64>| bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
         let mut insert = self.index.prepare_cached(INSERT)?;
         insert.execute(params![
@@ -127,30 +140,38 @@ impl StoreWriter {
             row.reason,
             row.error,
         ])?;
+        if let Some(text) = text {
+            let number = self.index.last_insert_rowid();
+            let mut insert = self.index.prepare_cached("INSERT INTO texts (rowid, body) VALUES (?1, ?2)")?;
+            insert.execute(params![number, text])?;
+        }
         Ok(())
     }
 
     /// The number of a site.
-    fn site(&mut self, site: &(Vec<u8>, Vec<u8>)) -> Result<i64, StoreError> {
-        if let Some(id) = self.sites.get(site) {
+    fn site(
+        index: &Connection,
+        sites: &mut HashMap<(Vec<u8>, Vec<u8>), i64>,
+        site: &(Vec<u8>, Vec<u8>),
+    ) -> Result<i64, StoreError> {
+        if let Some(id) = sites.get(site) {
             return Ok(*id);
         }
         let (host, said) = (Text(&site.0), Text(&site.1));
-        let found = self
-            .index
+        let found = index
             .prepare_cached("SELECT id FROM sites WHERE host = ?1 AND said = ?2")?
             .query_row(params![host, said], |row| row.get(0))
             .optional()?;
         let id = if let Some(id) = found {
             id
         } else {
-            let mut insert = self.index.prepare_cached("INSERT INTO sites (host, said) VALUES (?1, ?2)")?;
+            let mut insert = index.prepare_cached("INSERT INTO sites (host, said) VALUES (?1, ?2)")?;
             insert.insert(params![host, said])?
         };
-        if self.sites.len() >= KNOWN_SITES_MAX {
-            self.sites.clear();
+        if sites.len() >= KNOWN_SITES_MAX {
+            sites.clear();
         }
-        self.sites.insert(site.clone(), id);
+        sites.insert(site.clone(), id);
         Ok(id)
     }
 

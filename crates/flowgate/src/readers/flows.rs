@@ -56,6 +56,7 @@ pub(super) fn list(
         }
         after = searched.last;
         out.flush()?;
-        thread::sleep(FOLLOW_INTERVAL);
+        // Another process writes there, and nothing tells us when; to wake too early does no harm.
+        thread::park_timeout(FOLLOW_INTERVAL);
     }
 }
