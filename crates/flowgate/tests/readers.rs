@@ -21,7 +21,9 @@ fn run(home: &Path, arguments: &[&str]) -> String {
         .output()
         .unwrap();
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    format!("exit {}\n{out}{err}", output.status.code().unwrap())
+    let shown = format!("exit {}\n{out}{err}", output.status.code().unwrap());
+    // The text of a test has no blanks at the end of a line.
+    shown.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
 /// A folder with the file `a.flows`, and the same flows in the store `a.store`.

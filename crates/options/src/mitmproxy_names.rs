@@ -134,7 +134,8 @@ mod tests {
     }
 
     /// What mitmproxy does not have.
-    const OWN: [&str; 6] = ["rules", "hide_ignored_requests", "ech", "malformed_hello", "store", "store_index_bodies"];
+    const OWN: [&str; 6] =
+        ["rules", "hide_ignored_requests", "ech", "malformed_hello", "store", "store_index_bodies"];
 
     #[test]
     fn names_of_our_own_are_few_and_meant() {
