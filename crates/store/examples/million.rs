@@ -151,6 +151,7 @@ fn flow(number: u64, body_bytes: usize, random: &mut Random) -> Flow {
         port: 443,
         authority: host.clone().into(),
         path: path.into(),
+        pseudo: flowgate_flow::PseudoFields::default(),
         headers: headers(&[
             ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
             ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use flowgate_filter::NoDecoding;
 use flowgate_flow::{
-    Body, ClientConnection, Connection, Flow, FlowId, FlowKind, Headers, HttpFlow, HttpVersion, Request,
-    ServerConnection, Timestamp,
+    Body, ClientConnection, Connection, Flow, FlowId, FlowKind, Headers, HttpFlow, HttpVersion, PseudoFields,
+    Request, ServerConnection, Timestamp,
 };
 use flowgate_store::{StoreReader, StoreWriter};
 
@@ -39,6 +39,7 @@ fn flow(id: &str, body: String) -> Flow {
         port: 80,
         authority: "".into(),
         path: "/".into(),
+        pseudo: PseudoFields::default(),
         headers: Headers::new(),
         body: Body::Bytes(body.into()),
         trailers: None,
