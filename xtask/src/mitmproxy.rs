@@ -14,7 +14,8 @@ use crate::report;
 /// The variable by which tests learn of the interpreter.
 pub(crate) const VARIABLE: &str = "FLOWGATE_MITMPROXY_PYTHON";
 
-const REQUIREMENT: &str = "mitmproxy>=12,<13";
+/// What is installed: mitmproxy, and another reader of HAR.
+const REQUIREMENTS: [&str; 2] = ["mitmproxy>=12,<13", "haralyzer>=2,<3"];
 
 /// What came of it.
 pub(crate) enum Mitmproxy {
@@ -40,7 +41,7 @@ pub(crate) fn provide(target: &Path) -> anyhow::Result<Mitmproxy> {
     let start = Instant::now();
     report::step(&format!("install mitmproxy 12 with {} into {}", python.display(), folder.display()));
     let made = shown(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&folder))?
-        && shown(Command::new(&ours).args(["-m", "pip", "install", "--quiet", REQUIREMENT]))?
+        && shown(Command::new(&ours).args(["-m", "pip", "install", "--quiet"]).args(REQUIREMENTS))?
         && has_mitmproxy(&ours);
     report::line(&format!("    {} in {}", if made { "done" } else { "FAILED" }, report::since(start)));
     Ok(if made { Mitmproxy::Found(ours) } else { Mitmproxy::Failed })

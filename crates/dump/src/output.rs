@@ -34,6 +34,16 @@ pub enum OutputError {
     Closed,
 }
 
+impl OutputError {
+    /// What it means that standard output could not be written.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::BrokenPipe,
+            kind => Self::Write(kind),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
@@ -183,10 +193,7 @@ impl Shared {
 
     fn fail(&self, error: &io::Error) {
         let mut queue = self.lock();
-        queue.end = Some(match error.kind() {
-            io::ErrorKind::BrokenPipe => OutputError::BrokenPipe,
-            kind => OutputError::Write(kind),
-        });
+        queue.end = Some(OutputError::of(error));
         queue.waiting = String::new();
         queue.writing = false;
         self.emptied.notify_all();

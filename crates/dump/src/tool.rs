@@ -2,6 +2,7 @@
 //!
 //! Not here: how a flow looks (`dumper`), how a session starts (`flowgate-session`).
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use flowgate_contentview::View;
 use flowgate_flow::Flow;
 use flowgate_options::{ContentView, Level, Values, expand_home};
 use flowgate_session::{
-    Configuration, Emptying, FlowFile, FlowFileError, FlowStore, FlowStoreError, ReadFlowsError, Saver,
-    Session, SessionError, Sink, read_flows,
+    Configuration, Emptying, FlowFileError, FlowStore, FlowStoreError, HarFile, HarFileError, ReadFlowsError,
+    Saver, Session, SessionError, Sink, Spool, StreamFile, read_flows,
 };
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,6 +35,9 @@ pub enum DumpError {
     /// Flows cannot be saved.
     #[error(transparent)]
     FlowFile(#[from] FlowFileError),
+    /// Flows cannot be saved as HAR.
+    #[error(transparent)]
+    HarFile(#[from] HarFileError),
     /// Flows cannot be kept in a store.
     #[error(transparent)]
     FlowStore(#[from] FlowStoreError),
@@ -66,6 +70,7 @@ impl DumpError {
         match self {
             Self::Session(err) => err.hint(),
             Self::FlowFile(err) => err.hint(),
+            Self::HarFile(err) => err.hint(),
             Self::FlowStore(err) => err.hint(),
             Self::Read(err) => err.hint(),
             Self::SameFile { .. } => Some("save to another place".to_owned()),
@@ -82,15 +87,27 @@ pub fn run(configuration: &Configuration, home: Option<&Path>) -> Result<(), Dum
     flowgate_session::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flowgate").build()?;
     let output = Output::start(io::stdout())?;
-    let mut savers = Vec::new();
-    let result = runtime.block_on(run_on(configuration, home, &output, &mut savers));
+    let mut saving = Saving::default();
+    let result = runtime.block_on(run_on(configuration, home, &output, &mut saving));
     // What still runs had its grace. It holds senders of flows, so it has to go before the saver is waited for.
     runtime.shutdown_timeout(Duration::ZERO);
-    let saved = if savers.is_empty() { Ok(()) } else { finish(savers) };
+    let saved = if saving.savers.is_empty() { Ok(()) } else { finish(saving.savers) };
     let closed = output.close();
     result?;
     saved?;
-    Ok(closed?)
+    closed?;
+    if let Some(har) = saving.har_to_print {
+        har.copy_to(&mut io::stdout().lock()).map_err(|error| OutputError::of(&error))?;
+    }
+    Ok(())
+}
+
+/// What saves flows, for the caller to wait for when all that could hand it flows is gone.
+#[derive(Debug, Default)]
+struct Saving {
+    savers: Vec<Saver>,
+    /// What `hardump=-` prints in the end.
+    har_to_print: Option<Spool>,
 }
 
 /// Waits until every flow that was told is written; a signal ends the waiting, for a disk may hang.
@@ -108,12 +125,11 @@ fn finish(savers: Vec<Saver>) -> io::Result<()> {
     Ok(())
 }
 
-/// Leaves what saves flows in `savers`, for the caller to wait for when all that could hand it flows is gone.
 async fn run_on(
     configuration: &Configuration,
     home: Option<&Path>,
     output: &Output,
-    savers: &mut Vec<Saver>,
+    saving: &mut Saving,
 ) -> Result<(), DumpError> {
     let values = configuration.options().values();
     refuse_same_file(values, home)?;
@@ -122,22 +138,37 @@ async fn run_on(
     let mut signals = Signals::new()?;
     let mut printer = Printer::new(dumper(values), term_log(values), output.clone(), filters);
     let file = values.save_stream_file.as_deref().map(|spec| open_flow_file(spec, home)).transpose()?;
+    let har = open_har(&values.hardump, home)?;
     let store = values.store.as_deref().map(|path| open_store(path, values, home)).transpose()?;
     // Tells what goes wrong with saving, and holds no sender itself: savers end when the last one is gone.
     let teller = printer.clone();
     let mut emptying = Emptying::default();
     if let Some(file) = file {
         emptying = file.emptying()?;
-        save(file, &teller, &mut printer, savers)?;
+        save(file, &teller, &mut printer, &mut saving.savers)?;
+    }
+    if let Some((har, spool)) = har {
+        emptying = emptying.and(har.emptying()?);
+        saving.har_to_print = spool;
+        save(har, &teller, &mut printer, &mut saving.savers)?;
     }
     if let Some(store) = store {
-        save(store, &teller, &mut printer, savers)?;
+        save(store, &teller, &mut printer, &mut saving.savers)?;
     }
     let printer = Arc::new(printer);
     if reads_only {
         read(values, home, &printer, &mut signals, emptying).await
     } else {
         serve(configuration, home, &printer, &mut signals, emptying).await
+    }
+}
+
+/// Where flows go as HAR, if they do, and what of it is printed in the end.
+fn open_har(path: &str, home: Option<&Path>) -> Result<Option<(HarFile, Option<Spool>)>, DumpError> {
+    match path {
+        "" => Ok(None),
+        "-" => HarFile::spooled().map(|(file, spool)| Some((file, Some(spool)))).map_err(DumpError::System),
+        path => Ok(Some((HarFile::open(&expanded(path, home))?, None))),
     }
 }
 
@@ -152,7 +183,7 @@ fn open_store(path: &str, values: &Values, home: Option<&Path>) -> Result<FlowSt
 /// Begins to save what the printer gets.
 fn save(sink: impl Sink, teller: &Printer, printer: &mut Printer, savers: &mut Vec<Saver>) -> io::Result<()> {
     let teller = teller.clone();
-    let saver = Saver::start(sink, move |line| teller.event(Level::Error, None, line))?;
+    let saver = Saver::start(sink, move |level, line| teller.event(level, None, line))?;
     printer.save_to(saver.sender());
     savers.push(saver);
     Ok(())
@@ -256,7 +287,9 @@ fn refuse_same_file(values: &Values, home: Option<&Path>) -> Result<(), DumpErro
     let there = |path: &str| expanded(path, home).canonicalize().ok();
     let Some(read) = values.rfile.as_deref().and_then(there) else { return Ok(()) };
     let file = values.save_stream_file.as_deref().map(|spec| spec.strip_prefix('+').unwrap_or(spec));
-    for (option, saved) in [("save_stream_file", file), ("store", values.store.as_deref())] {
+    let har = Some(values.hardump.as_str()).filter(|path| !path.is_empty());
+    for (option, saved) in [("save_stream_file", file), ("hardump", har), ("store", values.store.as_deref())]
+    {
         if saved.and_then(there).as_ref() == Some(&read) {
             return Err(DumpError::SameFile { option, path: read });
         }
@@ -265,9 +298,15 @@ fn refuse_same_file(values: &Values, home: Option<&Path>) -> Result<(), DumpErro
 }
 
 /// `-w FILE` empties the file, `-w +FILE` appends.
-fn open_flow_file(spec: &str, home: Option<&Path>) -> Result<FlowFile, FlowFileError> {
-    let (path, append) = spec.strip_prefix('+').map_or((spec, false), |path| (path, true));
-    FlowFile::open(&expanded(path, home), append)
+fn open_flow_file(spec: &str, home: Option<&Path>) -> Result<StreamFile, FlowFileError> {
+    match spec.strip_prefix('+') {
+        Some(path) => {
+            let mut spec = OsString::from("+");
+            spec.push(expanded(path, home));
+            StreamFile::open(Path::new(&spec))
+        }
+        None => StreamFile::open(&expanded(spec, home)),
+    }
 }
 
 /// A path whose `~` means the home directory, where there is one.

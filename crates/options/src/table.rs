@@ -190,8 +190,13 @@ options! {
         rfile: Option<String> = None, ALL, Some(Flag::value("PATH").short('r'));
 
         /// Save each flow to this file when it is complete. The file is emptied first unless the path starts with
-        /// `+`.
+        /// `+`. The codes of strftime in it (`%Y-%m-%d`) are the local time: when they change what the path says, another
+        /// file is begun, and the folders it needs are made.
         save_stream_file: Option<String> = None, ALL, Some(Flag::value("PATH").short('w'));
+
+        /// Save each HTTP flow to this file when it is complete, as HAR 1.2: compressed if its name ends in `.zhar`. The file
+        /// is emptied first. `-` prints it to standard output at the end.
+        hardump: String = String::new(), ALL, NO_FLAG;
 
         /// Keep each flow in the store in this folder when it is complete. The folder is made if it is not there; flows that
         /// it holds already stay.

@@ -1,7 +1,7 @@
-//! A flow file to save flows to as they end (mitmproxy: `save_stream_file`, `-w`). It never keeps half a flow.
+//! A flow file to save flows to. It never keeps half a flow.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::Flow;
@@ -26,6 +26,13 @@ pub enum FlowFileError {
 }
 
 impl FlowFileError {
+    /// What the system said.
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Open { source, .. } => source,
+        }
+    }
+
     /// What a user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -88,7 +95,7 @@ impl FlowFile {
     pub fn emptying(&self) -> io::Result<Emptying> {
         // A device or a pipe has nothing to be emptied of.
         let is_file = self.end == 0 && self.file.metadata()?.is_file();
-        Ok(Emptying(if is_file { Some(self.file.try_clone()?) } else { None }))
+        if is_file { Ok(Emptying::of(self.file.try_clone()?, Vec::new())) } else { Ok(Emptying::default()) }
     }
 
     /// Writes one flow. After an error the file is as it was before.
@@ -111,17 +118,42 @@ impl FlowFile {
     }
 }
 
-/// Empties a flow file once, when it is asked to.
+/// Empties files once, when it is asked to.
 #[derive(Debug, Default)]
-pub struct Emptying(Option<File>);
+pub struct Emptying(Vec<Emptied>);
+
+#[derive(Debug)]
+struct Emptied {
+    file: File,
+    /// What stands in a file of its kind when there is nothing in it.
+    content: Vec<u8>,
+}
 
 impl Emptying {
-    /// Empties the file; nothing happens the second time.
+    pub(crate) fn of(file: File, content: Vec<u8>) -> Self {
+        Self(vec![Emptied { file, content }])
+    }
+
+    /// Both at once.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Empties the files; nothing happens the second time.
     ///
     /// # Errors
     /// What the system says.
     pub fn empty(&mut self) -> io::Result<()> {
-        self.0.take().map_or(Ok(()), |file| file.set_len(0))
+        for Emptied { mut file, content } in self.0.drain(..) {
+            file.set_len(0)?;
+            if !content.is_empty() {
+                file.seek(SeekFrom::Start(0))?;
+                file.write_all(&content)?;
+            }
+        }
+        Ok(())
     }
 }
 

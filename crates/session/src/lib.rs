@@ -15,6 +15,8 @@ mod saver;
 // What the saver saves to.
 mod flow_file;
 mod flow_store;
+mod har_file;
+mod stream_file;
 
 mod filters;
 mod flow_source;
@@ -29,9 +31,11 @@ pub use filters::{Decoding, case_from_env};
 pub use flow_file::{Emptying, FlowFile, FlowFileError};
 pub use flow_source::{FlowSource, Found};
 pub use flow_store::{FlowStore, FlowStoreError};
+pub use har_file::{HarFile, HarFileError, Spool};
 pub use read::{ReadFlowsError, read_flows};
 pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError};
 pub use saver::{FLOWS_BATCH_MAX, FLOWS_WAITING_MAX, Saver, Sink};
 pub use session::{Session, SessionError};
 pub use settings::sources;
+pub use stream_file::StreamFile;
 pub use watch::WATCH_INTERVAL;

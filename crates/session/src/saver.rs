@@ -7,6 +7,7 @@ use std::io;
 use std::thread::JoinHandle;
 
 use flowgate_flow::Flow;
+use flowgate_options::Level;
 use tokio::sync::mpsc;
 
 /// How many flows may wait to be written. Their larger bodies lie in files already, so it bounds memory.
@@ -38,6 +39,14 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// What the medium says; then all that waited is lost.
     fn settle(&mut self) -> Result<(), Self::Error>;
+
+    /// Finishes what is saved to, when no more flows come; gives what a user may want to read about it, a line each.
+    ///
+    /// # Errors
+    /// What the medium says.
+    fn end(&mut self) -> Result<Vec<String>, Self::Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// Saves flows on a thread of its own.
@@ -48,11 +57,11 @@ pub struct Saver {
 }
 
 impl Saver {
-    /// Starts to save. `tell` gets a line when saving fails for the first time, and when it works again.
+    /// Starts to save. `tell` gets a line when saving fails for the first time, when it works again, and at the end.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start<S: Sink>(sink: S, tell: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
+    pub fn start<S: Sink>(sink: S, tell: impl Fn(Level, &str) + Send + 'static) -> io::Result<Self> {
         let (flows, waiting) = mpsc::channel(FLOWS_WAITING_MAX);
         let work = move || Work { sink, tell, lost: 0, failing: false }.run(waiting);
         let thread = std::thread::Builder::new().name("saver".into()).spawn(work)?;
@@ -81,7 +90,7 @@ struct Work<S, T> {
     failing: bool,
 }
 
-impl<S: Sink, T: Fn(&str)> Work<S, T> {
+impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
     fn run(mut self, mut flows: mpsc::Receiver<Flow>) -> u64 {
         // Nobody waits for a batch to fill: it ends as soon as nothing more is there.
         while let Some(first) = flows.blocking_recv() {
@@ -94,6 +103,10 @@ impl<S: Sink, T: Fn(&str)> Work<S, T> {
             let waiting = self.sink.waiting();
             let settled = self.sink.settle();
             self.judge(settled, waiting);
+        }
+        match self.sink.end() {
+            Ok(lines) => lines.iter().for_each(|line| (self.tell)(Level::Alert, line)),
+            Err(error) => self.judge(Err(error), 0),
         }
         self.lost
     }
@@ -111,14 +124,20 @@ impl<S: Sink, T: Fn(&str)> Work<S, T> {
             Ok(()) if concerned > 0 && self.failing => {
                 self.failing = false;
                 let (what, lost) = (S::WHAT, self.lost);
-                (self.tell)(&format!("saving {what} works again; {lost} were not saved so far"));
+                (self.tell)(
+                    Level::Error,
+                    &format!("saving {what} works again; {lost} were not saved so far"),
+                );
             }
             Ok(()) => {}
             Err(error) => {
                 self.lost += concerned as u64;
                 if !std::mem::replace(&mut self.failing, true) {
                     let (what, why) = (S::WHAT, causes(&error));
-                    (self.tell)(&format!("cannot save {what} at the moment, traffic goes on: {why}"));
+                    (self.tell)(
+                        Level::Error,
+                        &format!("cannot save {what} at the moment, traffic goes on: {why}"),
+                    );
                 }
             }
         }
@@ -212,7 +231,7 @@ mod tests {
             sender.try_send(flow()).unwrap();
         }
         drop(sender);
-        let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
+        let tell = |_: Level, line: &str| told.lock().unwrap().push(line.to_owned());
         let lost = Work { sink, tell, lost: 0, failing: false }.run(receiver);
         let saved = *saved.lock().unwrap();
         (saved, lost, told.into_inner().unwrap())

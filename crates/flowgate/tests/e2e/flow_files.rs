@@ -95,6 +95,22 @@ fn a_file_is_emptied_or_appended_to() {
 }
 
 #[test]
+fn a_file_is_named_by_the_time() {
+    let builder = Flowgate::builder(FLOWGATE);
+    let folder = builder.path("");
+    let spec = folder.join("of %Y/flows%%%z").display().to_string();
+    let flowgate = builder.args(["-w".to_owned(), spec]).env("TZ", "XXX-03:30").start();
+    traffic(&flowgate, &server());
+    assert_eq!(flowgate.stop(Signal::INT).code(), Some(0));
+    let years = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let year = years
+        .into_iter()
+        .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("of 2"))
+        .unwrap();
+    assert_eq!(read_flows(&year.join("flows%+0330")).len(), 4);
+}
+
+#[test]
 fn a_file_is_copied_by_reading_and_writing() {
     let flowgate = flowgate().start();
     traffic(&flowgate, &server());

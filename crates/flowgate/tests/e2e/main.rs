@@ -12,6 +12,7 @@ mod versions;
 mod bodies;
 mod connections;
 
+mod har;
 mod heads;
 mod smuggling;
 

@@ -68,6 +68,13 @@ impl HarWriter {
         Ok(())
     }
 
+    /// Forgets entries whose bytes did not reach their place after all: so many are left.
+    pub fn take_back(&mut self, entries: u64) {
+        self.entries = self.entries.min(entries);
+        // Which connections were told of with them is not known any more; better told twice than never.
+        self.seen.clear();
+    }
+
     /// Entries written.
     #[must_use]
     pub const fn entries(&self) -> u64 {

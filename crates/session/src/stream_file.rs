@@ -1,0 +1,235 @@
+//! The file that flows are saved to while the program runs (option `save_stream_file`, `-w`): its name may hold the codes of
+//! strftime, and another file is begun whenever what they say changes.
+//!
+//! What a flow file is, is told in `flow_file`. Times are local.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use flowgate_flow::Flow;
+use jiff::Zoned;
+use jiff::fmt::strtime::{BrokenDownTime, Config, PosixCustom};
+
+use crate::flow_file::{Emptying, FlowFile, FlowFileError};
+use crate::saver::Sink;
+
+/// A flow file whose name may change with the time.
+#[derive(Debug)]
+pub struct StreamFile {
+    name: Name,
+    append: bool,
+    path: PathBuf,
+    /// The second for which `path` was made.
+    second: i64,
+    /// `None` after the next file could not be opened; then every flow tries again.
+    file: Option<FlowFile>,
+}
+
+impl StreamFile {
+    /// Opens the file for now. `spec` is the value of the option, its `~` expanded: a path, behind a `+` if flows are to be
+    /// appended. Folders that the codes name are made.
+    ///
+    /// # Errors
+    /// If it cannot be opened for writing.
+    pub fn open(spec: &Path) -> Result<Self, FlowFileError> {
+        Self::open_at(spec, &Zoned::now())
+    }
+
+    fn open_at(spec: &Path, now: &Zoned) -> Result<Self, FlowFileError> {
+        let (append, path) = appended(spec);
+        let name = Name::new(path);
+        let path = name.at(now);
+        let file = open(&name, &path, append)?;
+        Ok(Self { name, append, path, second: now.timestamp().as_second(), file: Some(file) })
+    }
+
+    /// Where flows are written to at this moment.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What empties the first file, when all else has started.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn emptying(&self) -> io::Result<Emptying> {
+        self.file.as_ref().map_or_else(|| Ok(Emptying::default()), FlowFile::emptying)
+    }
+
+    fn take_at(&mut self, flow: Flow, now: &Zoned) -> io::Result<()> {
+        let second = now.timestamp().as_second();
+        if self.name.varies && (second != self.second || self.file.is_none()) {
+            let path = self.name.at(now);
+            if path != self.path || self.file.is_none() {
+                // Flows of this moment belong into no other file.
+                self.file = None;
+                let file = open(&self.name, &path, self.append).map_err(FlowFileError::into_io)?;
+                // Nothing is left to start that could fail.
+                file.emptying()?.empty()?;
+                (self.file, self.path) = (Some(file), path);
+            }
+            self.second = second;
+        }
+        self.file.as_mut().map_or(Ok(()), |file| file.take(flow))
+    }
+}
+
+impl Sink for StreamFile {
+    const WHAT: &'static str = "flows";
+
+    type Error = io::Error;
+
+    fn take(&mut self, flow: Flow) -> io::Result<()> {
+        if self.name.varies {
+            self.take_at(flow, &Zoned::now())
+        } else {
+            self.file.as_mut().map_or(Ok(()), |file| file.take(flow))
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.file.as_ref().map_or(0, Sink::waiting)
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Sink::settle)
+    }
+}
+
+/// Whether flows are appended, and to which path.
+fn appended(spec: &Path) -> (bool, &Path) {
+    let text = spec.to_str().and_then(|text| text.strip_prefix('+'));
+    text.map_or((false, spec), |text| (true, Path::new(text)))
+}
+
+fn open(name: &Name, path: &Path, append: bool) -> Result<FlowFile, FlowFileError> {
+    if name.varies
+        && let Some(folder) = path.parent()
+    {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| FlowFileError::Open { path: path.to_owned(), source })?;
+    }
+    FlowFile::open(path, append)
+}
+
+/// A path with codes of strftime in it, as Python (and so mitmproxy) knows them in the C locale.
+#[derive(Debug)]
+struct Name {
+    pattern: PathBuf,
+    varies: bool,
+}
+
+impl Name {
+    fn new(path: &Path) -> Self {
+        Self { varies: path.to_str().is_some_and(|text| text.contains('%')), pattern: path.to_owned() }
+    }
+
+    fn at(&self, now: &Zoned) -> PathBuf {
+        let Some(text) = self.pattern.to_str().filter(|_| self.varies) else { return self.pattern.clone() };
+        // Python writes all six digits of the microseconds.
+        let text = text.replace("%f", "%6f");
+        // What is no code stays as it is.
+        let lenient = Config::new().custom(PosixCustom::default()).lenient(true);
+        let named = BrokenDownTime::from(now).to_string_with_config(&lenient, &text);
+        named.map_or_else(|_| self.pattern.clone(), PathBuf::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use flowgate_flow::{
+        ClientConnection, Connection, FlowId, FlowKind, RawFlow, ServerConnection, Timestamp,
+    };
+
+    use super::*;
+
+    fn at(time: &str) -> Zoned {
+        time.parse().unwrap()
+    }
+
+    fn flow() -> Flow {
+        let connection = Connection::new(FlowId::from_random(1));
+        let client = ClientConnection {
+            connection: connection.clone(),
+            leaf: None,
+            fingerprints: None,
+            mode: String::new(),
+        };
+        let server = ServerConnection { connection, address: None, timestamp_tcp_setup: None, via: None };
+        let kind = FlowKind::Tcp(RawFlow::default());
+        Flow::new(FlowId::from_random(2), client.into(), server.into(), kind, Timestamp(0.0))
+    }
+
+    /// How many flows each file of a folder holds.
+    fn counted(folder: &Path) -> Vec<(String, usize)> {
+        let mut found: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                let mut flows = 0;
+                crate::read_flows(&path, |_| flows += 1).unwrap();
+                (name, flows)
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Expected names are what CPython 3.13 says on Linux.
+    #[test]
+    fn names_are_as_python_makes_them() {
+        let now = at("2026-03-04T05:06:07.089[Europe/Berlin]");
+        for (pattern, name) in [
+            ("plain", "plain"),
+            ("%Y-%m-%d/%H%M%S.flows", "2026-03-04/050607.flows"),
+            ("%a %A %b %B %d %e %j", "Wed Wednesday Mar March 04  4 063"),
+            ("%y %I %p %Z %z %U %W %V %G %u %w", "26 05 AM CET +0100 09 09 10 2026 3 3"),
+            ("%F %T %R %D", "2026-03-04 05:06:07 05:06 03/04/26"),
+            ("%c|%x|%X", "Wed Mar  4 05:06:07 2026|03/04/26|05:06:07"),
+            ("%f", "089000"),
+            ("100%%", "100%"),
+            ("100%", "100%"),
+            ("a%~b", "a%~b"),
+        ] {
+            assert_eq!(Name::new(Path::new(pattern)).at(&now), Path::new(name), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn another_file_is_begun_when_the_name_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("a/b");
+        let spec = inside.join("%H%M");
+        let mut file = StreamFile::open_at(&spec, &at("2026-01-01T10:00:00[UTC]")).unwrap();
+        for time in ["10:00:00", "10:00:00", "10:00:59", "10:01:00", "10:02:00", "10:02:30"] {
+            file.take_at(flow(), &at(&format!("2026-01-01T{time}[UTC]"))).unwrap();
+            file.settle().unwrap();
+        }
+        assert_eq!(counted(&inside), [("1000".into(), 3), ("1001".into(), 1), ("1002".into(), 2)]);
+        // A name that comes again is begun anew, or with a plus is gone on with.
+        for (plus, count) in [("", 1), ("+", 2)] {
+            let spec = PathBuf::from(format!("{plus}{}", spec.display()));
+            let mut file = StreamFile::open_at(&spec, &at("2026-01-02T09:00:00[UTC]")).unwrap();
+            file.take_at(flow(), &at("2026-01-02T10:01:00[UTC]")).unwrap();
+            assert_eq!(counted(&inside)[2], ("1001".into(), count), "{plus:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_begun_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file =
+            StreamFile::open_at(&folder.path().join("%M/f"), &at("2026-01-01T10:00:00[UTC]")).unwrap();
+        fs::write(folder.path().join("01"), "no folder").unwrap();
+        let next = at("2026-01-01T10:01:00[UTC]");
+        assert!(file.take_at(flow(), &next).is_err());
+        fs::remove_file(folder.path().join("01")).unwrap();
+        file.take_at(flow(), &next).unwrap();
+        assert_eq!(counted(&folder.path().join("01")), [("f".into(), 1)]);
+        assert_eq!(counted(&folder.path().join("00")), [("f".into(), 0)]);
+    }
+}
