@@ -259,7 +259,9 @@ fn help() {
               -r, --rfile <PATH>             Read flows from this file, or the store in this folder, at the start; `-` reads
                                              standard input.
               -w, --save-stream-file <PATH>  Save each flow to this file when it is complete. The file is emptied first
-                                             unless the path starts with `+`.
+                                             unless the path starts with `+`. The codes of strftime in it (`%Y-%m-%d`) are
+                                             the local time: when they change what the path says, another file is begun, and
+                                             the folders it needs are made.
                   --store <PATH>             Keep each flow in the store in this folder when it is complete. The folder is
                                              made if it is not there; flows that it holds already stay.
 
