@@ -7,7 +7,7 @@ use crate::command::{find, is_root, shown};
 use crate::report;
 
 /// Each program and the Debian package that has it.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 9] = [
     ("nginx", "nginx-light"),
     ("h2load", "nghttp2-client"),
     ("chromium", "chromium"),
@@ -16,6 +16,7 @@ const TOOLS: [(&str, &str); 8] = [
     ("certutil", "libnss3-tools"),
     ("squid", "squid-openssl"),
     ("nft", "nftables"),
+    ("wget", "wget"),
 ];
 
 /// Installs what is missing, where that can be done, and returns the programs that are still missing.

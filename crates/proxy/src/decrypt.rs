@@ -6,7 +6,8 @@ use bytes::Bytes;
 use flowgate_flow::ClientConnection;
 use flowgate_net::BoxIo;
 use flowgate_tls::{
-    ClientHandshake, LeafSpec, UpstreamNames, explain_client_failure, openssl_cipher_name, version_name,
+    ClientHandshake, Explanation, HandshakeFailure, LeafSpec, UpstreamNames, explain_client_failure,
+    openssl_cipher_name, version_name,
 };
 use flowgate_wire::client_hello::ClientHello;
 use rustls::ServerConfig;
@@ -16,10 +17,10 @@ use tokio_rustls::server::TlsStream;
 
 use crate::clock;
 use crate::context::{Context, fingerprints};
-use crate::limits::TLS_HANDSHAKE_TIMEOUT;
+use crate::limits::{CLIENT_REGRET_MAX, TLS_HANDSHAKE_TIMEOUT};
 use crate::raw;
 use crate::server;
-use crate::tls_io::TlsIo;
+use crate::tls_io::{OnSilence, TlsIo};
 use crate::tunnel::{self, Decrypted, ServerState, ServerTls, Target};
 use flowgate_options::Level;
 use flowgate_wire::fingerprint::Carrier;
@@ -117,17 +118,8 @@ pub(crate) async fn accept(
         match timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(client)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(err)) => {
-                let handshake = ClientHandshake {
-                    host: name,
-                    port,
-                    after: began.elapsed(),
-                    ca_certificate: context.proxy.leaves.authority().certificate_file(),
-                };
-                let explanation = explain_client_failure(&err, &handshake);
-                context.log(Level::Warn, format_args!("Client TLS handshake failed: {explanation}"));
-                if let Some(hint) = explanation.hint {
-                    context.log(Level::Warn, format_args!("hint: {hint}"));
-                }
+                let handshake = handshake(context, name, port, began);
+                tell(context, Level::Warn, "Client TLS handshake", &explain_client_failure(&err, &handshake));
                 return None;
             }
             Err(_) => {
@@ -148,5 +140,68 @@ pub(crate) async fn accept(
     connection.cipher =
         session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into_owned());
     connection.sni = session.server_name().map(str::to_owned);
-    Some((Box::new(TlsIo::new(stream)), facts))
+    let watched = TlsIo::watched(stream, when_silent(context, name.to_owned(), port, began));
+    Some((Box::new(watched), facts))
+}
+
+/// What tells of a client that leaves as soon as its TLS stands. With TLS 1.3 as well as 1.2 many look at our certificate only
+/// then; what they do not like they say in an alert, or not at all.
+fn when_silent(context: &Context, name: String, port: Option<u16>, began: Instant) -> OnSilence {
+    let context = context.clone();
+    let stood = Instant::now();
+    Box::new(move |error| {
+        let handshake = ClientHandshake { finished: true, ..handshake(&context, &name, port, began) };
+        let failure = error.map_or(HandshakeFailure::Closed, HandshakeFailure::from);
+        match failure {
+            HandshakeFailure::Tls(_) => {
+                tell(&context, Level::Warn, "Client TLS", &explain_client_failure(failure, &handshake));
+            }
+            HandshakeFailure::Closed if is_regret(stood) => {
+                tell(&context, Level::Info, "Client TLS", &explain_client_failure(failure, &handshake));
+            }
+            HandshakeFailure::Closed | HandshakeFailure::Io(_) => {}
+        }
+    })
+}
+
+/// Whether who leaves without a word now does so because of what it saw in the handshake, as far as one can tell.
+fn is_regret(stood: Instant) -> bool {
+    stood.elapsed() < CLIENT_REGRET_MAX
+}
+
+fn handshake<'a>(
+    context: &'a Context,
+    name: &'a str,
+    port: Option<u16>,
+    began: Instant,
+) -> ClientHandshake<'a> {
+    ClientHandshake {
+        host: name,
+        port,
+        after: began.elapsed(),
+        finished: false,
+        ca_certificate: context.proxy.leaves.authority().certificate_file(),
+    }
+}
+
+fn tell(context: &Context, level: Level, what: &str, explanation: &Explanation) {
+    context.log(level, format_args!("{what} failed: {explanation}"));
+    if let Some(hint) = &explanation.hint {
+        context.log(level, format_args!("hint: {hint}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_late_did_not_need_the_connection() {
+        let stood = Instant::now();
+        tokio::time::advance(CLIENT_REGRET_MAX - Duration::from_millis(1)).await;
+        assert!(is_regret(stood));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!is_regret(stood));
+    }
 }

@@ -244,8 +244,9 @@ impl EgressError {
     }
 
     /// What can be done about it.
-    pub(crate) const fn hint(&self, chosen_by: ChosenBy) -> Option<&'static str> {
+    pub(crate) fn hint(&self, chosen_by: ChosenBy) -> Option<&str> {
         match (self, chosen_by) {
+            (Self::Tls(err), _) => err.hint(),
             (
                 Self::Status { status: 407, .. }
                 | Self::Socks5(Socks5Error::AuthRequired | Socks5Error::AuthRefused),

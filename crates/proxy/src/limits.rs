@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a TLS handshake may take, on either side.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How soon after its TLS handshake a client has to leave without a word for that to be told as a sign of distrust. Browsers
+/// leave connections that they did not need after ten seconds.
+pub const CLIENT_REGRET_MAX: Duration = Duration::from_secs(8);
 /// How long a client may take to send a head, once its first byte is there.
 pub const CLIENT_HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may stay connected without beginning a request, and how long an exchange, or a raw connection that is

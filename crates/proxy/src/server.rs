@@ -187,7 +187,11 @@ pub(crate) async fn open_tls(
         Ok(stream) => stream,
         Err(err) => {
             let status = if matches!(err, TlsError::TimedOut { .. }) { 504 } else { 502 };
-            return Err(failed(context, facts, Phase::Tls, status, err.to_string()));
+            let error = failed(context, facts, Phase::Tls, status, err.to_string());
+            if let Some(hint) = err.hint() {
+                context.log(Level::Warn, format_args!("hint: {hint}"));
+            }
+            return Err(error);
         }
     };
     let session = stream.get_ref().1;
@@ -211,6 +215,16 @@ pub(crate) enum TlsError {
     Handshake(Explanation),
     #[error("{name} did not finish the TLS handshake in time")]
     TimedOut { name: String },
+}
+
+impl TlsError {
+    /// What can be done about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Handshake(explanation) => explanation.hint.as_deref(),
+            Self::Name { .. } | Self::TimedOut { .. } => None,
+        }
+    }
 }
 
 /// The TLS handshake with whoever is to prove that it is `name`.

@@ -12,11 +12,32 @@ use tokio_rustls::{client, server};
 pub(crate) struct TlsIo<T> {
     session: T,
     ended_cut: bool,
+    on_silence: Option<OnSilence>,
 }
+
+/// Called when a peer leaves without having sent anything: with the error that ended it, if it did not just close.
+pub(crate) type OnSilence = Box<dyn FnOnce(Option<&io::Error>) + Send>;
 
 impl<T> TlsIo<T> {
     pub(crate) const fn new(session: T) -> Self {
-        Self { session, ended_cut: false }
+        Self { session, ended_cut: false, on_silence: None }
+    }
+
+    /// The same, whose owner wants to know if the peer leaves without having sent anything.
+    pub(crate) fn watched(session: T, on_silence: OnSilence) -> Self {
+        Self { on_silence: Some(on_silence), ..Self::new(session) }
+    }
+
+    /// Looks at how the first read ended.
+    fn first_read(&mut self, read: &io::Result<()>, buf: &ReadBuf<'_>, filled_before: usize) {
+        let Some(on_silence) = self.on_silence.take() else { return };
+        match read {
+            // Nobody asked for a byte: that says nothing.
+            Ok(()) if filled_before == buf.capacity() => self.on_silence = Some(on_silence),
+            Ok(()) if buf.filled().len() > filled_before => {}
+            Ok(()) => on_silence(None),
+            Err(err) => on_silence(Some(err)),
+        }
     }
 }
 
@@ -26,7 +47,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for TlsIo<T> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.session).poll_read(cx, buf) {
+        let filled_before = buf.filled().len();
+        let read = Pin::new(&mut self.session).poll_read(cx, buf);
+        if let Poll::Ready(read) = &read {
+            self.first_read(read, buf, filled_before);
+        }
+        match read {
             // A peer that ends without close_notify has ended all the same. What is delimited by lengths or chunks tells a cut
             // for itself; whoever reads what is not asks for it.
             Poll::Ready(Err(err)) if err.kind() == io::ErrorKind::UnexpectedEof => {

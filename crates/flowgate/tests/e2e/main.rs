@@ -17,6 +17,7 @@ mod heads;
 mod smuggling;
 
 mod certificates;
+mod distrust;
 mod exemptions;
 mod tunnels;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use flowgate_flow::{Body, Flow, FlowKind, HttpFlow};
 use flowgate_formats::FlowReader;
-use flowgate_testkit::{Flowgate, FlowgateBuilder, PATIENCE, RawConnection, Signal};
+use flowgate_testkit::{Flowgate, FlowgateBuilder, PATIENCE, RawConnection, RawServer, Signal, TestCa};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -28,6 +28,16 @@ pub(crate) fn flowgate() -> FlowgateBuilder {
     let builder = Flowgate::builder(FLOWGATE);
     let file = builder.path("flows").display().to_string();
     builder.args(["-w".to_owned(), file])
+}
+
+/// A server with a certificate for these names that answers every request with `ok`.
+pub(crate) fn https_server(ca: &TestCa, names: &[&str]) -> RawServer {
+    RawServer::start_tls(ca.leaf(names).server_config(&[b"http/1.1"]), |connection| {
+        while connection.read_until(b"\r\n\r\n").is_ok() {
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        }
+        Ok(())
+    })
 }
 
 /// Stops flowgate in good order and reads the flows that it saved.
@@ -256,7 +266,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn client_config(root: &Path, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+pub(crate) fn client_config(root: &Path, alpn: &[&[u8]]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let pem = fs::read(root).unwrap();
     CertificateDer::pem_slice_iter(&pem).for_each(|root| roots.add(root.unwrap()).unwrap());

@@ -126,6 +126,7 @@ fn a_client_that_does_not_trust_the_ca_is_explained() {
             host: "shop.test",
             port: Some(443),
             after: std::time::Duration::from_millis(3),
+            finished: false,
             ca_certificate: authority.certificate_file(),
         },
     );
