@@ -1,209 +1,103 @@
 //! Addons: code that acts on flows while they live, ours or the user's, all on the same seam.
 //!
-//! This is the first hook, `requestheaders`: a request's head is there, its body is not, and no server was contacted for it.
-//! Bodies are not offered and so never held back. Who only wants to be told of finished flows is a receiver of
-//! [`Events`](crate::Events). Flows that a rule hides are offered to nobody.
+//! Not here: where in the life of a flow each hook is ([`crate::http`] and its neighbours), and readers of finished flows, which are
+//! receivers of [`Events`](crate::Events).
 //!
-//! Order: addons run one after the other as they were registered, each seeing what those before it changed; one that answers
-//! or kills is the last. Without addons nothing is called or allocated.
+//! Order: at each hook addons run one after the other as they were registered, each seeing what those before it changed; one
+//! that answers or kills is the last at that hook. Hooks of one flow never run at the same time, and nothing of the flow moves while
+//! one does; other flows go on, those of the same HTTP/2 connection too. Without addons nothing is called or allocated.
 
-use std::fmt;
-use std::panic::AssertUnwindSafe;
+mod body;
+mod live;
+mod run;
+
 use std::pin::Pin;
-use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use flowgate_flow::{Body, ClientConnection, Headers, HttpVersion, MetadataValue, Request, Response};
-use futures_util::FutureExt;
+pub use body::{BodyNeed, Transform};
+pub(crate) use live::{Lent, Outcome, Standing, no_request, no_server};
+pub use live::{LiveFlow, NameHost, RespondError};
+pub(crate) use run::{Addons, Hook, Needs};
 
-use crate::clock;
-
-/// What a hook gives: it may wait, and holds only its own flow meanwhile. Dropped unfinished if the client resets its connection
-/// or stream meanwhile; with a request that has a body that is noticed only afterwards.
-pub type HookFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-
-/// Code on hooks.
+/// Code on hooks. Each hook may wait; it holds only its own flow (or connection) meanwhile, and is dropped unfinished when the
+/// client resets the stream or connection. A panic fails its own flow and no other. Flows that a rule hides are offered to
+/// nobody.
 pub trait Addon: Send + Sync {
     /// How it is named to users.
     fn name(&self) -> &str;
 
-    /// A request's head was read (mitmproxy: `requestheaders`). A panic fails this flow with 502 and no other.
-    fn requestheaders<'a>(&'a self, flow: &'a mut LiveRequest) -> HookFuture<'a>;
-}
-
-/// A request on hooks: what it is, and what may be done to it.
-#[derive(Debug)]
-pub struct LiveRequest {
-    client: Arc<ClientConnection>,
-    request: Request,
-    outcome: Outcome,
-    notes: Notes,
-}
-
-/// What addons noted on a flow.
-#[derive(Debug, Default)]
-pub(crate) struct Notes {
-    pub(crate) marked: String,
-    pub(crate) comment: String,
-    pub(crate) metadata: Vec<(String, MetadataValue)>,
-}
-
-/// What comes after the hook.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// The request goes to its server.
-    Continue,
-    /// The client gets this, and no server is contacted.
-    Respond(Box<Response>, Bytes),
-    /// The client gets nothing.
-    Kill,
-    /// The addon of this name panicked.
-    Panicked(String),
-}
-
-impl LiveRequest {
-    /// Who sent it.
-    #[must_use]
-    pub fn client(&self) -> &ClientConnection {
-        &self.client
+    /// A request's head was read. Nothing of its body was, and no server was contacted: everything can still be changed, and an answer
+    /// costs nothing.
+    fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
     }
 
-    /// The request as it is now, without a body.
-    #[must_use]
-    pub const fn request(&self) -> &Request {
-        &self.request
+    /// What it needs of the request's body, asked when all addons have seen the head, if there is a body to come.
+    fn request_body(&self, flow: &LiveFlow) -> BodyNeed {
+        let _ = flow;
+        BodyNeed::Nothing
     }
 
-    /// The header fields, to be changed. What delimits the body (`Content-Length`, `Transfer-Encoding`) is put back as it was
-    /// afterwards, since the body is not the hook's; what may not be in a head is refused when it is sent.
-    pub const fn headers_mut(&mut self) -> &mut Headers {
-        &mut self.request.headers
+    /// The request is there. Whole, and before a server is contacted, if an addon needed the body whole or there is none: everything
+    /// can be changed, the body too. Otherwise all but its end was passed on, and only trailers can be changed. Skipped for flows that
+    /// were answered at `requestheaders`.
+    fn request<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
     }
 
-    /// Asks for another path and query. A path that may not be sent fails the flow.
-    pub fn set_path(&mut self, path: Bytes) {
-        self.request.path = path;
+    /// The head of the response was read, or an addon answered. The client has seen nothing of it yet.
+    fn responseheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
     }
 
-    /// Answers the client; the server is not contacted. `status` is 200 to 999. What delimits the body is written by us,
-    /// and the connection of an HTTP/1 client is closed behind the response.
-    ///
-    /// # Errors
-    /// The status, if it is no final one.
-    pub fn respond(&mut self, status: u16, headers: Headers, body: Bytes) -> Result<(), u16> {
-        if !(200..=999).contains(&status) {
-            return Err(status);
-        }
-        let (head, body) = own_response(status, headers, body);
-        self.outcome = Outcome::Respond(Box::new(head), body);
-        Ok(())
+    /// What it needs of the response's body, asked when all addons have seen the head, if there is a body to come.
+    fn response_body(&self, flow: &LiveFlow) -> BodyNeed {
+        let _ = flow;
+        BodyNeed::Nothing
     }
 
-    /// Ends the flow: the client's connection (or stream) breaks off, the server is not contacted.
-    pub fn kill(&mut self) {
-        self.outcome = Outcome::Kill;
+    /// The response is there. Whole, and before the client has seen anything of it, if an addon needed the body whole, or there is
+    /// none, or an addon answered. Otherwise all but its end was passed on, and only trailers can be changed.
+    fn response<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
     }
 
-    /// Sets the flow's mark.
-    pub fn mark(&mut self, mark: impl Into<String>) {
-        self.notes.marked = mark.into();
-    }
-
-    /// Sets the flow's comment.
-    pub fn comment(&mut self, comment: impl Into<String>) {
-        self.notes.comment = comment.into();
-    }
-
-    /// Notes a fact on the flow.
-    pub fn note(&mut self, name: impl Into<String>, value: MetadataValue) {
-        self.notes.metadata.push((name.into(), value));
+    /// The flow failed, or was killed: there will be no `response`. Why is in the flow's error. Nothing can be changed but what is noted
+    /// on the flow.
+    fn error<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
     }
 }
 
-/// The addons of a proxy, in their order.
-#[derive(Clone, Default)]
-pub(crate) struct Addons(Arc<[Arc<dyn Addon>]>);
+/// What a hook gives. One that is done without waiting ([`HookFuture::DONE`]) allocates nothing.
+#[must_use]
+pub struct HookFuture<'a>(Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>);
 
-impl fmt::Debug for Addons {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|addon| addon.name())).finish()
+impl<'a> HookFuture<'a> {
+    /// Done already.
+    pub const DONE: Self = Self(None);
+
+    /// Done when `waits` is.
+    pub fn new(waits: impl Future<Output = ()> + Send + 'a) -> Self {
+        Self(Some(Box::pin(waits)))
     }
 }
 
-impl Addons {
-    pub(crate) fn new(addons: Vec<Arc<dyn Addon>>) -> Self {
-        Self(addons.into())
-    }
+impl Future for HookFuture<'_> {
+    type Output = ();
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Offers a request to each addon in turn.
-    pub(crate) async fn requestheaders(&self, live: &mut LiveRequest) {
-        let framing = framing_fields(&live.request.headers);
-        for addon in self.0.iter() {
-            // A panic leaves a whole request behind: its parts are only ever replaced. The flow fails all the same.
-            let hook = AssertUnwindSafe(async { addon.requestheaders(live).await });
-            if hook.catch_unwind().await.is_err() {
-                live.outcome = Outcome::Panicked(addon.name().to_owned());
-            }
-            if !matches!(live.outcome, Outcome::Continue) {
-                break;
-            }
-        }
-        if framing_fields(&live.request.headers) != framing {
-            for name in FRAMING {
-                live.request.headers.remove(name);
-            }
-            for (name, value) in framing {
-                live.request.headers.push(name, value);
-            }
-        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().map_or(Poll::Ready(()), |waits| waits.as_mut().poll(cx))
     }
 }
 
-impl LiveRequest {
-    pub(crate) fn new(client: Arc<ClientConnection>, request: Request) -> Self {
-        Self { client, request, outcome: Outcome::Continue, notes: Notes::default() }
-    }
-
-    pub(crate) fn into_parts(self) -> (Request, Outcome, Notes) {
-        (self.request, self.outcome, self.notes)
+impl std::fmt::Debug for HookFuture<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "HookFuture(waits)" } else { "HookFuture(done)" })
     }
 }
-
-const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
-
-/// The fields that delimit a body, as they are written.
-fn framing_fields(headers: &Headers) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let of_framing = headers.iter().filter(|field| FRAMING.iter().any(|name| field.is(name)));
-    of_framing.map(|field| (field.name.to_vec(), field.value.to_vec())).collect()
-}
-
-fn own_response(status: u16, mut headers: Headers, body: Bytes) -> (Response, Bytes) {
-    for name in FRAMING.iter().chain(&["connection"]) {
-        headers.remove(name);
-    }
-    headers.push("Connection", "close");
-    // RFC 9110 sections 15.3.5 and 15.4.5: these have no body.
-    let body = if matches!(status, 204 | 304) { Bytes::new() } else { body };
-    if !matches!(status, 204 | 304) {
-        headers.push("Content-Length", body.len().to_string());
-    }
-    let now = clock::now();
-    let head = Response {
-        version: HttpVersion::Http11,
-        status,
-        reason: Bytes::new(),
-        headers,
-        body: Body::EMPTY,
-        trailers: None,
-        timestamp_start: now,
-        timestamp_end: Some(now),
-    };
-    (head, body)
-}
-
-#[cfg(test)]
-mod tests;

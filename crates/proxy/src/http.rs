@@ -8,8 +8,14 @@ mod error_page;
 mod exchange;
 mod failure;
 mod forward;
+mod hooked;
+mod local_server;
 mod servers;
 mod translate;
+
+// Bodies that addons hold or change.
+mod body_way;
+mod delimit;
 
 // The two sides of an exchange, per version.
 mod h1_client;
@@ -33,6 +39,7 @@ mod in_memory;
 pub use in_memory::check_connection;
 
 pub(crate) use error_page::{OwnResponse, connect_established, connect_refusal};
+pub(crate) use forward::name_host;
 pub(crate) use h1_client::H1Client;
 pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};
 pub(crate) use serve_h2::serve as serve_h2;

@@ -3,8 +3,7 @@
 //! Read it in the order of that way: [`Instance`] accepts, `client` receives, `explicit`, `socks5`, `transparent` and `reverse`
 //! learn the destination, each in its mode's way, `tunnel` looks at the first bytes and asks `flowgate-policy`, then relays
 //! (`raw`), decrypts (`decrypt`) or speaks HTTP (`http`), which may become a WebSocket (`websocket`). Servers are reached by the way
-//! out that the connection carries (`egress`). What happened is told through [`Events`]; an [`Addon`] acts on a request before it
-//! has a server. What the bytes mean is `flowgate-wire`'s business, who is decrypted is `flowgate-policy`'s, how certificates look is
+//! out that the connection carries (`egress`). What happened is told through [`Events`]; an [`Addon`] acts on flows while they live. What the bytes mean is `flowgate-wire`'s business, who is decrypted is `flowgate-policy`'s, how certificates look is
 //! `flowgate-tls`'s.
 #![forbid(unsafe_code)]
 
@@ -40,7 +39,7 @@ mod settings;
 #[cfg(fuzzing)]
 pub use http::check_connection;
 
-pub use addon::{Addon, HookFuture, LiveRequest};
+pub use addon::{Addon, BodyNeed, HookFuture, LiveFlow, NameHost, RespondError, Transform};
 pub use context::Proxy;
 pub use egress::{Egress, UpstreamProxy};
 pub use events::Events;

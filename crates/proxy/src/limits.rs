@@ -34,6 +34,11 @@ pub const COALESCE_BYTES: usize = 8 * 1024;
 pub const REFUSED_BYTES_MAX: usize = 64 * 1024;
 /// How much of a recorded body stays in memory; the rest goes to a temporary file.
 pub const BODY_MEMORY_BYTES: usize = 1024 * 1024;
+/// How long a body may be that is held because an addon needs it whole, in bytes; beyond [`BODY_MEMORY_BYTES`] it lies in a temporary
+/// file. A longer one streams, whatever the addon needs. Option `stream_large_bodies` lowers it.
+pub const HELD_BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// How much of a held body is read from its file at once, in bytes.
+pub const HELD_READ_BYTES: usize = 64 * 1024;
 /// How much the recorded chunks of a raw flow may take, in bytes of content and of what stands around it; what follows
 /// crosses unrecorded.
 pub const RAW_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;

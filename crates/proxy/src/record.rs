@@ -37,6 +37,16 @@ impl BodyRecorder {
         self.len == 0
     }
 
+    /// Whether so many bytes more would be recorded.
+    pub(crate) const fn has_room(&self, bytes: usize) -> bool {
+        self.len.saturating_add(bytes as u64) <= self.bytes_max
+    }
+
+    /// Whether what was recorded is lost: there was more than was to be recorded, or the disk is full.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// A piece that crosses.
     pub(crate) fn push(&mut self, data: &Bytes) {
         self.len += data.len() as u64;

@@ -62,7 +62,7 @@ pub(crate) struct ServerGuard {
 
 impl ServerGuard {
     /// Says that the connection is there, if anybody listens; `name` is asked only then.
-    fn start(context: &Context, name: impl FnOnce() -> String) -> Self {
+    pub(crate) fn start(context: &Context, name: impl FnOnce() -> String) -> Self {
         let name = context.logs(Level::Info).then(name);
         if let Some(name) = &name {
             context.log(Level::Info, format_args!("server connect {name}"));

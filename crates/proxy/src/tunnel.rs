@@ -436,11 +436,11 @@ impl<'a> Tunnel<'a> {
             servers.leave_driving_to_client();
         }
         if http2 && clear && route.tls_name.is_none() {
-            servers.speak_http2_in_the_clear();
+            servers.speak_http2_in_the_clear(route.clone());
         }
         match self.server {
             Server::NotYet => {}
-            Server::Failed(error) => servers.fail(error),
+            Server::Failed(error) => servers.fail(route.clone(), error),
             Server::Open { peeked, facts, guard } => {
                 let open = OpenServer { io: peeked.rewind(), facts: *facts, guard };
                 let ready = match &route.tls_name {
@@ -452,7 +452,7 @@ impl<'a> Tunnel<'a> {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = added {
-                    servers.fail(error);
+                    servers.fail(route.clone(), error);
                 }
             }
         }

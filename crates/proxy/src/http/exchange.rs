@@ -9,10 +9,11 @@ use bytes::Bytes;
 use flowgate_flow::{Phase, Request, Response, Side};
 use flowgate_wire::http1::{BodyEvent, Framing};
 
+use super::body_way::Collected;
 use super::failure::{Cause, Failure};
 use super::forward::remove_connection_fields;
+use super::hooked::Hooked;
 use super::side::{ClientSide, ServerSide, SideError};
-use crate::addon::Notes;
 use crate::clock;
 use crate::idle::IdleTimer;
 use crate::record::BodyRecorder;
@@ -20,7 +21,8 @@ use crate::record::BodyRecorder;
 /// An exchange under way, and what is recorded of it.
 pub(crate) struct Exchange {
     pub(crate) request: Request,
-    request_framing: Framing,
+    /// How the request's body is delimited when it is sent.
+    pub(super) request_framing: Framing,
     request_body: BodyRecorder,
     pub(crate) response: Option<Response>,
     response_body: BodyRecorder,
@@ -28,26 +30,51 @@ pub(crate) struct Exchange {
     pub(crate) body_bytes_max: u64,
     /// The raw bytes of what ended it, if it was a malformed message.
     pub(crate) refused: Bytes,
-    /// What addons noted on the flow.
-    pub(crate) notes: Notes,
-    up: Up,
-    down: Down,
+    /// What addons have to do with it, if there are any.
+    pub(super) hooked: Option<Box<Hooked>>,
+    pub(super) up: Up,
+    pub(super) down: Down,
     /// An interim response was passed on.
     interim: bool,
+    /// The client was told something of the response.
+    answered: bool,
+    /// A hook is due before anything moves on.
+    pause: Option<Pause>,
+}
+
+/// Why an exchange stands still.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pause {
+    /// It is over.
+    Over,
+    /// The request was sent but for its end.
+    RequestEnd,
+    /// The head of the response is there.
+    ResponseHead,
+    /// The response is there, or was sent but for its end.
+    ResponseEnd,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Up {
+pub(super) enum Up {
     Body,
+    /// Only the end is to be sent; a hook comes before.
+    End,
     Done,
     /// The server takes no more; what it has to say is still awaited.
     Refused,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Down {
+pub(super) enum Down {
     Head,
+    /// An addon needs the whole body before the head is sent.
+    Collect,
+    /// The head is to be sent; a hook comes before.
+    Send,
     Body,
+    /// Only the end is to be sent; a hook comes before.
+    End,
     Done,
 }
 
@@ -62,10 +89,12 @@ impl Exchange {
             response_body: BodyRecorder::new(kept_max),
             body_bytes_max: u64::MAX,
             refused: Bytes::new(),
-            notes: Notes::default(),
+            hooked: None,
             up: if framing == Framing::None { Up::Done } else { Up::Body },
             down: Down::Head,
             interim: false,
+            answered: false,
+            pause: None,
         }
     }
 
@@ -92,7 +121,7 @@ impl Exchange {
 
     /// Whether the client was told anything yet.
     pub(crate) const fn has_answered(&self) -> bool {
-        self.response.is_some()
+        self.answered
     }
 
     /// Whether the request was not sent whole, although the response is complete.
@@ -100,7 +129,7 @@ impl Exchange {
         self.up != Up::Done
     }
 
-    /// Runs the exchange to its end.
+    /// Runs an exchange without hooks to its end.
     pub(crate) async fn run(
         &mut self,
         client: &mut impl ClientSide,
@@ -108,16 +137,51 @@ impl Exchange {
         idle: &mut IdleTimer,
         idle_limit: Duration,
     ) -> Result<(), Failure> {
+        self.begin(server)?;
+        let result = self.run_on(client, server, idle, idle_limit).await.map(|_| ());
+        self.settle(&result, client, server);
+        result
+    }
+
+    /// Sends the request's head.
+    pub(super) fn begin(&mut self, server: &mut impl ServerSide) -> Result<(), Failure> {
         server
             .send_request(&mut self.request, self.request_framing)
             .map_err(|err| Failure::on_server(Phase::Head, err))?;
         if self.up == Up::Done {
-            self.request.timestamp_end = Some(clock::now());
+            self.request.timestamp_end = self.request.timestamp_end.or_else(|| Some(clock::now()));
             server.send_end(None).map_err(|err| Failure::on_server(Phase::Head, err))?;
         }
+        Ok(())
+    }
+
+    /// Keeps what was recorded, when all is over.
+    pub(super) fn settle(
+        &mut self,
+        result: &Result<(), Failure>,
+        client: &mut impl ClientSide,
+        server: &mut impl ServerSide,
+    ) {
+        self.keep_bodies();
+        if let Err(failure) = result {
+            self.refused = match failure.side {
+                Side::Client => client.take_refused(),
+                _ => server.take_refused(),
+            };
+        }
+    }
+
+    /// Runs until it is over, or a hook is due.
+    pub(super) async fn run_on(
+        &mut self,
+        client: &mut impl ClientSide,
+        server: &mut impl ServerSide,
+        idle: &mut IdleTimer,
+        idle_limit: Duration,
+    ) -> Result<Pause, Failure> {
         idle.touch();
         let mut moved = false;
-        let result = poll_fn(|cx| {
+        poll_fn(|cx| {
             let step = self.poll(cx, client, server, &mut moved);
             if std::mem::take(&mut moved) {
                 idle.touch();
@@ -132,23 +196,33 @@ impl Exchange {
             }
             step
         })
-        .await;
-        self.keep_bodies();
-        if let Err(failure) = &result {
-            self.refused = match failure.side {
-                Side::Client => client.take_refused(),
-                _ => server.take_refused(),
-            };
-        }
-        result
+        .await
     }
 
-    /// Puts what was recorded of the bodies into the messages.
+    /// Puts what was recorded of the bodies into the messages. What was held is there already.
     pub(crate) fn keep_bodies(&mut self) {
-        self.request.body = self.request_body.finish();
-        if let Some(response) = &mut self.response {
+        let kept = self.hooked.as_ref().map(|hooked| hooked.taken()).unwrap_or_default();
+        if !kept.request {
+            self.request.body = self.request_body.finish();
+        }
+        if let Some(response) = &mut self.response
+            && !kept.response
+        {
             response.body = self.response_body.finish();
         }
+        if let Some(hooked) = &mut self.hooked {
+            hooked.keep(&mut self.request, self.response.as_mut());
+        }
+    }
+
+    /// What was recorded of the request's body, which has ended.
+    pub(super) fn take_request_body(&mut self) -> flowgate_flow::Body {
+        self.request_body.finish()
+    }
+
+    /// What was recorded of the response's body, which has ended.
+    pub(super) fn take_response_body(&mut self) -> flowgate_flow::Body {
+        self.response_body.finish()
     }
 
     fn poll(
@@ -157,14 +231,19 @@ impl Exchange {
         client: &mut impl ClientSide,
         server: &mut impl ServerSide,
         moved: &mut bool,
-    ) -> Poll<Result<(), Failure>> {
+    ) -> Poll<Result<Pause, Failure>> {
         self.poll_up(cx, client, server, moved)?;
-        self.poll_down(cx, client, server, moved)?;
+        if self.pause.is_none() {
+            self.poll_down(cx, client, server, moved)?;
+        }
         let flushed = client.poll_flush(cx).map_err(|err| Failure::on_client(self.phase_down(), err))?;
+        if let Some(pause) = self.pause.take() {
+            return Poll::Ready(Ok(pause));
+        }
         if self.down == Down::Done {
             // Otherwise the rest of the request is still carried over, as the server let us expect that it reads on.
             let over = flushed.is_ready() && !self.carries_on(cx, client, server);
-            return if over { Poll::Ready(Ok(())) } else { Poll::Pending };
+            return if over { Poll::Ready(Ok(Pause::Over)) } else { Poll::Pending };
         }
         if self.up != Up::Body
             && let Poll::Ready(err) = client.poll_gone(cx)
@@ -189,7 +268,7 @@ impl Exchange {
     }
 
     /// Whether the client will send its body when it is asked to, which nobody did.
-    fn waits_for_leave(&self) -> bool {
+    pub(super) fn waits_for_leave(&self) -> bool {
         let asks = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
         self.request_body.is_empty() && !self.interim && self.request.headers.get_all("expect").any(asks)
     }
@@ -201,6 +280,10 @@ impl Exchange {
         server: &mut impl ServerSide,
         moved: &mut bool,
     ) -> Result<(), Failure> {
+        if self.up == Up::End {
+            let sent = server.send_end(self.request.trailers.as_ref());
+            self.up = if sent.is_ok() { Up::Done } else { Up::Refused };
+        }
         while self.up == Up::Body {
             match server.poll_room(cx) {
                 Poll::Pending => return Ok(()),
@@ -210,7 +293,11 @@ impl Exchange {
                 }
                 Poll::Ready(Ok(())) => {}
             }
-            let event = match client.poll_body(cx) {
+            let event = match &mut self.hooked {
+                None => client.poll_body(cx),
+                Some(hooked) => hooked.up.poll(cx, &mut |cx| client.poll_body(cx)),
+            };
+            let event = match event {
                 Poll::Pending => break,
                 Poll::Ready(event) => event.map_err(|err| Failure::on_client(Phase::Body, err))?,
             };
@@ -218,18 +305,23 @@ impl Exchange {
             let sent = match event {
                 BodyEvent::NeedMore => break,
                 BodyEvent::Data(data) => {
-                    self.request_body.push(&data);
+                    if !self.hooked.as_ref().is_some_and(|hooked| hooked.whole().request) {
+                        self.request_body.push(&data);
+                    }
                     if self.request_body.len() > self.body_bytes_max {
                         return Err(self.too_large(Side::Client, Phase::Body));
                     }
                     server.send_data(data)
                 }
                 BodyEvent::End(trailers) => {
-                    self.request.timestamp_end = Some(clock::now());
-                    let sent = server.send_end(trailers.as_ref());
+                    self.request.timestamp_end = self.request.timestamp_end.or_else(|| Some(clock::now()));
                     self.request.trailers = trailers;
+                    if self.hooked.as_mut().is_some_and(|hooked| hooked.due.take_request()) {
+                        (self.up, self.pause) = (Up::End, Some(Pause::RequestEnd));
+                        break;
+                    }
                     self.up = Up::Done;
-                    sent
+                    server.send_end(self.request.trailers.as_ref())
                 }
             };
             if sent.is_err() {
@@ -258,7 +350,9 @@ impl Exchange {
                 Poll::Ready(head) => head.map_err(|err| Failure::on_server(Phase::Head, err))?,
             };
             *moved = true;
-            remove_connection_fields(&mut head.headers);
+            if !self.hooked.as_ref().is_some_and(|hooked| hooked.has_own_response()) {
+                remove_connection_fields(&mut head.headers);
+            }
             if head.status < 200 && head.status != 101 {
                 client.send_interim(&head).map_err(|err| Failure::on_server(Phase::Head, err))?;
                 self.interim = true;
@@ -271,19 +365,37 @@ impl Exchange {
             if matches!(framing, Framing::Length(length) if length > self.body_bytes_max) {
                 return Err(self.too_large(Side::Server, Phase::Head));
             }
+            if let Some(hooked) = &mut self.hooked {
+                hooked.has_response(framing, &head);
+                self.response = Some(head);
+                self.down = Down::Send;
+                if hooked.due.take_response_head() {
+                    self.pause = Some(Pause::ResponseHead);
+                    return Ok(());
+                }
+                break;
+            }
             client.send_response(&mut head, framing).map_err(|err| Failure::on_server(Phase::Head, err))?;
+            self.answered = true;
             self.response = Some(head);
             self.down = Down::Body;
             if framing == Framing::None {
-                self.end_of_response(client, None)?;
+                self.end_of_response(client)?;
             }
+        }
+        if matches!(self.down, Down::Collect | Down::Send | Down::End) {
+            self.poll_held(cx, client, server, moved)?;
         }
         while self.down == Down::Body {
             match client.poll_room(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(room) => room.map_err(|err| Failure::on_client(Phase::Body, err))?,
             }
-            let event = match server.poll_body(cx) {
+            let event = match &mut self.hooked {
+                None => server.poll_body(cx),
+                Some(hooked) => hooked.down.poll(cx, &mut |cx| server.poll_body(cx)),
+            };
+            let event = match event {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(event) => event.map_err(|err| Failure::on_server(Phase::Body, err))?,
             };
@@ -291,26 +403,75 @@ impl Exchange {
             match event {
                 BodyEvent::NeedMore => return Ok(()),
                 BodyEvent::Data(data) => {
-                    self.response_body.push(&data);
+                    if !self.hooked.as_ref().is_some_and(|hooked| hooked.whole().response) {
+                        self.response_body.push(&data);
+                    }
                     if self.response_body.len() > self.body_bytes_max {
                         return Err(self.too_large(Side::Server, Phase::Body));
                     }
                     client.send_data(data).map_err(|err| Failure::on_client(Phase::Body, err))?;
                 }
-                BodyEvent::End(trailers) => self.end_of_response(client, trailers)?,
+                BodyEvent::End(trailers) => {
+                    if let Some(response) = &mut self.response {
+                        response.trailers = trailers;
+                    }
+                    if self.hooked.as_mut().is_some_and(|hooked| hooked.due.take_response()) {
+                        (self.down, self.pause) = (Down::End, Some(Pause::ResponseEnd));
+                        return Ok(());
+                    }
+                    self.end_of_response(client)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn end_of_response(
+    /// What there is to do about a response that addons hold, or held.
+    fn poll_held(
         &mut self,
+        cx: &mut Context<'_>,
         client: &mut impl ClientSide,
-        trailers: Option<flowgate_flow::Headers>,
+        server: &mut impl ServerSide,
+        moved: &mut bool,
     ) -> Result<(), Failure> {
-        client.send_end(trailers.as_ref()).map_err(|err| Failure::on_server(Phase::Body, err))?;
+        let Some(hooked) = &mut self.hooked else { return Ok(()) };
+        if self.down == Down::Collect {
+            let before = hooked.down.collected();
+            let collected = hooked.down.poll_collect(cx, &mut |cx| server.poll_body(cx));
+            let held = hooked.down.collected();
+            *moved |= held != before || collected.is_ready();
+            if held > self.body_bytes_max {
+                return Err(self.too_large(Side::Server, Phase::Body));
+            }
+            match collected.map_err(|err| Failure::on_server(Phase::Body, err))? {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Collected::TooLong) => hooked.streams_response(self.response.as_mut()),
+                Poll::Ready(Collected::Whole(body, trailers)) => {
+                    if let Some(response) = &mut self.response {
+                        (response.body, response.trailers) = (body, trailers);
+                        response.timestamp_end = Some(clock::now());
+                    }
+                    hooked.holds_response();
+                    (self.down, self.pause) = (Down::Send, Some(Pause::ResponseEnd));
+                    return Ok(());
+                }
+            }
+            self.down = Down::Send;
+        }
+        if self.down == Down::Send {
+            let framing = hooked.response_framing;
+            let Some(head) = &mut self.response else { return Ok(()) };
+            client.send_response(head, framing).map_err(|err| Failure::on_server(Phase::Head, err))?;
+            self.answered = true;
+            self.down = if framing == Framing::None { Down::End } else { Down::Body };
+        }
+        if self.down == Down::End { self.end_of_response(client) } else { Ok(()) }
+    }
+
+    fn end_of_response(&mut self, client: &mut impl ClientSide) -> Result<(), Failure> {
+        let trailers = self.response.as_ref().and_then(|response| response.trailers.as_ref());
+        client.send_end(trailers).map_err(|err| Failure::on_server(Phase::Body, err))?;
         if let Some(response) = &mut self.response {
-            response.trailers = trailers;
             response.timestamp_end = Some(clock::now());
         }
         self.down = Down::Done;
@@ -323,8 +484,8 @@ impl Exchange {
 
     const fn phase_down(&self) -> Phase {
         match self.down {
-            Down::Head => Phase::Head,
-            Down::Body | Down::Done => Phase::Body,
+            Down::Head | Down::Send => Phase::Head,
+            Down::Collect | Down::Body | Down::End | Down::Done => Phase::Body,
         }
     }
 }

@@ -29,15 +29,23 @@ pub(crate) enum Cause {
     Idle(Duration),
     /// That side's body is longer than so many bytes (mitmproxy: `body_size_limit`).
     TooLarge(u64),
+    /// The addon of this name panicked.
+    Addon(String),
+    /// An addon ended the flow.
+    Killed,
+    /// No failure: an addon answered instead of the server.
+    Answered,
 }
 
 impl Failure {
     pub(crate) const fn on_server(phase: Phase, err: SideError) -> Self {
-        Self { side: Side::Server, phase, cause: Cause::Side(err) }
+        let side = if matches!(err, SideError::Held(_)) { Side::Proxy } else { Side::Server };
+        Self { side, phase, cause: Cause::Side(err) }
     }
 
     pub(crate) const fn on_client(phase: Phase, err: SideError) -> Self {
-        Self { side: Side::Client, phase, cause: Cause::Side(err) }
+        let side = if matches!(err, SideError::Held(_)) { Side::Proxy } else { Side::Client };
+        Self { side, phase, cause: Cause::Side(err) }
     }
 
     /// Whether there is nobody left to be answered.
@@ -45,6 +53,11 @@ impl Failure {
         self.side == Side::Client
             && !matches!(self.cause, Cause::TooLarge(_))
             && self.malformed_body().is_none()
+    }
+
+    /// Whether an addon ended the flow: the client is told nothing.
+    pub(crate) const fn is_kill(&self) -> bool {
+        matches!(self.cause, Cause::Killed)
     }
 
     /// Whether what was sent to the client may be all there is, and nobody knows.
@@ -57,8 +70,10 @@ impl Failure {
         match (&self.cause, self.side) {
             (Cause::Side(err), Side::Client) => err.code_for_itself(),
             (Cause::Side(err), _) => err.code(),
-            (Cause::TooLarge(_), Side::Client) => Code::CANCEL,
-            (Cause::Idle(_) | Cause::TooLarge(_), _) => Code::INTERNAL_ERROR,
+            (Cause::TooLarge(_), Side::Client) | (Cause::Killed, _) => Code::CANCEL,
+            (Cause::Idle(_) | Cause::TooLarge(_) | Cause::Addon(_) | Cause::Answered, _) => {
+                Code::INTERNAL_ERROR
+            }
         }
     }
 
@@ -125,6 +140,9 @@ impl Failure {
             (Cause::Side(SideError::Closed), _) => {
                 "server closed the connection before it answered".to_owned()
             }
+            (Cause::Addon(addon), _) => format!("addon {addon} failed on this flow (a panic)"),
+            (Cause::Killed | Cause::Answered, _) => "Connection killed.".to_owned(),
+            (Cause::Side(err), Side::Proxy) => err.to_string(),
             (Cause::Side(err), _) => format!("server: {err}"),
         }
     }

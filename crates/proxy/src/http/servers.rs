@@ -71,10 +71,10 @@ pub(crate) struct Servers {
     opening: tokio::sync::Mutex<()>,
     /// A server was met that does not multiplex: nobody waits for another's connection any more.
     single: AtomicBool,
-    /// Servers without TLS are spoken to in HTTP/2 (prior knowledge, RFC 9113 section 3.3), as the client does.
-    clear_http2: bool,
-    /// Opening failed when the destination became known; told to every request (mitmproxy likewise).
-    failed: Option<ServerError>,
+    /// The server of this route is spoken to in HTTP/2 without TLS (prior knowledge, RFC 9113 section 3.3), as the client does.
+    clear_http2: Option<Route>,
+    /// Opening failed when the destination became known; told to every request for it (mitmproxy likewise).
+    failed: Option<(Route, ServerError)>,
 }
 
 impl Servers {
@@ -89,14 +89,14 @@ impl Servers {
             driven_by_client: false,
             has_drivers: AtomicBool::new(false),
             opening: tokio::sync::Mutex::default(),
-            clear_http2: false,
+            clear_http2: None,
             failed: None,
         }
     }
 
-    /// Speaks HTTP/2 to servers without TLS.
-    pub(crate) const fn speak_http2_in_the_clear(&mut self) {
-        self.clear_http2 = true;
+    /// Speaks HTTP/2 to the server of this route, without TLS.
+    pub(crate) fn speak_http2_in_the_clear(&mut self, route: Route) {
+        self.clear_http2 = Some(route);
     }
 
     /// Leaves HTTP/2 connections to the client's task, which asks for them by [`take_drivers`](Self::take_drivers).
@@ -111,9 +111,9 @@ impl Servers {
         }
     }
 
-    /// Remembers that the only server there is cannot be had.
-    pub(crate) fn fail(&mut self, error: ServerError) {
-        self.failed = Some(error);
+    /// Remembers that the server of this route cannot be had.
+    pub(crate) fn fail(&mut self, route: Route, error: ServerError) {
+        self.failed = Some((route, error));
     }
 
     /// Takes in a connection that was opened before the first request.
@@ -139,14 +139,17 @@ impl Servers {
         route: &Route,
         fresh: bool,
     ) -> Result<Link, ServerError> {
-        if let Some(error) = &self.failed {
+        if let Some((_, error)) = self.failed.as_ref().filter(|(failed, _)| failed == route) {
             return Err(error.clone());
         }
         if !fresh && let Some(link) = self.existing(route).await {
             return Ok(link);
         }
-        let may_multiplex =
-            if route.tls_name.is_some() { !self.single.load(Ordering::Relaxed) } else { self.clear_http2 };
+        let may_multiplex = if route.tls_name.is_some() {
+            !self.single.load(Ordering::Relaxed)
+        } else {
+            self.is_clear_http2(route)
+        };
         if !may_multiplex {
             return Box::pin(self.open(context, route)).await;
         }
@@ -185,6 +188,10 @@ impl Servers {
         None
     }
 
+    fn is_clear_http2(&self, route: &Route) -> bool {
+        self.clear_http2.as_ref().is_some_and(|clear| clear == route)
+    }
+
     fn take_idle(&self, route: &Route) -> Option<Box<H1Link>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let at = idle.iter().rposition(|link| link.route == *route)?;
@@ -213,7 +220,7 @@ impl Servers {
         let facts = Arc::new(facts);
         let http2 = match &route.tls_name {
             Some(_) => facts.connection.alpn.as_deref() == Some(b"h2"),
-            None => self.clear_http2,
+            None => self.is_clear_http2(&route),
         };
         if !http2 {
             self.single.store(true, Ordering::Relaxed);

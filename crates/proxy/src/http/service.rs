@@ -2,32 +2,29 @@
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Address, Body, Flow, FlowError, FlowKind, HttpFlow, MetadataValue, Phase, Request, ServerConnection, Side,
+    Address, Flow, FlowError, FlowKind, HttpFlow, MetadataValue, Phase, Request, ServerConnection, Side,
 };
 use flowgate_options::Level;
 use flowgate_policy::{Action, Decision, Entry, Fact, Facts, FirstBytes, decide};
 use flowgate_wire::http1::Framing;
 use flowgate_wire::http2::Code;
 use futures_util::FutureExt;
-use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::error_page::error_page;
 use super::exchange::Exchange;
-use super::failure::{Failure, may_try_again};
-use super::forward::remove_connection_fields;
+use super::failure::{Cause, Failure, may_try_again};
+use super::forward::{asks_to_upgrade, remove_connection_fields};
 use super::h2_server::H2ServerStream;
+use super::hooked::{Destination, Hooked};
 use super::servers::{H1Link, Link, Route, Servers};
 use super::side::{ClientSide, ServerSide};
-use crate::addon::{LiveRequest, Notes, Outcome};
 use crate::clock;
 use crate::context::Context;
-use crate::egress::Egress;
+use crate::egress::{Egress, Purpose};
 use crate::idle::IdleTimer;
 use crate::limits::H2_TRIES_MAX;
-use crate::record::BodyRecorder;
 use crate::server::ServerError;
 
 /// The requests of one client connection, whatever version it speaks.
@@ -90,7 +87,7 @@ pub(crate) struct Upgrade {
 }
 
 /// How an exchange went.
-enum Carried {
+pub(super) enum Carried {
     /// To its end.
     Through(Arc<ServerConnection>),
     /// To a 101: another protocol follows.
@@ -131,29 +128,33 @@ impl Service {
         route: &Route,
         idle: &mut IdleTimer,
     ) -> Next {
-        remove_connection_fields(&mut request.headers);
-        let mut notes = Notes::default();
-        if !self.context.proxy.addons.is_empty() && !self.context.hidden {
-            // Boxed, so that exchanges without addons are no larger for it.
-            match Box::pin(self.offer(client, request, framing)).await {
-                Some((hooked, noted)) => (request, notes) = (hooked, noted),
-                None => return Next::Close,
-            }
+        let hooks = self.has_hooks();
+        if !hooks {
+            // Addons see what the client told its proxy, so with them it goes later.
+            remove_connection_fields(&mut request.headers);
         }
-        let mut exchange = Exchange::new(request, framing, self.context.kept_body_bytes_max());
-        exchange.notes = notes;
+        let kept_bytes_max = self.context.kept_body_bytes_max();
+        let mut exchange = Exchange::new(request, framing, kept_bytes_max);
         exchange.body_bytes_max = self.context.settings.body_bytes_max;
         // A panic leaves the exchange as it stood: it is only looked at from then on. What is rare is boxed, here and below, so that
         // idle clients have no room for it.
-        let carrying = AssertUnwindSafe(self.carry(client, &mut exchange, route, idle)).catch_unwind();
-        match carrying.await {
+        let carried = if hooks {
+            let large = self.context.settings.kept_body_bytes_max;
+            let hooked = Hooked::new(&exchange.request, framing, kept_bytes_max, large);
+            exchange.hooked = Some(Box::new(hooked));
+            Box::pin(AssertUnwindSafe(self.carry_hooked(client, &mut exchange, route, idle)).catch_unwind())
+                .await
+        } else {
+            AssertUnwindSafe(self.carry(client, &mut exchange, route, idle)).catch_unwind().await
+        };
+        match carried {
             Ok(Carried::Through(facts)) => {
                 let next = if exchange.left_body_unread() { Next::Close } else { Next::Continue };
-                self.context.report(self.flow(exchange, facts, None)).await;
+                self.context.report(Self::flow(&self.context, exchange, facts, None)).await;
                 next
             }
             Ok(Carried::Upgraded(link)) => {
-                let flow = self.flow(exchange, Arc::clone(&link.facts), None);
+                let flow = Self::flow(&self.context, exchange, Arc::clone(&link.facts), None);
                 Next::Upgrade(Box::new(Upgrade { link, flow }))
             }
             Ok(Carried::Failed(facts, failure)) => {
@@ -171,7 +172,7 @@ impl Service {
     }
 
     /// Finds a server and runs the exchange with it.
-    async fn carry(
+    pub(super) async fn carry(
         &self,
         client: &mut impl ClientSide,
         exchange: &mut Exchange,
@@ -193,7 +194,11 @@ impl Service {
             let (result, facts) = match link {
                 Link::H2 { link, facts, reused } => {
                     let mut server = H2ServerStream::new(link);
-                    let result = exchange.run(client, &mut server, idle, limit).await;
+                    let result = if exchange.meets(&facts) {
+                        Box::pin(self.drive(client, &mut server, exchange, idle)).await
+                    } else {
+                        exchange.run(client, &mut server, idle, limit).await
+                    };
                     if let Err(failure) = &result {
                         server.abort(failure.code_for_server());
                         let again = failure.was_unprocessed() && exchange.is_untouched();
@@ -206,8 +211,12 @@ impl Service {
                     (result, facts)
                 }
                 Link::H1(mut link) => {
-                    let result = exchange.run(client, &mut link.server, idle, limit).await;
                     let facts = Arc::clone(&link.facts);
+                    let result = if exchange.meets(&facts) {
+                        Box::pin(self.drive(client, &mut link.server, exchange, idle)).await
+                    } else {
+                        exchange.run(client, &mut link.server, idle, limit).await
+                    };
                     if let Err(failure) = &result
                         && link.reused
                         && may_try_again(exchange, failure)
@@ -227,6 +236,9 @@ impl Service {
             };
             return match result {
                 Ok(()) => Carried::Through(facts),
+                Err(failure) if matches!(failure.cause, Cause::Answered) => {
+                    Box::pin(self.carry_own(client, exchange, idle)).await
+                }
                 Err(failure) => Carried::Failed(facts, failure),
             };
         }
@@ -245,75 +257,10 @@ impl Service {
         };
         if exchange.has_answered() {
             client.abort(Code::INTERNAL_ERROR);
-            self.context.report(self.flow(exchange, facts, Some(error))).await;
+            self.report_failed(exchange, facts, error).await;
         } else {
             self.answer(client, exchange, facts, error, 502).await;
         }
-    }
-
-    /// Offers a request's head to the addons, and gives it back if it is to go on.
-    async fn offer(
-        &self,
-        client: &mut impl ClientSide,
-        request: Request,
-        framing: Framing,
-    ) -> Option<(Request, Notes)> {
-        let mut live = LiveRequest::new(Arc::clone(&self.context.client), request);
-        let gone = tokio::select! {
-            biased;
-            () = self.context.proxy.addons.requestheaders(&mut live) => None,
-            // A client that is still sending its body is read later, and found to be gone then.
-            gone = poll_fn(|cx| client.poll_gone(cx)), if framing == Framing::None => Some(gone),
-        };
-        let (mut request, outcome, notes) = live.into_parts();
-        if gone.is_none() && matches!(outcome, Outcome::Continue) {
-            // What a hook nominates in `Connection` belongs to the connection like what the client does.
-            remove_connection_fields(&mut request.headers);
-            return Some((request, notes));
-        }
-        if framing != Framing::None {
-            request.body = Body::Missing;
-        }
-        let address = Address { host: request.host.clone(), port: request.port };
-        let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(address)));
-        let mut exchange = Exchange::new(request, Framing::None, 0);
-        exchange.notes = notes;
-        let fails = |message: String, side| FlowError {
-            message,
-            timestamp: clock::now(),
-            side: Some(side),
-            phase: Some(Phase::Head),
-        };
-        let error = match outcome {
-            _ if gone.is_some() => Some(fails("Client disconnected.".into(), Side::Client)),
-            Outcome::Continue | Outcome::Kill => Some(fails("Connection killed.".into(), Side::Proxy)),
-            Outcome::Panicked(addon) => {
-                self.context.proxy.panics.fetch_add(1, Ordering::Relaxed);
-                let message = format!("addon {addon} failed on this request (a panic)");
-                self.context.log(Level::Error, format_args!("{message}"));
-                self.answer(client, exchange, facts, fails(message, Side::Proxy), 502).await;
-                return None;
-            }
-            Outcome::Respond(mut head, body) => {
-                let is_head = exchange.request.method.as_ref() == b"HEAD";
-                let body = if is_head { Bytes::new() } else { body };
-                match client.send_own(&head, body.clone()) {
-                    Ok(()) => {
-                        let mut kept = BodyRecorder::new(self.context.kept_body_bytes_max());
-                        kept.push(&body);
-                        head.body = kept.finish();
-                        exchange.response = Some(*head);
-                        None
-                    }
-                    Err(err) => Some(fails(format!("the addon's response: {err}"), Side::Proxy)),
-                }
-            }
-        };
-        if error.is_some() {
-            client.abort(Code::CANCEL);
-        }
-        self.context.report(self.flow(exchange, facts, error)).await;
-        None
     }
 
     /// Answers a request that has no server.
@@ -333,7 +280,8 @@ impl Service {
         let error = failure.flow_error(exchange.has_answered());
         // A client that knows streams learns of a reset by a reset.
         let carried = failure.carried_reset().is_some() && client.takes_resets();
-        if !exchange.has_answered() && !failure.is_client_gone() && !carried {
+        let untold = failure.is_client_gone() || failure.is_kill();
+        if !exchange.has_answered() && !untold && !carried {
             return self.answer(client, exchange, facts, error, failure.status()).await;
         }
         if failure.is_doubt() {
@@ -341,7 +289,7 @@ impl Service {
         } else if !exchange.is_answered_whole() {
             client.abort(failure.code_for_client());
         }
-        self.context.report(self.flow(exchange, facts, Some(error))).await;
+        self.report_failed(exchange, facts, error).await;
     }
 
     /// Sends a page of our own, and reports the flow with the error (not with the page: the server did not send it).
@@ -357,22 +305,77 @@ impl Service {
         let body = if exchange.request.method.as_ref() == b"HEAD" { Bytes::new() } else { page.body };
         // A client that is gone cannot be told; the flow tells it.
         let sent = client.send_own(&page.head, body);
-        self.context.report(self.flow(exchange, facts, Some(error))).await;
+        self.report_failed(exchange, facts, error).await;
         if sent.is_err() {
             client.abort(Code::INTERNAL_ERROR);
         }
     }
 
-    fn flow(&self, exchange: Exchange, server: Arc<ServerConnection>, error: Option<FlowError>) -> Flow {
-        let created = exchange.request.timestamp_start;
-        let Notes { marked, comment, mut metadata } = exchange.notes;
-        if !exchange.refused.is_empty() {
-            metadata.push((Flow::REFUSED.into(), MetadataValue::Bytes(exchange.refused)));
+    /// Offers a flow that failed to the addons, and reports it.
+    async fn report_failed(&self, exchange: Exchange, facts: Arc<ServerConnection>, error: FlowError) {
+        let mut flow = Self::flow(&self.context, exchange, facts, Some(error));
+        if self.has_hooks() {
+            flow = Box::pin(self.hook_error(flow)).await;
         }
+        self.context.report(flow).await;
+    }
+
+    fn flow(
+        context: &Context,
+        exchange: Exchange,
+        server: Arc<ServerConnection>,
+        error: Option<FlowError>,
+    ) -> Flow {
+        let created = exchange.request.timestamp_start;
         let http = HttpFlow { request: exchange.request, response: exchange.response, websocket: None };
         let kind = FlowKind::Http(Box::new(http));
-        let flow = Flow::new(clock::new_id(), Arc::clone(&self.context.client), server, kind, created);
-        Flow { error, marked, comment, metadata, ..flow }
+        let mut flow = Flow::new(clock::new_id(), Arc::clone(&context.client), server, kind, created);
+        flow.error = error;
+        if let Some(hooked) = exchange.hooked {
+            flow = hooked.note_on(flow);
+        }
+        if !exchange.refused.is_empty() {
+            flow.metadata.push((Flow::REFUSED.into(), MetadataValue::Bytes(exchange.refused)));
+        }
+        flow
+    }
+
+    /// Where a request goes that an addon sends elsewhere: the rules are asked about that as about any other destination.
+    pub(super) fn redirected(
+        &self,
+        request: &mut Request,
+        before: &Destination,
+    ) -> Result<Route, ServerError> {
+        let address = Address { host: request.host.clone(), port: request.port };
+        if request.version.is_http1() && !request.authority.is_empty() && !before.is_same_host(request) {
+            // A target in absolute form says where it goes.
+            request.authority = address.to_string().into();
+        }
+        let refused = |message: String, status| ServerError {
+            phase: Phase::Connect,
+            message,
+            status,
+            io_kind: None,
+            facts: Arc::new(ServerConnection::new(clock::new_id(), Some(address.clone()))),
+        };
+        let tls = match request.scheme.as_ref() {
+            b"https" => true,
+            b"http" => false,
+            _ => {
+                return Err(refused(
+                    "an addon asked for a scheme that is neither http nor https".to_owned(),
+                    502,
+                ));
+            }
+        };
+        let purpose =
+            if tls || asks_to_upgrade(&request.headers) { Purpose::Tunnel } else { Purpose::Requests };
+        let tls_name = tls.then(|| address.host.clone());
+        let egress = match explicit_allowed(&self.context, &address, Entry::ExplicitRequest) {
+            (Allowed::No(why), _) => return Err(refused(why.to_string(), 403)),
+            (_, egress) => egress,
+        };
+        Ok(Route { address, tls_name, purpose, egress })
     }
 
     /// Refuses a request before it has a server: tells the client and reports the flow.

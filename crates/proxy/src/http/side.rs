@@ -118,6 +118,9 @@ pub(crate) enum SideError {
     /// A head was begun and not finished within `CLIENT_HEADER_TIMEOUT`.
     #[error("the request was not sent within {} s", CLIENT_HEADER_TIMEOUT.as_secs())]
     HeadTimeout,
+    /// A body that was held, or one of our own, cannot be stored or read.
+    #[error("a body that was held: {0}")]
+    Held(io::Error),
     /// 101 although no upgrade was asked for (RFC 9110 section 15.2.2).
     #[error("server switched to a protocol that nobody asked for")]
     UnexpectedUpgrade,
@@ -141,6 +144,7 @@ impl SideError {
             | Self::H2(_)
             | Self::Reset(_)
             | Self::NotOpened(_)
+            | Self::Held(_)
             | Self::HeadTimeout => false,
         }
     }

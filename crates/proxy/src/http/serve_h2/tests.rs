@@ -39,7 +39,7 @@ async fn fixture() -> Fixture {
     let route = Route { address, tls_name: None, purpose: Purpose::Tunnel, egress: None };
     let mut servers = Servers::new(Vec::new());
     servers.leave_driving_to_client();
-    servers.speak_http2_in_the_clear();
+    servers.speak_http2_in_the_clear(route.clone());
     let origin = Origin::Fixed { route, host: None };
     let service = Service { context: context.clone(), servers: Arc::new(servers), origin };
     let serving = tokio::spawn(serve(service, Box::new(ours)));
