@@ -1,6 +1,6 @@
 //! Appends bodies to segment files, each content once. Blocking: for the store's own thread, not for a runtime's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -27,6 +27,8 @@ pub struct BodyWriter {
     next_segment: u32,
     known: HashMap<BodyHash, BodyRef>,
     segment_bytes: u64,
+    /// How many bytes were written to segment files.
+    written: u64,
     compressor: Option<Compressor>,
 }
 
@@ -73,7 +75,7 @@ impl BodyWriter {
             TryLockError::WouldBlock => SegmentError::Locked,
             TryLockError::Error(error) => error.into(),
         })?;
-        let last = last_segment(directory)?;
+        let last = segment_files(directory)?.last_key_value().map(|(number, _)| *number);
         let mut writer = Self {
             directory: directory.to_owned(),
             _lock: lock,
@@ -81,6 +83,7 @@ impl BodyWriter {
             next_segment: last.map_or(0, |last| last + 1),
             known: HashMap::new(),
             segment_bytes,
+            written: 0,
             // Without memory for it bodies stay as they are.
             compressor: zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok().map(Compressor),
         };
@@ -90,7 +93,71 @@ impl BodyWriter {
         Ok(writer)
     }
 
-    /// Writes a body, unless this writer has written an equal one, and says where it lies. It survives this process at once, the
+    /// Goes to a new file if this one is full. What is appended until the next call lies in one file, also if equal bodies were
+    /// written before: so the file can go as a whole when nobody needs what is in it.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn roll(&mut self) -> Result<(), SegmentError> {
+        match self.current.take() {
+            Some(full) if full.end >= self.segment_bytes => self.begin_after(full),
+            other => {
+                self.current = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes to a new file however full this one is.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub(crate) fn roll_now(&mut self) -> Result<(), SegmentError> {
+        self.current.take().map_or(Ok(()), |current| self.begin_after(current))
+    }
+
+    fn begin_after(&mut self, full: Segment) -> Result<(), SegmentError> {
+        // Kept on failure, so that the bytes not yet synced are not forgotten.
+        if let Err(error) = full.file.sync_data() {
+            self.current = Some(full);
+            return Err(error.into());
+        }
+        self.current = Some(self.begin()?);
+        Ok(())
+    }
+
+    /// The number of the file that is written to, and its bytes.
+    pub(crate) fn current(&self) -> Option<(u32, u64)> {
+        self.current.as_ref().map(|segment| (segment.number, segment.end))
+    }
+
+    /// Files are full at this size from now on.
+    pub(crate) const fn set_segment_bytes(&mut self, segment_bytes: u64) {
+        self.segment_bytes = segment_bytes;
+    }
+
+    /// At which size files are full.
+    pub(crate) const fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Writes to no file with a number below this one.
+    pub(crate) fn begin_at(&mut self, number: u32) {
+        self.current = self.current.take().filter(|current| current.number >= number);
+        self.next_segment = self.next_segment.max(number);
+    }
+
+    /// The number that the next file gets.
+    pub(crate) const fn next_segment(&self) -> u32 {
+        self.next_segment
+    }
+
+    /// How many bytes it has written to files.
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes a body, unless this writer has written an equal one to the same file, and says where it lies. It survives this process at once, the
     /// machine's failure after [`BodyWriter::sync`].
     ///
     /// # Errors
@@ -167,17 +234,8 @@ impl BodyWriter {
         head: &Head,
         write_body: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<BodyRef, SegmentError> {
-        let segment_bytes = self.segment_bytes;
         let mut segment = match self.current.take() {
-            Some(segment) if segment.end < segment_bytes => segment,
-            Some(full) => {
-                // Kept on failure, so that the bytes not yet synced are not forgotten.
-                if let Err(error) = full.file.sync_data() {
-                    self.current = Some(full);
-                    return Err(error.into());
-                }
-                self.begin()?
-            }
+            Some(segment) => segment,
             None => self.begin()?,
         };
         let bytes = head.bytes();
@@ -192,6 +250,7 @@ impl BodyWriter {
             return Err(error.into());
         }
         segment.end += bytes.len() as u64 + head.stored;
+        self.written += bytes.len() as u64 + head.stored;
         self.current = Some(segment);
         Ok(at)
     }
@@ -231,6 +290,7 @@ impl BodyWriter {
             return Err(error.into());
         }
         self.next_segment += 1;
+        self.known.clear();
         File::open(&self.directory)?.sync_all()?; // the name survives, too
         Ok(Segment { number, file, end: MAGIC.len() as u64 })
     }
@@ -250,13 +310,16 @@ fn private() -> OpenOptions {
     options
 }
 
-/// The highest number of the segment files that are there.
-fn last_segment(directory: &Path) -> io::Result<Option<u32>> {
-    let mut last = None;
+/// The segment files that are there, and how many bytes each has.
+pub(crate) fn segment_files(directory: &Path) -> io::Result<BTreeMap<u32, u64>> {
+    let mut files = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
+        let entry = entry?;
+        let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix("bodies-")).and_then(|n| n.parse().ok());
-        last = last.max(number.filter(|n| *n <= SEGMENT_NUMBER_MAX));
+        if let Some(number) = number.filter(|n| *n <= SEGMENT_NUMBER_MAX) {
+            files.insert(number, entry.metadata()?.len());
+        }
     }
-    Ok(last)
+    Ok(files)
 }

@@ -9,6 +9,11 @@
 mod reader;
 mod writer;
 
+// What is kept for how long.
+mod ledger;
+mod retention;
+mod tend;
+
 mod row;
 
 mod query;
@@ -27,7 +32,9 @@ pub use body_reader::BodyReader;
 pub use body_writer::BodyWriter;
 pub use error::StoreError;
 pub use reader::{Hit, Searched, StoreReader};
+pub use retention::{Retention, RetentionError, RetentionFault};
 pub use row::{Flags, Row};
 pub use schema::STORE_VERSION;
 pub use segment::{BodyHash, BodyRef, ScanEnd, SegmentError, scan_segment};
+pub use tend::Tended;
 pub use writer::StoreWriter;

@@ -5,12 +5,12 @@ use std::time::Duration;
 /// A segment file that has reached this many bytes is closed and the next one begun. A larger body fills one alone.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How many bodies the writer knows by hash, to write equal ones once. Past it all are forgotten: equal bodies may then
-/// lie there twice, which costs room and nothing else. About 100 bytes of memory each.
+/// How many bodies the writer knows by hash, to write equal ones once in each segment file. Past it all are forgotten: equal bodies
+/// may then lie there twice, which costs room and nothing else. About 100 bytes of memory each.
 pub const KNOWN_BODIES_MAX: usize = 65_536;
 
-/// Segment numbers go up to this one; with [`SEGMENT_BYTES`] that is 64 TiB.
-pub const SEGMENT_NUMBER_MAX: u32 = 999_999;
+/// Segment numbers go up to this one; none is used twice.
+pub const SEGMENT_NUMBER_MAX: u32 = u32::MAX - 1;
 
 /// Bodies of more bytes are not compressed, so that any part of them can be read alone. Also bounds what a hostile segment can
 /// make a reader unpack.
@@ -41,5 +41,35 @@ pub const INDEX_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much memory the index may use for its pages, in KiB, for each process and connection.
 pub const INDEX_CACHE_KIB: u32 = 16 * 1024;
 
+/// The index's journal is cut to this many bytes when it is done with.
+pub const JOURNAL_BYTES_KEPT: u64 = 16 * 1024 * 1024;
+
 /// The largest flow, without its bodies, that is read back, in bytes.
 pub const FLOW_BYTES_MAX: u64 = 4 << 30;
+
+/// How many limits `store_retention` may have.
+pub const RETENTION_PARTS_MAX: usize = 32;
+
+/// The smallest size that a store may be limited to, in bytes: its index takes a part of that when it is empty.
+pub const RETENTION_BYTES_MIN: u64 = 1024 * 1024;
+
+/// A store limited to a size has segment files of that size divided by this, so that room is given back in small pieces.
+pub const RETENTION_SEGMENTS: u64 = 16;
+
+/// How many flows go at most in one step of tending, or are judged anew by the index alone.
+pub const TEND_FLOWS_MAX: usize = 512;
+
+/// How many flows are read at most in one step of tending, to be judged anew or moved.
+pub const TEND_FLOWS_READ_MAX: usize = 64;
+
+/// A step that moves flows ends when it has moved this many bytes.
+pub const TEND_BYTES_MOVED: u64 = 4 * 1024 * 1024;
+
+/// How many pages of the index are given back in one step of tending.
+pub const TEND_PAGES_MAX: u32 = 256;
+
+/// So many unused pages the index keeps, besides a quarter of all, for flows to come.
+pub const INDEX_PAGES_SPARE: i64 = 64;
+
+/// How many flows have to go before sites that no flow names any more are looked for.
+pub const FLOWS_GONE_BEFORE_SITES: u64 = 65_536;

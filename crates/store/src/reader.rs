@@ -1,13 +1,14 @@
 //! Asks a store, while another process may be writing to it.
 
+use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use flowgate_filter::{BodyDecoder, Filter};
 use flowgate_flow::{Flow, FlowId, Timestamp};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::body_reader::BodyReader;
 use crate::error::StoreError;
@@ -21,6 +22,7 @@ use crate::writer::StoreWriter;
 /// A reader of a store. Any number may read one store.
 #[derive(Debug)]
 pub struct StoreReader {
+    directory: PathBuf,
     index: Connection,
     bodies: BodyReader,
 }
@@ -31,7 +33,7 @@ pub struct Hit<'a> {
     /// What a list shows of it.
     pub row: Row,
     place: (u32, u64),
-    bodies: &'a BodyReader,
+    reader: &'a StoreReader,
     flow: Option<Flow>,
 }
 
@@ -39,11 +41,11 @@ impl Hit<'_> {
     /// The flow itself; its large bodies are read when they are used.
     ///
     /// # Errors
-    /// What the medium says, or that the flow is damaged.
+    /// What the medium says, that the flow is damaged, or that it is there no more.
     pub fn flow(self) -> Result<Flow, StoreError> {
         match self.flow {
             Some(flow) => Ok(flow),
-            None => read_flow(self.bodies, self.place),
+            None => self.reader.read_flow(self.row.number, self.place),
         }
     }
 }
@@ -75,7 +77,7 @@ impl StoreReader {
                 }
             }
         };
-        Ok(Self { index, bodies: BodyReader::new(directory) })
+        Ok(Self { directory: directory.to_owned(), index, bodies: BodyReader::new(directory) })
     }
 
     /// Hands each flow that the filter means and whose number is above `after` to `each`, in the order of their numbers,
@@ -109,9 +111,14 @@ impl StoreReader {
             searched.last = row.number;
             let mut flow = None;
             if let Some(filter) = filter.filter(|_| !condition.exact || row.flags.has(Flags::CUT)) {
-                let Ok(read) = read_flow(&self.bodies, place) else {
-                    searched.unreadable += 1;
-                    continue;
+                let read = match self.read_flow(row.number, place) {
+                    Ok(read) => read,
+                    // It went after the search began.
+                    Err(StoreError::NoSuchFlow) => continue,
+                    Err(_) => {
+                        searched.unreadable += 1;
+                        continue;
+                    }
                 };
                 let answer = filter.ask(&read, decoder);
                 searched.gave_up |= answer.gave_up;
@@ -120,7 +127,7 @@ impl StoreReader {
                 }
                 flow = Some(read);
             }
-            if let ControlFlow::Break(value) = each(Hit { row, place, bodies: &self.bodies, flow }) {
+            if let ControlFlow::Break(value) = each(Hit { row, place, reader: self, flow }) {
                 broken = Some(value);
                 break;
             }
@@ -147,9 +154,27 @@ impl StoreReader {
         let mut hits = Vec::new();
         while let Some(row) = rows.next()? {
             let place = (row.get("segment")?, offset(row)?);
-            hits.push(Hit { row: read_row(row)?, place, bodies: &self.bodies, flow: None });
+            hits.push(Hit { row: read_row(row)?, place, reader: self, flow: None });
         }
         Ok(hits)
+    }
+
+    /// The flow of this number, which was at that place when the search began. If the file is gone since then, the flow was moved, or
+    /// is gone itself: the index as it is now knows.
+    fn read_flow(&self, number: i64, place: (u32, u64)) -> Result<Flow, StoreError> {
+        match read_at(&self.bodies, place) {
+            Err(StoreError::Bodies(SegmentError::Io(error))) if error.kind() == io::ErrorKind::NotFound => {}
+            read => return read,
+        }
+        let Opened::Current(index) = schema::open_for_reading(&self.directory)? else {
+            return Err(StoreError::NoSuchFlow);
+        };
+        let select = "SELECT segment, position FROM flows WHERE number = ?1";
+        let place = index
+            .query_row(select, [number], |row| Ok((row.get("segment")?, offset(row)?)))
+            .optional()?
+            .ok_or(StoreError::NoSuchFlow)?;
+        read_at(&self.bodies, place)
     }
 
     /// How many flows there are.
@@ -198,7 +223,7 @@ fn id_range(beginning: &str) -> (Value, Value) {
     }
 }
 
-fn read_flow(bodies: &BodyReader, (segment, offset): (u32, u64)) -> Result<Flow, StoreError> {
+fn read_at(bodies: &BodyReader, (segment, offset): (u32, u64)) -> Result<Flow, StoreError> {
     record::read(&bodies.read(segment, offset)?, bodies)
 }
 

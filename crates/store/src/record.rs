@@ -45,8 +45,9 @@ pub(crate) struct RecordWriter {
 }
 
 impl RecordWriter {
-    /// Appends the flow's parts and its record; says where the record lies.
+    /// Appends the flow's parts and its record, all to one file; says where the record lies.
     pub(crate) fn append(&mut self, mut flow: Flow, bodies: &mut BodyWriter) -> Result<BodyRef, StoreError> {
+        bodies.roll()?;
         self.record.clear();
         self.record.extend_from_slice(&[VERSION, 0]);
         let mut parts = 0;

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
-use crate::limits::{INDEX_CACHE_KIB, INDEX_LOCK_TIMEOUT};
+use crate::limits::{INDEX_CACHE_KIB, INDEX_LOCK_TIMEOUT, JOURNAL_BYTES_KEPT};
 
 /// Marks the file as ours (`file` and SQLite's tools show it): "flow".
 const APPLICATION_ID: i64 = 0x666c_6f77;
 
 /// The steps, from an empty file on.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE sites (
         id INTEGER PRIMARY KEY,
@@ -49,6 +49,27 @@ const STEPS: [&str; 2] = [
     );
     CREATE INDEX flows_without_texts ON flows (number) WHERE flags & 512 = 0;
 ",
+    // What retention asks: `disk` is what a flow takes of its segment file, `ends` and `classes` are what its rules say of it (below
+    // zero: no limit of age names it). `judged` is the number up to which flows were judged by `rules`. Of the files below
+    // `whole_from`, flows may refer to several.
+    "
+    ALTER TABLE flows ADD COLUMN disk INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE flows ADD COLUMN ends REAL NOT NULL DEFAULT 0;
+    ALTER TABLE flows ADD COLUMN classes INTEGER NOT NULL DEFAULT 0;
+    UPDATE flows SET disk = coalesce(bytes, 0) + 1024, ends = min(max(created, 0), 1e11) - 1e12;
+    CREATE INDEX flows_by_end ON flows (ends);
+    CREATE INDEX flows_by_segment ON flows (segment);
+    CREATE INDEX flows_by_class ON flows (classes, ends) WHERE classes <> 0;
+    CREATE TABLE segments (number INTEGER PRIMARY KEY, flows INTEGER NOT NULL, bytes INTEGER NOT NULL);
+    INSERT INTO segments SELECT segment, count(*), sum(disk) FROM flows GROUP BY segment;
+    CREATE TABLE state (
+        id INTEGER PRIMARY KEY CHECK (id = 0),
+        rules TEXT NOT NULL,
+        judged INTEGER NOT NULL,
+        whole_from INTEGER NOT NULL
+    );
+    INSERT INTO state SELECT 0, '', 9223372036854775807, coalesce(max(segment) + 1, 0) FROM flows;
+",
 ];
 
 /// The version that is written.
@@ -72,10 +93,12 @@ pub(crate) fn open_for_writing(directory: &Path) -> Result<Connection, StoreErro
     if objects > 0 {
         check_application(&connection, &path)?;
     }
+    // Has an effect before the first table is made: what goes gives its room back.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // Losing power may cost the last flows, never the file; the end of this process costs nothing.
     connection.pragma_update(None, "synchronous", "normal")?;
-    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES_KEPT.cast_signed())?;
     migrate(&mut connection, STEPS.len())?;
     Ok(connection)
 }
@@ -105,9 +128,6 @@ pub(crate) enum Opened {
     /// A writer has to bring it up to date first.
     Older,
 }
-
-/// A journal is cut to this many bytes when it is done with.
-const JOURNAL_BYTES_KEPT: i64 = 16 << 20;
 
 fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -197,6 +217,14 @@ mod tests {
             assert_eq!(flow, Ok(("a".to_owned(), 3, 5.5, 9)));
             let without_texts = "SELECT count(*) FROM flows WHERE flags & 512 = 0";
             assert_eq!(index.query_row(without_texts, (), |row| row.get(0)), Ok(1));
+            let counted = index.query_row("SELECT flows, bytes FROM segments WHERE number = 7", (), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            });
+            let whole_from = index.query_row("SELECT whole_from FROM state", (), |row| row.get::<_, u32>(0));
+            // A store of the current version counts its flows itself; here nobody did.
+            if old < STEPS.len() {
+                assert_eq!((counted, whole_from), (Ok((1, 1024)), Ok(8)));
+            }
         }
     }
 

@@ -60,11 +60,17 @@ fn begins_a_new_file_when_one_is_full() {
     let directory = tempfile::tempdir().unwrap();
     // The file's beginning and one record of one byte: full exactly then.
     let mut writer = BodyWriter::with_segment_bytes(directory.path(), 16 + 56 + 1).unwrap();
-    let segments = [b"a", b"b", b"c"].map(|body| writer.append(body).unwrap().segment);
+    let segments = [b"a", b"b", b"c"].map(|body| {
+        writer.roll().unwrap();
+        writer.append(body).unwrap().segment
+    });
     assert_eq!(segments, [0, 1, 2]);
     let other = tempfile::tempdir().unwrap();
     let mut writer = BodyWriter::with_segment_bytes(other.path(), 16 + 56 + 2).unwrap();
-    let segments = [b"a", b"b", b"c"].map(|body| writer.append(body).unwrap().segment);
+    let segments = [b"a", b"b", b"c"].map(|body| {
+        writer.roll().unwrap();
+        writer.append(body).unwrap().segment
+    });
     assert_eq!(segments, [0, 0, 1]);
 }
 
