@@ -12,8 +12,9 @@ use flowgate_contentview::View;
 use flowgate_flow::Flow;
 use flowgate_options::{ContentView, Level, Values, expand_home};
 use flowgate_session::{
-    Configuration, Emptying, FlowFileError, FlowStore, FlowStoreError, HarFile, HarFileError, ReadFlowsError,
-    Saver, Session, SessionError, Sink, Spool, StreamFile, read_flows,
+    BadRetention, Configuration, Emptying, FlowFileError, FlowStore, FlowStoreError, HarFile, HarFileError,
+    ReadFlowsError, RetentionControl, Saver, Session, SessionError, Sink, Spool, StreamFile, read_flows,
+    retention,
 };
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,6 +42,9 @@ pub enum DumpError {
     /// Flows cannot be kept in a store.
     #[error(transparent)]
     FlowStore(#[from] FlowStoreError),
+    /// What a store is to keep cannot be read.
+    #[error(transparent)]
+    Retention(#[from] BadRetention),
     /// Flows cannot be read.
     #[error(transparent)]
     Read(#[from] ReadFlowsError),
@@ -152,14 +156,15 @@ async fn run_on(
         saving.har_to_print = spool;
         save(har, &teller, &mut printer, &mut saving.savers)?;
     }
-    if let Some(store) = store {
+    let control = store.as_ref().map(|(_, control)| control.clone());
+    if let Some((store, _)) = store {
         save(store, &teller, &mut printer, &mut saving.savers)?;
     }
     let printer = Arc::new(printer);
     if reads_only {
         read(values, home, &printer, &mut signals, emptying).await
     } else {
-        serve(configuration, home, &printer, &mut signals, emptying).await
+        serve(configuration, home, &printer, control, &mut signals, emptying).await
     }
 }
 
@@ -172,12 +177,16 @@ fn open_har(path: &str, home: Option<&Path>) -> Result<Option<(HarFile, Option<S
     }
 }
 
-fn open_store(path: &str, values: &Values, home: Option<&Path>) -> Result<FlowStore, FlowStoreError> {
-    let mut store = FlowStore::open(&expanded(path, home))?;
+fn open_store(
+    path: &str,
+    values: &Values,
+    home: Option<&Path>,
+) -> Result<(FlowStore, RetentionControl), DumpError> {
+    let (mut store, control) = FlowStore::open_with(&expanded(path, home), retention(values)?)?;
     if values.store_index_bodies {
         store.index_bodies();
     }
-    Ok(store)
+    Ok((store, control))
 }
 
 /// Begins to save what the printer gets.
@@ -221,11 +230,12 @@ async fn serve(
     configuration: &Configuration,
     home: Option<&Path>,
     printer: &Arc<Printer>,
+    retention: Option<RetentionControl>,
     signals: &mut Signals,
     mut emptying: Emptying,
 ) -> Result<(), DumpError> {
     let values = configuration.options().values();
-    let mut session = Session::prepare(configuration, home, printer.clone()).await?;
+    let mut session = Session::prepare(configuration, home, printer.clone(), retention).await?;
     emptying.empty()?;
     for warning in session.warnings() {
         printer.event(Level::Warn, None, &warning.to_string());

@@ -134,8 +134,15 @@ mod tests {
     }
 
     /// What mitmproxy does not have.
-    const OWN: [&str; 6] =
-        ["rules", "hide_ignored_requests", "ech", "malformed_hello", "store", "store_index_bodies"];
+    const OWN: [&str; 7] = [
+        "rules",
+        "hide_ignored_requests",
+        "ech",
+        "malformed_hello",
+        "store",
+        "store_index_bodies",
+        "store_retention",
+    ];
 
     #[test]
     fn names_of_our_own_are_few_and_meant() {

@@ -206,6 +206,12 @@ options! {
         /// once. Saving a flow takes several times as long.
         store_index_bodies: bool = false, ALL, NO_FLAG;
 
+        /// What the store keeps, limits with semicolons between them: a size (`500m`), an age (`7d`; units `s`, `min`, `h`, `d`, `w`)
+        /// or a number of flows (`10000`), each for all flows or, behind a filter and a colon, for those it means: `500m; 7d; ~c 5xx:
+        /// 30d`. The first age whose filter means a flow counts for it, otherwise the one without a filter. For a size or a
+        /// number, flows go that no age names, the oldest first, and then those whose time is up soonest.
+        store_retention: Option<String> = None, ALL, NO_FLAG;
+
         /// Read only flows that match this filter from `rfile`.
         readfile_filter: Option<String> = None, ALL, NO_FLAG;
 

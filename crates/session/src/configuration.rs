@@ -12,7 +12,7 @@ use flowgate_options::registry::{OPTIONS, OptionSpec};
 use flowgate_options::{Change, ConfigError, OptionError, Options, Source, Value, parse_config};
 use thiserror::Error;
 
-use crate::settings::counts_at_once;
+use crate::settings::{RETENTION, counts_at_once};
 use crate::stamp::Stamp;
 
 /// The config files in the configuration folder; what the last one says wins.
@@ -103,6 +103,8 @@ pub(crate) struct Changed {
 pub(crate) enum Effect {
     /// It counts for what begins from now on.
     Now,
+    /// It counts for what is there, too.
+    ForAll,
     /// The command line says something else, which wins.
     Overridden,
     /// It is looked at when the program starts.
@@ -170,6 +172,8 @@ impl Configuration {
             option: spec.name,
             effect: if self.options.source(spec) > Source::ConfigFile {
                 Effect::Overridden
+            } else if spec.name == RETENTION {
+                Effect::ForAll
             } else if counts_at_once(spec.name) {
                 Effect::Now
             } else {

@@ -1,13 +1,16 @@
-//! Saving flows in a store (`--store`), and where flows are read from: a store or a file.
+//! Saving flows in a store (`--store`), and what it keeps of them (`store_retention`).
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flowgate_flow::Flow;
-use flowgate_store::{StoreError, StoreWriter};
+use flowgate_flow::{Flow, Timestamp};
+use flowgate_options::Values;
+use flowgate_store::{Retention, RetentionError, StoreError, StoreWriter, Tended};
 use thiserror::Error;
+use tokio::sync::watch;
 
-use crate::filters::Decoding;
-use crate::saver::Sink;
+use crate::filters::{Decoding, case_from_env};
+use crate::saver::{Sink, TEND_INTERVAL_MAX, Tend};
 
 /// Why flows cannot be kept in a store, or not read from it.
 #[derive(Debug, Error)]
@@ -28,25 +31,72 @@ impl FlowStoreError {
     }
 }
 
+/// Limits of retention that cannot be read.
+#[derive(Clone, Debug, Error, Eq, PartialEq)]
+#[error("option `store_retention`: {0}")]
+pub struct BadRetention(#[from] RetentionError);
+
+/// What `store_retention` says is kept.
+///
+/// # Errors
+/// What is wrong with it, and at which column.
+pub fn retention(values: &Values) -> Result<Retention, BadRetention> {
+    Ok(Retention::parse(values.store_retention.as_deref().unwrap_or_default(), case_from_env())?)
+}
+
 /// A store that flows are saved in.
 #[derive(Debug)]
-pub struct FlowStore(StoreWriter);
+pub struct FlowStore {
+    writer: StoreWriter,
+    /// What is to be kept, and what the store was last told.
+    wanted: watch::Receiver<Retention>,
+    told: Option<Retention>,
+}
 
-impl FlowStore {
-    /// Opens the store in this folder, or makes it.
-    ///
-    /// # Errors
-    /// If it cannot be opened, or another process writes to it.
-    pub fn open(path: &Path) -> Result<Self, FlowStoreError> {
-        let failed = |source| FlowStoreError { path: path.to_owned(), source };
-        StoreWriter::open(path).map(Self).map_err(failed)
+/// Changes what a [`FlowStore`] keeps, while it is written.
+#[derive(Clone, Debug)]
+pub struct RetentionControl(watch::Sender<Retention>);
+
+impl RetentionControl {
+    /// This is to be kept from now on.
+    pub(crate) fn set(&self, retention: Retention) {
+        self.0.send_if_modified(|now| {
+            let differs = *now != retention;
+            *now = retention;
+            differs
+        });
+    }
+
+    /// What is to be kept.
+    #[cfg(test)]
+    pub(crate) fn current(&self) -> Retention {
+        self.0.borrow().clone()
     }
 }
 
 impl FlowStore {
+    /// Opens the store in this folder, or makes it. It keeps everything.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or another process writes to it.
+    pub fn open(path: &Path) -> Result<Self, FlowStoreError> {
+        Ok(Self::open_with(path, Retention::default())?.0)
+    }
+
+    /// Opens the store in this folder, or makes it, to keep what `retention` says.
+    ///
+    /// # Errors
+    /// As [`FlowStore::open`].
+    pub fn open_with(path: &Path, retention: Retention) -> Result<(Self, RetentionControl), FlowStoreError> {
+        let failed = |source| FlowStoreError { path: path.to_owned(), source };
+        let writer = StoreWriter::open(path).map_err(failed)?;
+        let (control, wanted) = watch::channel(retention);
+        Ok((Self { writer, wanted, told: None }, RetentionControl(control)))
+    }
+
     /// Puts bodies into the full-text index from now on (option `store_index_bodies`).
     pub fn index_bodies(&mut self) {
-        self.0.index_bodies(Box::new(Decoding));
+        self.writer.index_bodies(Box::new(Decoding));
     }
 }
 
@@ -56,14 +106,38 @@ impl Sink for FlowStore {
     type Error = StoreError;
 
     fn take(&mut self, flow: Flow) -> Result<(), StoreError> {
-        self.0.add(flow)
+        self.writer.add(flow)
     }
 
     fn waiting(&self) -> usize {
-        self.0.uncommitted()
+        self.writer.uncommitted()
     }
 
     fn settle(&mut self) -> Result<(), StoreError> {
-        self.0.commit()
+        self.writer.commit()
+    }
+
+    fn tend(&mut self) -> Result<Tend, StoreError> {
+        let wanted = self.wanted.borrow_and_update().clone();
+        if self.told.as_ref() != Some(&wanted) {
+            self.writer.set_retention(wanted.clone(), Box::new(Decoding))?;
+            self.told = Some(wanted);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Ok(match self.writer.tend(Timestamp(now))? {
+            Tended::More => Tend::Again,
+            Tended::Until(_) if self.told.as_ref().is_none_or(Retention::keeps_everything) => Tend::Never,
+            Tended::Until(next) => Tend::In(
+                next.and_then(|next| Duration::try_from_secs_f64(next.0 - now).ok())
+                    .unwrap_or(TEND_INTERVAL_MAX),
+            ),
+        })
+    }
+
+    async fn changed(&mut self) {
+        // Nobody is left who could change it.
+        if self.wanted.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 }

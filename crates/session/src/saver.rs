@@ -5,16 +5,28 @@
 
 use std::io;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use flowgate_flow::Flow;
 use flowgate_options::Level;
+use tokio::select;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 /// How many flows may wait to be written. Their larger bodies lie in files already, so it bounds memory.
 pub const FLOWS_WAITING_MAX: usize = 64;
 
 /// How many flows are written at most before they are made to last, when they come faster than that takes.
 pub const FLOWS_BATCH_MAX: usize = 256;
+
+/// A sink that is to be tended in longer than this is tended then.
+pub(crate) const TEND_INTERVAL_MAX: Duration = Duration::from_secs(3600);
+
+/// A sink that is to be tended is left alone for this long when flows come one by one.
+pub(crate) const TEND_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// After tending failed, it is tried again in this time.
+pub(crate) const TEND_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What flows are saved to.
 pub trait Sink: Send + 'static {
@@ -47,6 +59,30 @@ pub trait Sink: Send + 'static {
     fn end(&mut self) -> Result<Vec<String>, Self::Error> {
         Ok(Vec::new())
     }
+
+    /// Does a piece of what keeps it in order, and says when the next one is due.
+    ///
+    /// # Errors
+    /// What the medium says; no flow is lost by it.
+    fn tend(&mut self) -> Result<Tend, Self::Error> {
+        Ok(Tend::Never)
+    }
+
+    /// Ends when there is something to tend to that was not there before. May be asked and dropped at any time.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+}
+
+/// When a sink is to be tended next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Tend {
+    /// After the next batch, or at once if there is none.
+    Again,
+    /// When this time has passed, or some flows were saved.
+    In(Duration),
+    /// When [`Sink::changed`] says so.
+    Never,
 }
 
 /// Saves flows on a thread of its own.
@@ -63,7 +99,9 @@ impl Saver {
     /// If no thread can be started.
     pub fn start<S: Sink>(sink: S, tell: impl Fn(Level, &str) + Send + 'static) -> io::Result<Self> {
         let (flows, waiting) = mpsc::channel(FLOWS_WAITING_MAX);
-        let work = move || Work { sink, tell, lost: 0, failing: false }.run(waiting);
+        // Its own, for it has to outlive that of the proxy.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let work = move || runtime.block_on(Work::new(sink, tell).run(waiting));
         let thread = std::thread::Builder::new().name("saver".into()).spawn(work)?;
         Ok(Self { flows, thread })
     }
@@ -88,27 +126,90 @@ struct Work<S, T> {
     tell: T,
     lost: u64,
     failing: bool,
+    /// When the sink is tended next.
+    due: Option<Instant>,
+    /// How many flows were taken since it was tended.
+    untended: usize,
+    /// Whether tending failed the last time.
+    untidy: bool,
 }
 
 impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
-    fn run(mut self, mut flows: mpsc::Receiver<Flow>) -> u64 {
-        // Nobody waits for a batch to fill: it ends as soon as nothing more is there.
-        while let Some(first) = flows.blocking_recv() {
-            self.take(first);
-            while self.sink.waiting() < FLOWS_BATCH_MAX
-                && let Ok(next) = flows.try_recv()
-            {
-                self.take(next);
+    fn new(sink: S, tell: T) -> Self {
+        Self { sink, tell, lost: 0, failing: false, due: Some(Instant::now()), untended: 0, untidy: false }
+    }
+
+    async fn run(mut self, mut flows: mpsc::Receiver<Flow>) -> u64 {
+        loop {
+            let due = self.due;
+            let first = select! {
+                biased;
+                flow = flows.recv() => {
+                    let Some(flow) = flow else { return self.end() };
+                    Some(flow)
+                }
+                () = self.sink.changed() => {
+                    self.due = Some(Instant::now());
+                    None
+                }
+                () = until(due) => None,
+            };
+            if let Some(first) = first {
+                self.save(first, &mut flows);
             }
-            let waiting = self.sink.waiting();
-            let settled = self.sink.settle();
-            self.judge(settled, waiting);
+            if self.due.is_some_and(|due| due <= Instant::now()) {
+                self.tend();
+            }
         }
+    }
+
+    /// Finishes when no more flows come; says how many were lost.
+    fn end(mut self) -> u64 {
         match self.sink.end() {
             Ok(lines) => lines.iter().for_each(|line| (self.tell)(Level::Alert, line)),
             Err(error) => self.judge(Err(error), 0),
         }
         self.lost
+    }
+
+    /// Saves a flow and those behind it. Nobody waits for a batch to fill: it ends as soon as nothing more is there.
+    fn save(&mut self, first: Flow, flows: &mut mpsc::Receiver<Flow>) {
+        self.take(first);
+        while self.sink.waiting() < FLOWS_BATCH_MAX
+            && let Ok(next) = flows.try_recv()
+        {
+            self.take(next);
+        }
+        let waiting = self.sink.waiting();
+        let settled = self.sink.settle();
+        self.judge(settled, waiting);
+        self.untended += waiting;
+        let soon = if self.untended < FLOWS_BATCH_MAX { TEND_INTERVAL_MIN } else { Duration::ZERO };
+        if !self.untidy {
+            self.due = self.due.map(|due| due.min(Instant::now() + soon));
+        }
+    }
+
+    fn tend(&mut self) {
+        let tended = self.sink.tend();
+        self.untended = 0;
+        let pause = match &tended {
+            Ok(Tend::Again) => Some(Duration::ZERO),
+            Ok(Tend::In(pause)) => Some((*pause).clamp(TEND_INTERVAL_MIN, TEND_INTERVAL_MAX)),
+            Ok(Tend::Never) => None,
+            Err(_) => Some(TEND_RETRY_INTERVAL),
+        };
+        self.due = pause.map(|pause| Instant::now() + pause);
+        match tended {
+            Ok(_) => self.untidy = false,
+            // Nobody needs to be told that a medium which takes no flows cannot be put in order either.
+            Err(error) => {
+                if !std::mem::replace(&mut self.untidy, true) && !self.failing {
+                    let (what, why) = (S::WHAT, causes(&error));
+                    (self.tell)(Level::Error, &format!("cannot remove old {what} at the moment: {why}"));
+                }
+            }
+        }
     }
 
     fn take(&mut self, flow: Flow) {
@@ -141,6 +242,14 @@ impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
                 }
             }
         }
+    }
+}
+
+/// Ends at that time, or never.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -232,7 +341,8 @@ mod tests {
         }
         drop(sender);
         let tell = |_: Level, line: &str| told.lock().unwrap().push(line.to_owned());
-        let lost = Work { sink, tell, lost: 0, failing: false }.run(receiver);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let lost = runtime.block_on(async { Work::new(sink, tell).run(receiver).await });
         let saved = *saved.lock().unwrap();
         (saved, lost, told.into_inner().unwrap())
     }
@@ -257,5 +367,84 @@ mod tests {
         answers.push(false);
         let (saved, lost, _) = run(FLOWS_BATCH_MAX + 1, &answers);
         assert_eq!((saved, lost), (1, FLOWS_BATCH_MAX as u64));
+    }
+
+    /// Says of each call of `tend` what the test wrote down, and tells when it was called.
+    struct Tended {
+        answers: VecDeque<io::Result<Tend>>,
+        called: mpsc::UnboundedSender<Instant>,
+        changes: mpsc::UnboundedReceiver<()>,
+    }
+
+    impl Sink for Tended {
+        const WHAT: &'static str = "flows";
+        type Error = io::Error;
+
+        fn take(&mut self, _flow: Flow) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn waiting(&self) -> usize {
+            1
+        }
+
+        fn settle(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn tend(&mut self) -> io::Result<Tend> {
+            self.called.send(Instant::now()).unwrap();
+            self.answers.pop_front().unwrap_or(Ok(Tend::Never))
+        }
+
+        async fn changed(&mut self) {
+            if self.changes.recv().await.is_none() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_tended_when_that_is_due() {
+        let (called, mut calls) = mpsc::unbounded_channel();
+        let (change, changes) = mpsc::unbounded_channel();
+        let (flows, receiver) = mpsc::channel(9);
+        let hour = Duration::from_secs(3600);
+        let answers = [
+            Ok(Tend::Again),
+            Ok(Tend::In(hour / 2)),
+            Ok(Tend::In(hour * 9)),
+            Ok(Tend::In(hour)),
+            Ok(Tend::In(Duration::ZERO)),
+            Err(io::ErrorKind::StorageFull.into()),
+            Err(io::ErrorKind::StorageFull.into()),
+        ];
+        let sink = Tended { answers: answers.into(), called, changes };
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let work = Work::new(sink, move |_: Level, line: &str| tell.send(line.to_owned()).unwrap());
+        let saver = tokio::spawn(work.run(receiver));
+        let mut at = Instant::now();
+        let mut after = async |calls: &mut mpsc::UnboundedReceiver<Instant>| {
+            let call = calls.recv().await.unwrap();
+            call.saturating_duration_since(std::mem::replace(&mut at, call)).as_secs()
+        };
+        assert_eq!(after(&mut calls).await, 0);
+        assert_eq!(after(&mut calls).await, 0, "there was more to do");
+        assert_eq!(after(&mut calls).await, 1800, "when it was due");
+        assert_eq!(after(&mut calls).await, 3600, "no later than that");
+        flows.send(flow()).await.unwrap();
+        assert_eq!(after(&mut calls).await, 1, "soon after a flow");
+        assert_eq!(after(&mut calls).await, 1, "not at once, and it failed");
+        flows.send(flow()).await.unwrap();
+        assert_eq!(after(&mut calls).await, 30, "flows or not, and it failed again");
+        assert_eq!(after(&mut calls).await, 30, "never more");
+        flows.send(flow()).await.unwrap();
+        change.send(()).unwrap();
+        assert_eq!(after(&mut calls).await, 0, "something has changed");
+        drop(flows);
+        assert_eq!(saver.await.unwrap(), 0);
+        assert_eq!(calls.recv().await, None);
+        let line = "cannot remove old flows at the moment: no storage space";
+        assert_eq!((told.recv().await.as_deref(), told.recv().await), (Some(line), None));
     }
 }

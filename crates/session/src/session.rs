@@ -18,6 +18,7 @@ use flowgate_tls::{
 use thiserror::Error;
 
 use crate::configuration::{Configuration, ConfigurationError};
+use crate::flow_store::{BadRetention, RetentionControl};
 use crate::rule_files::{RuleFiles, RuleFilesError};
 use crate::settings::{notes, settings, sources};
 use crate::watch::{self, Watch, Watched};
@@ -65,6 +66,9 @@ pub enum SessionError {
     /// The key log cannot be written.
     #[error(transparent)]
     KeyLog(#[from] KeyLogError),
+    /// What the store is to keep cannot be read.
+    #[error(transparent)]
+    Retention(#[from] BadRetention),
     /// Two modes want one address.
     #[error("option `mode`: {first} and {second} would listen on the same address")]
     SameAddress {
@@ -127,7 +131,8 @@ fn another_port(mode: &str, port: u16, own_port: bool) -> String {
 }
 
 impl Session {
-    /// Brings up everything short of accepting connections. With option `server` off nothing listens.
+    /// Brings up everything short of accepting connections. With option `server` off nothing listens. `retention` is told what a store
+    /// keeps when that changes.
     ///
     /// # Errors
     /// If any of it fails.
@@ -135,10 +140,13 @@ impl Session {
         configuration: &Configuration,
         home: Option<&Path>,
         events: Arc<dyn Events>,
+        retention: Option<RetentionControl>,
     ) -> Result<Self, SessionError> {
         let values = configuration.options().values();
         let files = RuleFiles::read(&values.rules, home, None)?;
         let settings = settings(values, &sources(values, &files))?;
+        // A mistake is told also where there is no store.
+        crate::flow_store::retention(values)?;
         let confdir = path("confdir", values.confdir.as_str(), home)?;
         let extra_ca = values.ssl_verify_upstream_trusted_ca.as_deref();
         let extra_ca_file =
@@ -161,7 +169,7 @@ impl Session {
         if !values.rules.is_empty() {
             watch::tell(&*events, &files);
         }
-        let watched = Watched::new(configuration.clone(), home.map(Path::to_owned), files);
+        let watched = Watched::new(configuration.clone(), home.map(Path::to_owned), files, retention);
         let watch = Watch::start(&proxy, events, watched);
         let mut instances: Vec<(ModeSpec, Instance)> = Vec::new();
         for mode in values.mode.iter().filter(|_| values.server) {

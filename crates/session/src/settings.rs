@@ -55,9 +55,12 @@ const AT_ONCE: [&str; 22] = [
     "store_streamed_bodies",
 ];
 
+/// What a store keeps, also of what it has.
+pub(crate) const RETENTION: &str = "store_retention";
+
 /// Whether another value of an option counts while the program runs.
 pub(crate) fn counts_at_once(option: &str) -> bool {
-    AT_ONCE.contains(&option) || OF_RULES.contains(&option)
+    AT_ONCE.contains(&option) || OF_RULES.contains(&option) || option == RETENTION
 }
 
 /// The proxy's settings for these options.
@@ -124,7 +127,8 @@ mod tests {
         }
         let values = options.values();
         // Rule files are read elsewhere; that they count is tested with the watch.
-        format!("{:?}", settings(values, &sources(values, &RuleFiles::default())).unwrap())
+        let settings = settings(values, &sources(values, &RuleFiles::default())).unwrap();
+        format!("{settings:?} {:?}", crate::flow_store::retention(values).ok())
     }
 
     #[test]

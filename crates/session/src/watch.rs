@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::configuration::{Changed, Configuration, ConfigurationError, Effect};
+use crate::flow_store::{RetentionControl, retention};
 use crate::rule_files::RuleFiles;
 use crate::session::SessionError;
 use crate::settings::{settings, sources};
@@ -39,6 +40,7 @@ pub(crate) struct Watched {
     configuration: Configuration,
     home: Option<PathBuf>,
     files: RuleFiles,
+    retention: Option<RetentionControl>,
     config_settling: Settling,
     rules_settling: Settling,
 }
@@ -79,9 +81,14 @@ async fn watch(proxy: Weak<Proxy>, events: Arc<dyn Events>, mut watched: Watched
 }
 
 impl Watched {
-    pub(crate) fn new(configuration: Configuration, home: Option<PathBuf>, files: RuleFiles) -> Self {
+    pub(crate) fn new(
+        configuration: Configuration,
+        home: Option<PathBuf>,
+        files: RuleFiles,
+        retention: Option<RetentionControl>,
+    ) -> Self {
         let (config_settling, rules_settling) = Default::default();
-        Self { configuration, home, files, config_settling, rules_settling }
+        Self { configuration, home, files, retention, config_settling, rules_settling }
     }
 
     /// Reads again what has changed.
@@ -127,11 +134,15 @@ impl Watched {
             .then(|| RuleFiles::read(&values.rules, self.home.as_deref(), Some(&self.files)))
             .transpose()?;
         let settings = settings(values, &sources(values, other_files.as_ref().unwrap_or(&self.files)))?;
+        let retention = retention(values)?;
         let changes = next.changes_since(&self.configuration);
         lines.extend(tell_changes(&changes));
         if let Some(files) = other_files {
             self.files = files;
             lines.extend(tell_rules(&self.files));
+        }
+        if let Some(control) = &self.retention {
+            control.set(retention);
         }
         self.configuration = next;
         Ok(settings)
@@ -176,6 +187,7 @@ fn tell_changes(changes: &[Changed]) -> impl Iterator<Item = (Level, String)> {
     };
     let lines = [
         of(Effect::Now).map(|names| (Level::Info, format!("options reloaded for new connections: {names}"))),
+        of(Effect::ForAll).map(|names| (Level::Info, format!("options reloaded: {names}"))),
         of(Effect::Overridden)
             .map(|names| (Level::Warn, format!("options that stay as the command line says: {names}"))),
         of(Effect::AtNextStart)
@@ -200,6 +212,7 @@ pub(crate) fn tell(events: &dyn Events, files: &RuleFiles) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flowgate_store::Retention;
     use std::fs;
 
     struct Folder {
@@ -213,7 +226,7 @@ mod tests {
             fs::write(folder.path().join("config.yaml"), config).unwrap();
             let configuration = Configuration::read(folder.path(), Vec::new()).unwrap();
             let files = RuleFiles::read(&configuration.options().values().rules, None, None).unwrap();
-            Self { folder, watched: Some(Watched::new(configuration, None, files)) }
+            Self { folder, watched: Some(Watched::new(configuration, None, files, None)) }
         }
 
         fn write(&self, name: &str, text: &str) -> String {
@@ -259,9 +272,30 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_told_what_to_keep_from_now_on() {
+        let mut folder = Folder::new("");
+        let store = folder.folder.path().join("a.store");
+        let (_store, control) = crate::FlowStore::open_with(&store, Retention::default()).unwrap();
+        let told = control.clone();
+        folder.watched.as_mut().unwrap().retention = Some(control);
+        folder.write("config.yaml", "store_retention: '7d; ~e: 30d'\n");
+        folder.look();
+        assert_eq!(folder.look(), (true, "Info options reloaded: `store_retention`".to_owned()));
+        assert_eq!(told.current().text(), "7d; ~e: 30d");
+        folder.write("config.yaml", "store_retention: '7d; ~e: 30'\nflow_detail: 0\n");
+        folder.look();
+        folder.look();
+        assert_eq!(told.current().text(), "7d; ~e: 30");
+    }
+
+    #[test]
     fn a_mistake_changes_nothing_and_is_told_once() {
         let mut folder = Folder::new("ignore_hosts: [a]\n");
         for (text, told) in [
+            (
+                "store_retention: 7d; ~e 30d\n",
+                "option `store_retention`: `~e 30d` is no limit; limits are a size (500m), an age (30s, 10min, 12h, 7d, 2w) or a number of flows (10000) at column 5",
+            ),
             (
                 "ignore_hosts: [ok, '(']\nhttp2: false\n",
                 "ignore_hosts[1] /(/: missing ), unterminated subpattern at position 0",
