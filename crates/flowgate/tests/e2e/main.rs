@@ -19,6 +19,7 @@ mod smuggling;
 mod certificates;
 mod distrust;
 mod exemptions;
+mod hidden;
 mod tunnels;
 
 mod datagrams;

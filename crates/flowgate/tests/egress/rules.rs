@@ -44,8 +44,8 @@ fn echo_behind_proxy() -> RawServer {
     })
 }
 
-/// Every way in (CONNECT, plain requests, SOCKS5, reverse) for everything that can become of a connection, by a way out
-/// that leads through another flowgate.
+/// Every way in (CONNECT, plain requests, SOCKS5, reverse, and a mode with a way out of its own) for everything that can become of a
+/// connection, by a way out that leads through another flowgate. (Transparent mode: `a_gateway_leaves_by_the_way_that_rules_say`.)
 fn every_way_in(scheme: &str, listener: usize) {
     let (Some(nginx), Some(curl)) = (Nginx::builder().file("a.txt", "hello\n").start(), Curl::new()) else {
         return;
@@ -78,17 +78,22 @@ fn every_way_in(scheme: &str, listener: usize) {
             "--mode".to_owned(),
             format!("reverse:{}@127.0.0.1:0", nginx.https_url("").trim_end_matches('/')),
         ])
-        .listeners(3)
+        // Nobody listens there: without the rule nothing would come back.
+        .args(["--mode", "upstream:http://127.0.0.1:9@127.0.0.1:0"])
+        .listeners(4)
         .set("ssl_verify_upstream_trusted_ca", trust.display())
         .start();
-    let [regular, socks5, reverse]: &[_; 3] = first.addresses().try_into().unwrap();
+    let [regular, socks5, reverse, upstream]: &[_; 4] = first.addresses().try_into().unwrap();
     let by_address = format!("https://127.0.0.1:{}/a.txt", nginx.https().port());
     let decrypted = curl.clone().trust(&first.ca_certificate());
     let exempt = curl.clone().trust(&nginx.ca().certificate_path());
     let through_socks =
         |curl: &Curl| curl.clone().args(["--noproxy", "", "--socks5-hostname", &socks5.to_string()]);
     let through_http = |curl: &Curl| curl.clone().proxy(&format!("http://{regular}"));
+    let through_upstream = |curl: &Curl| curl.clone().proxy(&format!("http://{upstream}"));
     let asked = [
+        through_upstream(&decrypted).fetch(&nginx.https_url("/a.txt")),
+        through_upstream(&curl).fetch(&nginx.http_url("/a.txt")),
         through_http(&decrypted).fetch(&nginx.https_url("/a.txt")),
         through_http(&exempt).fetch(&by_address),
         through_http(&curl).fetch(&nginx.http_url("/a.txt")),
