@@ -20,6 +20,7 @@ mod certificates;
 mod distrust;
 mod exemptions;
 mod hidden;
+mod pass_through;
 mod tunnels;
 
 mod datagrams;
