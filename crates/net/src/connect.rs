@@ -37,6 +37,12 @@ pub enum ConnectError {
         /// The name.
         host: String,
     },
+    /// None of its addresses may be connected to: whoever was asked said so.
+    #[error("no address of {host} is allowed")]
+    NotAllowed {
+        /// The name.
+        host: String,
+    },
     /// The last address that was tried refused, or was unreachable.
     #[error("cannot connect to {at}")]
     Connect {
@@ -71,8 +77,21 @@ pub async fn connect(
     from: Option<IpAddr>,
     within: Duration,
 ) -> Result<TcpStream, ConnectError> {
+    connect_judged(to, from, within, |_| true).await
+}
+
+/// The same, to addresses of which `judge` allows it only. It is asked of each before any is tried, and no name is looked up twice.
+///
+/// # Errors
+/// If no address could be connected to within `within`.
+pub async fn connect_judged(
+    to: &Address,
+    from: Option<IpAddr>,
+    within: Duration,
+    judge: impl FnMut(SocketAddr) -> bool,
+) -> Result<TcpStream, ConnectError> {
     let connecting = async {
-        let candidates = resolve(to, from).await?;
+        let candidates = resolve_judged(to, from, judge).await?;
         match candidates.as_slice() {
             [only] => connect_one(*only, from).await,
             _ => Box::pin(race(candidates, from)).await,
@@ -82,8 +101,18 @@ pub async fn connect(
     timeout(within, connecting).await.map_err(timed_out)?
 }
 
-/// The addresses of `to` that can be sent to from `from`; at least one.
-pub(crate) async fn resolve(to: &Address, from: Option<IpAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
+/// The addresses of `to` that can be sent to from `from` and that `judge` allows; at least one.
+pub(crate) async fn resolve_judged(
+    to: &Address,
+    from: Option<IpAddr>,
+    mut judge: impl FnMut(SocketAddr) -> bool,
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    let mut found = resolve(to, from).await?;
+    found.retain(|at| judge(*at));
+    if found.is_empty() { Err(ConnectError::NotAllowed { host: to.host.clone() }) } else { Ok(found) }
+}
+
+async fn resolve(to: &Address, from: Option<IpAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
     if let Ok(ip) = to.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, to.port)]);
     }

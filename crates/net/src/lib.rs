@@ -11,7 +11,7 @@ mod peer_process;
 mod process;
 mod relay;
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_judged};
 pub use datagrams::{
     DATAGRAM_BYTES_MAX, Datagrams, LocalAddress, Received, bind_datagrams, connect_datagrams,
 };

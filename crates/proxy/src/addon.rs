@@ -8,23 +8,82 @@
 //! one does; other flows go on, those of the same HTTP/2 connection too. Without addons nothing is called or allocated.
 
 mod body;
+mod connection;
 mod live;
 mod run;
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use flowgate_flow::ClientConnection;
+
 pub use body::{BodyNeed, Transform};
+pub use connection::{LiveClient, LiveServer, ServerFacts};
 pub(crate) use live::{Lent, Outcome, Standing, no_request, no_server};
 pub use live::{LiveFlow, NameHost, RespondError};
-pub(crate) use run::{Addons, Hook, Needs};
+pub(crate) use run::{Addons, Hook, Needs, ServerEvent};
 
 /// Code on hooks. Each hook may wait; it holds only its own flow (or connection) meanwhile, and is dropped unfinished when the
 /// client resets the stream or connection. A panic fails its own flow and no other. Flows that a rule hides are offered to
-/// nobody.
+/// nobody; connections are, since what is refused there must not depend on what is shown.
 pub trait Addon: Send + Sync {
     /// How it is named to users.
     fn name(&self) -> &str;
+
+    /// A client connected (or sent a first datagram). It can be refused: then nothing is read from it.
+    fn client_connected<'a>(&'a self, client: &'a mut LiveClient) -> HookFuture<'a> {
+        let _ = client;
+        HookFuture::DONE
+    }
+
+    /// A client's connection has ended, also one that was refused.
+    fn client_disconnected<'a>(&'a self, client: &'a ClientConnection) -> HookFuture<'a> {
+        let _ = client;
+        HookFuture::DONE
+    }
+
+    /// A client asks for a tunnel (CONNECT). Another host or port leads it elsewhere, an answer other than 2xx refuses it; fields meant
+    /// for the proxy, as `Proxy-Authorization`, are still there.
+    fn http_connect<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
+    }
+
+    /// A server is about to be connected to, its name not looked up yet. It can be refused, or another address taken.
+    fn server_connect<'a>(&'a self, server: &'a mut LiveServer) -> HookFuture<'a> {
+        let _ = server;
+        HookFuture::DONE
+    }
+
+    /// Whether a server may be connected to at this address, which its name was resolved to: asked of each that might be dialled, and
+    /// what is dialled is what was judged. An error says why not. Not asked of an upstream proxy's address, and behind one nobody knows
+    /// the server's.
+    ///
+    /// # Errors
+    /// Why not, as the client is told.
+    fn judge_address(&self, server: &ServerFacts, at: SocketAddr) -> Result<(), String> {
+        let _ = (server, at);
+        Ok(())
+    }
+
+    /// A server was connected to; TLS, if any, comes later.
+    fn server_connected<'a>(&'a self, server: &'a ServerFacts) -> HookFuture<'a> {
+        let _ = server;
+        HookFuture::DONE
+    }
+
+    /// A server was not connected to: it was refused, or there was nobody. Why is in the connection's error.
+    fn server_connect_error<'a>(&'a self, server: &'a ServerFacts) -> HookFuture<'a> {
+        let _ = server;
+        HookFuture::DONE
+    }
+
+    /// A server's connection has ended.
+    fn server_disconnected<'a>(&'a self, server: &'a ServerFacts) -> HookFuture<'a> {
+        let _ = server;
+        HookFuture::DONE
+    }
 
     /// A request's head was read. Nothing of its body was, and no server was contacted: everything can still be changed, and an answer
     /// costs nothing.
@@ -101,3 +160,8 @@ impl std::fmt::Debug for HookFuture<'_> {
         f.write_str(if self.0.is_some() { "HookFuture(waits)" } else { "HookFuture(done)" })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Mode `regular`: the client knows that it talks to a proxy (RFC 9112 section 3.2.2, RFC 9110 section 9.3.6).
 
+mod connect_hook;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 
@@ -79,6 +81,14 @@ async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
 
 /// A tunnel was asked for: connect first (unless lazy), so that a failure can be told, then answer.
 async fn serve_connect(context: &Context, connect: Connect) {
+    let connect = if context.proxy.addons.is_empty() {
+        connect
+    } else {
+        match Box::pin(connect_hook::offer(context, connect)).await {
+            Some(connect) => *connect,
+            None => return,
+        }
+    };
     let Connect { mut client, request, destination } = connect;
     if let (Allowed::No(why), _) = http::explicit_allowed(context, &destination, Entry::Tunnel) {
         let error = FlowError {

@@ -45,3 +45,4 @@ pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};
 pub(crate) use serve_h2::serve as serve_h2;
 pub(crate) use servers::{Route, Servers};
 pub(crate) use service::{Allowed, Origin, Service, explicit_allowed, offers};
+pub(crate) use side::ClientSide;

@@ -39,7 +39,10 @@ mod settings;
 #[cfg(fuzzing)]
 pub use http::check_connection;
 
-pub use addon::{Addon, BodyNeed, HookFuture, LiveFlow, NameHost, RespondError, Transform};
+pub use addon::{
+    Addon, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, NameHost, RespondError, ServerFacts,
+    Transform,
+};
 pub use context::Proxy;
 pub use egress::{Egress, UpstreamProxy};
 pub use events::Events;

@@ -1,10 +1,12 @@
 //! Opening connections to servers: TCP, then TLS, with what flows tell of them.
 
+mod asked;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use flowgate_flow::{Address, FlowError, Phase, ServerConnection, Side, Transport, Via};
-use flowgate_net::{BoxIo, ConnectError, connect, connect_datagrams};
+use flowgate_net::{BoxIo, ConnectError, connect_datagrams, connect_judged};
 use flowgate_tls::{Explanation, explain_server_failure, openssl_cipher_name, version_name};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
@@ -19,6 +21,7 @@ use crate::context::Context;
 use crate::egress::{EgressError, Purpose};
 use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::tls_io::TlsIo;
+use asked::Judge;
 use flowgate_options::Level;
 
 /// An open connection to a server.
@@ -58,6 +61,8 @@ pub(crate) struct ServerGuard {
     context: Context,
     /// `None` if nobody reads it.
     name: Option<String>,
+    /// What addons are told the end of; `None` if there are none.
+    told: Option<Box<ServerConnection>>,
 }
 
 impl ServerGuard {
@@ -67,7 +72,7 @@ impl ServerGuard {
         if let Some(name) = &name {
             context.log(Level::Info, format_args!("server connect {name}"));
         }
-        Self { context: context.clone(), name }
+        Self { context: context.clone(), name, told: None }
     }
 
     /// Where tasks belong that outlive the client connection.
@@ -81,6 +86,9 @@ impl Drop for ServerGuard {
         if let Some(name) = &self.name {
             self.context.log(Level::Info, format_args!("server disconnect {name}"));
         }
+        if let Some(server) = self.told.take() {
+            asked::disconnected(&self.context, *server);
+        }
     }
 }
 
@@ -91,12 +99,41 @@ pub(crate) async fn open(
     purpose: Purpose,
 ) -> Result<OpenServer, ServerError> {
     let via = context.egress.via();
+    let facts = ServerConnection { via, ..ServerConnection::new(clock::new_id(), Some(address.clone())) };
+    if context.proxy.addons.is_empty() {
+        return dial(context, address, purpose, facts).await;
+    }
+    // Boxed: without addons there is no room for it.
+    Box::pin(async {
+        let facts = asked::server_connect(context, facts).await?;
+        let address = asked::address_of(&facts, address);
+        let mut opened = dial(context, &address, purpose, facts).await;
+        match &mut opened {
+            Ok(open) => {
+                asked::connected(context, &open.facts).await;
+                open.guard.told = Some(Box::new(open.facts.clone()));
+            }
+            Err(error) => asked::failed_to_connect(context, error).await,
+        }
+        opened
+    })
+    .await
+}
+
+async fn dial(
+    context: &Context,
+    address: &Address,
+    purpose: Purpose,
+    mut facts: ServerConnection,
+) -> Result<OpenServer, ServerError> {
     let first_hop = context.egress.upstream_proxy().map_or(address, |proxy| &proxy.address);
     let deadline = Instant::now() + CONNECT_TIMEOUT;
-    let mut facts = ServerConnection { via, ..ServerConnection::new(clock::new_id(), Some(address.clone())) };
     facts.connection.timestamp_start = Some(clock::now());
-    let stream = match connect(first_hop, context.settings.connect_addr, CONNECT_TIMEOUT).await {
+    let mut judge = Judge::new(context, &facts);
+    let from = context.settings.connect_addr;
+    let stream = match connect_judged(first_hop, from, CONNECT_TIMEOUT, |at| judge.allows(at)).await {
         Ok(stream) => stream,
+        Err(ConnectError::NotAllowed { .. }) if let Some(error) = judge.refusal(&facts) => return Err(error),
         Err(err) => return Err(connect_failed(context, address, facts, &err)),
     };
     facts.timestamp_tcp_setup = Some(clock::now());
@@ -146,9 +183,36 @@ pub(crate) async fn open_datagrams(
 ) -> Result<OpenDatagrams, ServerError> {
     let mut facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
     facts.connection.transport = Transport::Udp;
+    if context.proxy.addons.is_empty() {
+        return dial_datagrams(context, address, facts).await;
+    }
+    Box::pin(async {
+        facts = asked::server_connect(context, facts).await?;
+        let address = asked::address_of(&facts, address);
+        let mut opened = dial_datagrams(context, &address, facts).await;
+        match &mut opened {
+            Ok(open) => {
+                asked::connected(context, &open.facts).await;
+                open.guard.told = Some(Box::new(open.facts.clone()));
+            }
+            Err(error) => asked::failed_to_connect(context, error).await,
+        }
+        opened
+    })
+    .await
+}
+
+async fn dial_datagrams(
+    context: &Context,
+    address: &Address,
+    mut facts: ServerConnection,
+) -> Result<OpenDatagrams, ServerError> {
     facts.connection.timestamp_start = Some(clock::now());
-    let socket = match connect_datagrams(address, context.settings.connect_addr, CONNECT_TIMEOUT).await {
+    let mut judge = Judge::new(context, &facts);
+    let from = context.settings.connect_addr;
+    let socket = match connect_datagrams(address, from, CONNECT_TIMEOUT, |at| judge.allows(at)).await {
         Ok(socket) => socket,
+        Err(ConnectError::NotAllowed { .. }) if let Some(error) = judge.refusal(&facts) => return Err(error),
         Err(err) => return Err(connect_failed(context, address, facts, &err)),
     };
     facts.connection.sockname = socket.local_addr().ok();

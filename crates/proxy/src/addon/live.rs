@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Address, Body, ClientConnection, Flow, FlowKind, Headers, HttpFlow, HttpVersion, MetadataValue,
-    PseudoFields, Replay, Request, Response, ServerConnection, Timestamp,
+    Address, Body, ClientConnection, Flow, FlowError, FlowKind, Headers, HttpFlow, HttpVersion,
+    MetadataValue, PseudoFields, Replay, Request, Response, ServerConnection, Timestamp,
 };
 use http::StatusCode;
 use thiserror::Error;
@@ -242,6 +242,10 @@ impl LiveFlow {
 
     pub(crate) const fn outcome(&self) -> &Outcome {
         &self.outcome
+    }
+
+    pub(crate) fn fail(&mut self, error: Option<FlowError>) {
+        self.flow.error = error;
     }
 
     pub(crate) fn panicked(&mut self, addon: &str) {

@@ -4,18 +4,30 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use std::net::SocketAddr;
+
+use flowgate_flow::ClientConnection;
 use futures_util::FutureExt;
 
-use super::{Addon, BodyNeed, HookFuture, LiveFlow, Outcome, Transform};
+use super::{Addon, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, Outcome, ServerFacts, Transform};
 
 /// The hooks of an HTTP flow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Hook {
+    HttpConnect,
     RequestHeaders,
     Request,
     ResponseHeaders,
     Response,
     Error,
+}
+
+/// What becomes of a server's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ServerEvent {
+    Connected,
+    Failed,
+    Disconnected,
 }
 
 /// What all addons together need of one body.
@@ -58,6 +70,63 @@ impl Addons {
         }
     }
 
+    /// Offers a new client to each.
+    pub(crate) async fn client_connected(&self, live: &mut LiveClient) {
+        for addon in self.0.iter() {
+            let running = AssertUnwindSafe(async { addon.client_connected(live).await });
+            if running.catch_unwind().await.is_err() {
+                live.refuse(failed(&**addon));
+            }
+            if live.refused().is_some() {
+                break;
+            }
+        }
+    }
+
+    /// Offers a server that is about to be connected to.
+    pub(crate) async fn server_connect(&self, live: &mut LiveServer) {
+        for addon in self.0.iter() {
+            let running = AssertUnwindSafe(async { addon.server_connect(live).await });
+            if running.catch_unwind().await.is_err() {
+                live.refuse(failed(&**addon));
+            }
+            if live.refused().is_some() {
+                break;
+            }
+        }
+    }
+
+    /// Whether all allow this address of a server's.
+    pub(crate) fn judge_address(&self, server: &ServerFacts, at: SocketAddr) -> Result<(), String> {
+        self.0.iter().try_for_each(|addon| {
+            let judging = AssertUnwindSafe(|| addon.judge_address(server, at));
+            catch_unwind(judging).unwrap_or_else(|_| Err(failed(&**addon)))
+        })
+    }
+
+    /// Tells all of the end of a client's connection.
+    pub(crate) async fn client_disconnected(&self, client: &ClientConnection) {
+        for addon in self.0.iter() {
+            // Nobody is left to be told of a panic; the panic hook has printed it.
+            let _ = AssertUnwindSafe(async { addon.client_disconnected(client).await }).catch_unwind().await;
+        }
+    }
+
+    /// Tells all of what became of a server's connection.
+    pub(crate) async fn tell_server(&self, what: ServerEvent, facts: &ServerFacts) {
+        for addon in self.0.iter() {
+            let telling = AssertUnwindSafe(async {
+                match what {
+                    ServerEvent::Connected => addon.server_connected(facts).await,
+                    ServerEvent::Failed => addon.server_connect_error(facts).await,
+                    ServerEvent::Disconnected => addon.server_disconnected(facts).await,
+                }
+            });
+            // As above.
+            let _ = telling.catch_unwind().await;
+        }
+    }
+
     /// What they need of the request's body (or the response's).
     ///
     /// # Errors
@@ -81,8 +150,13 @@ impl Addons {
     }
 }
 
+fn failed(addon: &dyn Addon) -> String {
+    format!("addon {} failed on this connection (a panic)", addon.name())
+}
+
 fn call<'a>(addon: &'a dyn Addon, hook: Hook, live: &'a mut LiveFlow) -> HookFuture<'a> {
     match hook {
+        Hook::HttpConnect => addon.http_connect(live),
         Hook::RequestHeaders => addon.requestheaders(live),
         Hook::Request => addon.request(live),
         Hook::ResponseHeaders => addon.responseheaders(live),

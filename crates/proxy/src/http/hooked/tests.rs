@@ -5,4 +5,3 @@ mod bodies;
 mod gate;
 mod http2;
 mod order;
-mod support;

@@ -5,7 +5,7 @@ use flowgate_flow::{Address, Body, Headers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::support::{Between, GET, Log, OK, POST, between, probe, run, said};
+use crate::addon::testing::{Between, GET, Log, OK, POST, between, probe, run, said};
 use crate::addon::{BodyNeed, Hook, LiveFlow, NameHost, RespondError};
 
 fn tea(flow: &mut LiveFlow) {
@@ -89,7 +89,8 @@ async fn an_answer_passes_those_who_change_bodies() {
     let came = run(vec![probe("a").on(Hook::RequestHeaders, tea), upper], GET, OK).await;
     assert!(came.answer.ends_with("\r\nContent-Length: 8\r\n\r\nTEA TIME"), "{}", came.answer);
     let came =
-        run(vec![probe("a").on(Hook::Request, tea).response_body(super::support::doubles)], GET, OK).await;
+        run(vec![probe("a").on(Hook::Request, tea).response_body(crate::addon::testing::doubles)], GET, OK)
+            .await;
     assert!(came.answer.ends_with("\r\n\r\n3\r\ntea\r\n3\r\ntea\r\n1\r\n.\r\n0\r\n\r\n"), "{}", came.answer);
 }
 

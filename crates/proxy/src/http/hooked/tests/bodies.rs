@@ -6,7 +6,7 @@ use flowgate_flow::{Body, Headers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::support::{Between, GET, OK, POST, between, doubles, probe, run, run_with};
+use crate::addon::testing::{Between, GET, OK, POST, between, doubles, probe, run, run_with};
 use crate::addon::{BodyNeed, Hook, LiveFlow};
 use crate::settings::Settings;
 

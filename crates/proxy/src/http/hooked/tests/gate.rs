@@ -8,7 +8,7 @@ use flowgate_wire::http1::{
 };
 use proptest::prelude::*;
 
-use super::support::{Came, GET, OK, POST, probe, run};
+use crate::addon::testing::{Came, GET, OK, POST, probe, run};
 use crate::addon::{BodyNeed, Hook, LiveFlow};
 
 /// Bytes among which those that end lines and fields are not rare.

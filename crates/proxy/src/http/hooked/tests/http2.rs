@@ -8,7 +8,7 @@ use h2::Reason;
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::timeout;
 
-use super::support::{Flows, Log, Probe, context, doubles, open, probe, proxy, route, said};
+use crate::addon::testing::{Flows, Log, Probe, context, doubles, open, probe, proxy, route, said};
 use crate::addon::{BodyNeed, Hook, LiveFlow};
 use crate::http::{Origin, Servers, Service, serve_h2};
 use crate::settings::Settings;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-use super::support::{Between, GET, Log, OK, POST, answers, between, between_with, probe, run, said};
+use crate::addon::testing::{Between, GET, Log, OK, POST, answers, between, between_with, probe, run, said};
 use crate::addon::{BodyNeed, Hook};
 use crate::limits::IDLE_TIMEOUT;
 use crate::settings::Settings;

@@ -19,16 +19,16 @@ use crate::http::{Origin, Route, Servers, Service, serve_h1};
 use crate::server::{OpenServer, ServerGuard};
 use crate::{Events, Proxy, Settings, clock};
 
-pub(super) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-pub(super) const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
-pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+pub(crate) const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Keeps what is told.
 #[derive(Default)]
-pub(super) struct Flows(Mutex<Vec<Flow>>);
+pub(crate) struct Flows(Mutex<Vec<Flow>>);
 
 impl Flows {
-    pub(super) fn take(&self) -> Vec<Flow> {
+    pub(crate) fn take(&self) -> Vec<Flow> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
@@ -57,44 +57,44 @@ type Act = Box<dyn Fn(&mut LiveFlow) + Send + Sync>;
 type Need = Box<dyn Fn() -> BodyNeed + Send + Sync>;
 
 /// An addon that says when it is asked and does what it is told.
-pub(super) struct Probe {
+pub(crate) struct Probe {
     name: &'static str,
-    pub(super) log: Log,
+    pub(crate) log: Log,
     acts: Vec<(Hook, Act)>,
     needs: [Option<Need>; 2],
     waits: Option<(Hook, Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>)>,
 }
 
 /// What addons said, in order.
-pub(super) type Log = Arc<Mutex<Vec<String>>>;
+pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 
-pub(super) fn probe(name: &'static str) -> Probe {
+pub(crate) fn probe(name: &'static str) -> Probe {
     Probe { name, log: Log::default(), acts: Vec::new(), needs: [None, None], waits: None }
 }
 
 impl Probe {
-    pub(super) fn on(mut self, hook: Hook, act: impl Fn(&mut LiveFlow) + Send + Sync + 'static) -> Self {
+    pub(crate) fn on(mut self, hook: Hook, act: impl Fn(&mut LiveFlow) + Send + Sync + 'static) -> Self {
         self.acts.push((hook, Box::new(act)));
         self
     }
 
-    pub(super) fn logs(mut self, log: &Log) -> Self {
+    pub(crate) fn logs(mut self, log: &Log) -> Self {
         self.log = Arc::clone(log);
         self
     }
 
-    pub(super) fn request_body(mut self, need: impl Fn() -> BodyNeed + Send + Sync + 'static) -> Self {
+    pub(crate) fn request_body(mut self, need: impl Fn() -> BodyNeed + Send + Sync + 'static) -> Self {
         self.needs[0] = Some(Box::new(need));
         self
     }
 
-    pub(super) fn response_body(mut self, need: impl Fn() -> BodyNeed + Send + Sync + 'static) -> Self {
+    pub(crate) fn response_body(mut self, need: impl Fn() -> BodyNeed + Send + Sync + 'static) -> Self {
         self.needs[1] = Some(Box::new(need));
         self
     }
 
     /// Says that it reached a hook, and waits there.
-    pub(super) fn waits(mut self, hook: Hook) -> (Self, Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>) {
+    pub(crate) fn waits(mut self, hook: Hook) -> (Self, Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>) {
         let (reached, go) = (Arc::<tokio::sync::Notify>::default(), Arc::<tokio::sync::Notify>::default());
         self.waits = Some((hook, Arc::clone(&reached), Arc::clone(&go)));
         (self, reached, go)
@@ -116,6 +116,9 @@ impl Probe {
 impl Addon for Probe {
     fn name(&self) -> &str {
         self.name
+    }
+    fn http_connect<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        self.at(Hook::HttpConnect, flow)
     }
     fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
         self.at(Hook::RequestHeaders, flow)
@@ -141,7 +144,7 @@ impl Addon for Probe {
 }
 
 /// Writes each chunk twice, and a full stop behind the last.
-pub(super) struct Doubles;
+pub(crate) struct Doubles;
 
 impl Transform for Doubles {
     fn chunk(&mut self, data: Bytes, out: &mut Vec<Bytes>) {
@@ -152,23 +155,28 @@ impl Transform for Doubles {
     }
 }
 
-pub(super) fn doubles() -> BodyNeed {
+pub(crate) fn doubles() -> BodyNeed {
     BodyNeed::Transform(Box::new(Doubles))
 }
 
 /// A proxy with these addons.
-pub(super) fn proxy(addons: Vec<Probe>, settings: Settings) -> (Arc<Proxy>, Arc<Flows>) {
+pub(crate) fn proxy(addons: Vec<Probe>, settings: Settings) -> (Arc<Proxy>, Arc<Flows>) {
+    let addons = addons.into_iter().map(|addon| Arc::new(addon) as Arc<dyn Addon>).collect();
+    proxy_of(addons, settings)
+}
+
+/// The same with any addons.
+pub(crate) fn proxy_of(addons: Vec<Arc<dyn Addon>>, settings: Settings) -> (Arc<Proxy>, Arc<Flows>) {
     let folder = tempfile::tempdir().unwrap();
     let authority = Arc::new(Authority::load_or_create(folder.path()).unwrap());
     let leaves = Leaves::new(authority, LeavesOptions::default()).unwrap();
     let configs = ClientConfigs::new(ServerVerification::default()).unwrap();
     let flows = Arc::new(Flows::default());
     let events: Arc<dyn Events> = Arc::<Flows>::clone(&flows);
-    let addons = addons.into_iter().map(|addon| Arc::new(addon) as Arc<dyn Addon>).collect();
     (Proxy::with_addons(settings, leaves, configs, events, addons), flows)
 }
 
-pub(super) fn context(proxy: Arc<Proxy>, hidden: bool) -> Context {
+pub(crate) fn context(proxy: Arc<Proxy>, hidden: bool) -> Context {
     Context {
         hidden,
         reason: None,
@@ -183,29 +191,29 @@ pub(super) fn context(proxy: Arc<Proxy>, hidden: bool) -> Context {
     }
 }
 
-pub(super) fn route() -> Route {
+pub(crate) fn route() -> Route {
     let address = Address { host: "a.test".into(), port: 80 };
     Route { address, tls_name: None, purpose: Purpose::Tunnel, egress: None }
 }
 
-pub(super) fn open(context: &Context, io: DuplexStream) -> OpenServer {
+pub(crate) fn open(context: &Context, io: DuplexStream) -> OpenServer {
     let facts = ServerConnection::new(clock::new_id(), Some(route().address));
     OpenServer { io: Box::new(io), facts, guard: ServerGuard::start(context, String::new) }
 }
 
 /// Both peers' ends of a connection that is being served.
-pub(super) struct Between {
-    pub(super) client: DuplexStream,
-    pub(super) server: DuplexStream,
-    pub(super) flows: Arc<Flows>,
-    pub(super) serving: tokio::task::JoinHandle<()>,
+pub(crate) struct Between {
+    pub(crate) client: DuplexStream,
+    pub(crate) server: DuplexStream,
+    pub(crate) flows: Arc<Flows>,
+    pub(crate) serving: tokio::task::JoinHandle<()>,
 }
 
-pub(super) async fn between(addons: Vec<Probe>) -> Between {
+pub(crate) async fn between(addons: Vec<Probe>) -> Between {
     between_with(addons, Settings::default(), false).await
 }
 
-pub(super) async fn between_with(addons: Vec<Probe>, settings: Settings, hidden: bool) -> Between {
+pub(crate) async fn between_with(addons: Vec<Probe>, settings: Settings, hidden: bool) -> Between {
     let (client, client_end) = duplex(64 * 1024);
     let (server, server_end) = duplex(64 * 1024);
     let (proxy, flows) = proxy(addons, settings);
@@ -221,33 +229,33 @@ pub(super) async fn between_with(addons: Vec<Probe>, settings: Settings, hidden:
 }
 
 /// What came of one request to a server that answers everything alike.
-pub(super) struct Came {
+pub(crate) struct Came {
     /// What the client got.
-    pub(super) answer: String,
+    pub(crate) answer: String,
     /// What the server got.
-    pub(super) seen: String,
+    pub(crate) seen: String,
     /// The same as bytes: the client's, the server's.
-    pub(super) raw: (Vec<u8>, Vec<u8>),
-    pub(super) flow: Flow,
+    pub(crate) raw: (Vec<u8>, Vec<u8>),
+    pub(crate) flow: Flow,
 }
 
 impl Came {
-    pub(super) fn http(&self) -> &HttpFlow {
+    pub(crate) fn http(&self) -> &HttpFlow {
         let FlowKind::Http(http) = &self.flow.kind else { panic!("an HTTP flow") };
         http
     }
 
-    pub(super) fn error(&self) -> &str {
+    pub(crate) fn error(&self) -> &str {
         self.flow.error.as_ref().map_or("", |error| &error.message)
     }
 }
 
 /// Sends `request` and then nothing more; the server answers once with `response` and ends when the proxy does.
-pub(super) async fn run(addons: Vec<Probe>, request: &str, response: &str) -> Came {
+pub(crate) async fn run(addons: Vec<Probe>, request: &str, response: &str) -> Came {
     run_with(addons, Settings::default(), request, response).await
 }
 
-pub(super) async fn run_with(addons: Vec<Probe>, settings: Settings, request: &str, response: &str) -> Came {
+pub(crate) async fn run_with(addons: Vec<Probe>, settings: Settings, request: &str, response: &str) -> Came {
     let Between { mut client, server, flows, serving } = between_with(addons, settings, false).await;
     let serves = tokio::spawn(answers(server, response.to_owned()));
     client.write_all(request.as_bytes()).await.unwrap();
@@ -263,7 +271,7 @@ pub(super) async fn run_with(addons: Vec<Probe>, settings: Settings, request: &s
 }
 
 /// A server that answers once, when it has a head; what it got until the proxy ended.
-pub(super) async fn answers(mut server: DuplexStream, response: String) -> Vec<u8> {
+pub(crate) async fn answers(mut server: DuplexStream, response: String) -> Vec<u8> {
     let mut seen = Vec::new();
     let mut buf = [0; 4096];
     let mut answered = false;
@@ -279,6 +287,6 @@ pub(super) async fn answers(mut server: DuplexStream, response: String) -> Vec<u
 }
 
 /// The log as one line.
-pub(super) fn said(log: &Log) -> String {
+pub(crate) fn said(log: &Log) -> String {
     log.lock().unwrap().join(", ")
 }
