@@ -3,6 +3,7 @@
 //! Flags come from the registry of options (`flowgate-options`); this module adds what is not an option. Only
 //! [`Configuration`] touches the disk. Invariant: nothing is printed here and nothing exits.
 
+mod check;
 mod error;
 mod export;
 mod flags;
@@ -20,6 +21,7 @@ use flowgate_options::registry::{OPTIONS, find};
 use flowgate_options::{Assignment, Change, Options, Source, Value, expand_home, parse_assignments};
 use flowgate_session::Configuration;
 
+pub(crate) use check::{Check, Reports};
 pub(crate) use error::CliError;
 pub(crate) use export::{Export, Form};
 pub(crate) use query::{Query, Question};
@@ -48,6 +50,8 @@ pub(crate) enum Action {
     Export(Export),
     /// Read recorded flows.
     Read(Reading),
+    /// Hold recorded flows against checks.
+    Check(Check),
     /// Print this help.
     Help(String),
     /// Print [`version`].
@@ -82,6 +86,11 @@ pub(crate) fn parse(
     if let Some(arguments) = export::split(&arguments) {
         return parse_query(export::command(), arguments, home, |matches| {
             Ok(Action::Export(export::read(matches)?))
+        });
+    }
+    if let Some(arguments) = check::split(&arguments) {
+        return parse_query(check::command(), arguments, home, |matches| {
+            Ok(Action::Check(check::read(matches)?))
         });
     }
     if let Some((kind, arguments)) = reading::split(&arguments) {

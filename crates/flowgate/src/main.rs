@@ -1,9 +1,10 @@
 //! The flowgate binary: reads the command line, prints what is asked for, or runs a session.
 //!
 //! Nothing is decided here. Every way out is an [`ExitCode`]: 0 for what was asked, 1 for everything else, warnings of `lint`
-//! among them, and a difference that `diff` found.
+//! among them, and a difference that `diff` found. `check` alone has a 2: 1 says that a check failed, 2 that nobody knows.
 #![forbid(unsafe_code)]
 
+mod check;
 mod cli;
 mod export;
 mod query;
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
             }
         }
         Action::Read(reading) => read(reading, &invocation, home.as_deref()),
+        Action::Check(check) => {
+            check::run(check, invocation.configuration.options().values(), home.as_deref())
+        }
         Action::Run => start(&invocation, home.as_deref()),
     }
 }

@@ -6,9 +6,14 @@ use std::process::ExitCode;
 
 /// Prints `error` to standard error and gives the exit code of a failure.
 pub(crate) fn failure(error: &dyn Error, hint: Option<String>) -> ExitCode {
+    tell(error, hint);
+    ExitCode::FAILURE
+}
+
+/// Prints `error` to standard error.
+pub(crate) fn tell(error: &dyn Error, hint: Option<String>) {
     // Without a standard error there is nobody to tell.
     let _ = io::stderr().lock().write_all(lines(error, hint).as_bytes());
-    ExitCode::FAILURE
 }
 
 /// Prints to standard error what went wrong with one thing of several; the program goes on.

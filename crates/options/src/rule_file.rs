@@ -15,7 +15,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::egress_spec::EgressSpecError;
-use crate::rule_reader::{Mistake, Place, Raw, Written, read_rule};
+use crate::places::{Place, Places};
+use crate::rule_reader::{Mistake, Raw, Written, read_rule};
 use crate::rule_text::{ConditionKind, RuleText};
 use crate::value::quoted;
 
@@ -163,7 +164,7 @@ fn read(text: &str, file: &str, places: &Places<'_>) -> Result<Vec<RuleText>, Mi
             }
             let entries = table.iter().map(|(key, value)| {
                 let key_at = places.of(key.span().start);
-                (key_at, key.get_ref().clone().into_owned(), places.written(value))
+                (key_at, key.get_ref().clone().into_owned(), written(places, value))
             });
             rules.push(read_rule(file, at, entries)?);
         }
@@ -171,35 +172,14 @@ fn read(text: &str, file: &str, places: &Places<'_>) -> Result<Vec<RuleText>, Mi
     Ok(rules)
 }
 
-/// Turns offsets into lines and columns.
-struct Places<'a> {
-    text: &'a str,
-    /// Where each line begins.
-    lines: Vec<usize>,
-}
-
-impl<'a> Places<'a> {
-    fn new(text: &'a str) -> Self {
-        let begins = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self { text, lines: std::iter::once(0).chain(begins).collect() }
-    }
-
-    fn of(&self, at: usize) -> Place {
-        let line = self.lines.partition_point(|begin| *begin <= at).max(1);
-        let begin = self.lines.get(line - 1).copied().unwrap_or(0);
-        let column = self.text.get(begin..at).map_or(0, |before| before.chars().count());
-        Place { line, column: column + 1 }
-    }
-
-    fn written(&self, value: &Spanned<DeValue<'_>>) -> Written {
-        let raw = match value.get_ref() {
-            DeValue::String(text) => Raw::Text(text.clone().into_owned()),
-            DeValue::Integer(digits) => Raw::Whole(digits.to_string()),
-            DeValue::Array(values) => Raw::List(values.iter().map(|value| self.written(value)).collect()),
-            other => Raw::Other(other.type_str()),
-        };
-        Written { at: self.of(value.span().start), value: raw }
-    }
+fn written(places: &Places<'_>, value: &Spanned<DeValue<'_>>) -> Written {
+    let raw = match value.get_ref() {
+        DeValue::String(text) => Raw::Text(text.clone().into_owned()),
+        DeValue::Integer(digits) => Raw::Whole(digits.to_string()),
+        DeValue::Array(values) => Raw::List(values.iter().map(|value| written(places, value)).collect()),
+        other => Raw::Other(other.type_str()),
+    };
+    Written { at: places.of(value.span().start), value: raw }
 }
 
 #[cfg(test)]

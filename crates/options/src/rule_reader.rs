@@ -4,15 +4,9 @@
 //! `rule_file.rs`, YAML in `config.rs`.
 
 use crate::egress_spec::EgressSpec;
+use crate::places::Place;
 use crate::rule_file::RuleFileProblem;
 use crate::rule_text::{ConditionKind, ConditionText, RuleAction, RuleText, Word};
-
-/// A line and a column, both from 1, the column in characters.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Place {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
-}
 
 /// A value and its place.
 pub(crate) struct Written {

@@ -36,6 +36,7 @@ mod rules;
 
 mod candidates;
 mod glob;
+mod host_set;
 mod name_set;
 mod network;
 mod pattern;
@@ -45,6 +46,7 @@ pub use candidates::{FactKind, HOST_BYTES_MAX};
 pub use considered::considered;
 pub use decide::{Egress, decide, egress};
 pub use facts::{Entry, Expect, Fact, Facts, FirstBytes, Needs, Process};
+pub use host_set::{HostSet, HostWordFault};
 pub use lint::{Lint, Warning, lint};
 pub use name_set::{NameSet, NameSetBuilder, Reach};
 pub use network::NetworkFault;

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 9] = [
     &["proxy"],
     &["addons", "formats", "contentview"],
     &["store"],
-    &["session"],
+    &["session", "check"],
     &["console", "dump", "web", "script"],
     &["flowgate"],
 ];

@@ -1,0 +1,228 @@
+//! Flows in, a report out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowgate_filter::BodyDecoder;
+use flowgate_flow::Flow;
+use flowgate_store::Row;
+
+use crate::assertion::{Assertion, foreign_host, wrong_status};
+use crate::checks::Checks;
+use crate::durations::{self, DurationBound};
+use crate::groups::Groups;
+use crate::limits::{DURATIONS_MAX, GROUPS_MAX, VIOLATIONS_KEPT_MAX};
+use crate::report::{CheckReport, FlowRef, Outcome, Report, Violation};
+
+/// What flows were seen so far, as far as checks want to know.
+#[derive(Debug)]
+pub struct Tally {
+    checks: Arc<Checks>,
+    /// For each check how many flows it means.
+    flows: Vec<u64>,
+    /// For each search and each assertion in it.
+    states: Vec<Vec<State>>,
+    undecided: Vec<Option<String>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Groups(Groups),
+    Each { count: u64, kept: Vec<Violation> },
+    Durations { seconds: Vec<f32>, over: u64, kept: Vec<Violation>, full: bool },
+}
+
+impl Tally {
+    /// Of no flows.
+    #[must_use]
+    pub fn new(checks: Arc<Checks>) -> Self {
+        let state = |assertion: &Assertion| match assertion {
+            Assertion::Count(bounds, per) => State::Groups(Groups::new(*bounds, *per)),
+            Assertion::Duration(_) => {
+                State::Durations { seconds: Vec::new(), over: 0, kept: Vec::new(), full: false }
+            }
+            _ => State::Each { count: 0, kept: Vec::new() },
+        };
+        let states = checks.searches().iter();
+        let states =
+            states.map(|search| search.assertions.iter().map(|(_, assertion)| state(assertion)).collect());
+        let (states, count) = (states.collect(), checks.checks.len());
+        Self { checks, flows: vec![0; count], states, undecided: vec![None; count] }
+    }
+
+    /// Takes a flow that a search found: its number in [`Checks::searches`], the row, and the flow itself if the search needs it.
+    pub fn take(&mut self, search: usize, row: &Row, flow: Option<&Flow>) {
+        let (Some(asked), Some(states)) = (self.checks.searches().get(search), self.states.get_mut(search))
+        else {
+            return;
+        };
+        for check in &asked.counted_by {
+            if let Some(count) = self.flows.get_mut(*check) {
+                *count += 1;
+            }
+        }
+        for ((_, assertion), state) in asked.assertions.iter().zip(states) {
+            state.take(assertion, row, flow);
+        }
+    }
+
+    /// Takes a flow of which nobody knows yet which searches mean it; `number` counts flows from 1.
+    pub fn flow(&mut self, number: i64, flow: &Flow, decoder: &dyn BodyDecoder) {
+        let checks = Arc::clone(&self.checks);
+        let mut row = None;
+        for (index, search) in checks.searches().iter().enumerate() {
+            let answer = search.filter().map(|filter| filter.ask(flow, decoder));
+            if answer.is_some_and(|answer| answer.gave_up) {
+                self.gave_up(index);
+            }
+            if answer.is_none_or(|answer| answer.matched) {
+                let row = row.get_or_insert_with(|| Row::of(number, flow));
+                self.take(index, row, Some(flow));
+            }
+        }
+    }
+
+    /// A pattern of a search's filter took too many steps on some flow.
+    pub fn gave_up(&mut self, search: usize) {
+        self.undecide(search, "a pattern of its filter takes too long on some flow");
+    }
+
+    /// Flows of a search could not be read.
+    pub fn unreadable(&mut self, search: usize) {
+        self.undecide(search, "some flows are damaged and could not be read");
+    }
+
+    fn undecide(&mut self, search: usize, why: &str) {
+        let Some(search) = self.checks.searches().get(search) else { return };
+        let concerned = search.counted_by.iter().chain(search.assertions.iter().map(|(check, _)| check));
+        for check in concerned {
+            if let Some(undecided) = self.undecided.get_mut(*check) {
+                undecided.get_or_insert_with(|| why.to_owned());
+            }
+        }
+    }
+
+    /// What came out; `took` is how long it took.
+    #[must_use]
+    pub fn report(mut self, took: Duration) -> Report {
+        let mut found: Vec<(u64, Vec<Violation>)> = vec![(0, Vec::new()); self.checks.checks.len()];
+        for (search, states) in self.checks.searches().iter().zip(&mut self.states) {
+            for ((check, assertion), state) in search.assertions.iter().zip(states) {
+                let (Some((count, violations)), Some(undecided)) =
+                    (found.get_mut(*check), self.undecided.get_mut(*check))
+                else {
+                    continue;
+                };
+                let (more, kept, why) = state.verdict(assertion);
+                *count += more;
+                violations.extend(kept);
+                violations.truncate(VIOLATIONS_KEPT_MAX);
+                if let Some(why) = why {
+                    undecided.get_or_insert(why);
+                }
+            }
+        }
+        let checks = self.checks.checks.iter().zip(found).zip(self.undecided).zip(self.flows);
+        let checks = checks.map(|(((check, (count, violations)), undecided), flows)| {
+            // What is violated is violated, whatever else could not be seen.
+            let outcome = match undecided {
+                _ if count > 0 => Outcome::Violated { count, violations },
+                Some(why) => Outcome::Undecided(why),
+                None => Outcome::Holds,
+            };
+            CheckReport {
+                name: check.name.clone(),
+                help: check.help.clone(),
+                severity: check.severity,
+                line: check.line,
+                flows,
+                outcome,
+            }
+        });
+        Report { file: self.checks.file.clone(), checks: checks.collect(), took }
+    }
+}
+
+impl State {
+    fn take(&mut self, assertion: &Assertion, row: &Row, flow: Option<&Flow>) {
+        match self {
+            Self::Groups(groups) => groups.take(row),
+            Self::Each { count, kept } => {
+                let wrong = match assertion {
+                    Assertion::Never(what) => Some(what.clone()),
+                    Assertion::OnlyHosts(hosts, field) => foreign_host(row, hosts).map(|host| match field {
+                        Some(field) => format!("{field} goes to {host}"),
+                        None => format!("goes to {host}"),
+                    }),
+                    Assertion::Status(fine) => wrong_status(row, fine),
+                    Assertion::Schema(schema) => flow.and_then(|flow| schema.violation(flow)),
+                    Assertion::Count(..) | Assertion::Duration(_) => None,
+                };
+                if let Some(text) = wrong {
+                    *count += 1;
+                    keep(kept, row, text);
+                }
+            }
+            Self::Durations { seconds, over, kept, full } => {
+                // What did not end has no duration; other assertions see to that.
+                let (Some(duration), Assertion::Duration(bounds)) = (row.duration, assertion) else { return };
+                if let Some(max) = longest(bounds).filter(|max| duration > *max) {
+                    *over += 1;
+                    let text =
+                        format!("{}, at most {} asked", durations::shown(duration), durations::shown(max));
+                    keep(kept, row, text);
+                }
+                if bounds.iter().any(|bound| bound.percentile < 100.0) {
+                    if seconds.len() < DURATIONS_MAX {
+                        seconds.push(duration as f32);
+                    } else {
+                        *full = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many violations, some of them, and why there may be more.
+    fn verdict(&mut self, assertion: &Assertion) -> (u64, Vec<Violation>, Option<String>) {
+        match self {
+            Self::Groups(groups) => {
+                let (count, violations, whole) = groups.verdict();
+                let why = (!whole).then(|| format!("more than {GROUPS_MAX} groups to count"));
+                (count, violations, why)
+            }
+            Self::Each { count, kept } => (*count, std::mem::take(kept), None),
+            Self::Durations { seconds, over, kept, full } => {
+                let mut violations = std::mem::take(kept);
+                let mut count = *over;
+                if let Assertion::Duration(bounds) = assertion {
+                    for bound in bounds.iter().filter(|bound| bound.percentile < 100.0) {
+                        // Both rounded alike: what is equal is not longer.
+                        let max = bound.seconds_max as f32;
+                        let found = durations::percentile(seconds, bound.percentile);
+                        if let Some(found) = found.filter(|found| *found > max) {
+                            count += 1;
+                            let found = durations::shown(f64::from(found));
+                            let max = durations::shown(bound.seconds_max);
+                            let text = format!("{} is {found}, at most {max} asked", bound.name);
+                            violations.insert(0, Violation { flow: None, text });
+                        }
+                    }
+                }
+                let why = full.then(|| format!("more than {DURATIONS_MAX} durations"));
+                (count, violations, why)
+            }
+        }
+    }
+}
+
+fn keep(kept: &mut Vec<Violation>, row: &Row, text: String) {
+    if kept.len() < VIOLATIONS_KEPT_MAX {
+        kept.push(Violation { flow: Some(FlowRef::of(row)), text });
+    }
+}
+
+/// How long each flow may take.
+fn longest(bounds: &[DurationBound]) -> Option<f64> {
+    bounds.iter().filter(|bound| bound.percentile >= 100.0).map(|bound| bound.seconds_max).reduce(f64::min)
+}

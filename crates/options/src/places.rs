@@ -1,0 +1,36 @@
+//! Lines and columns of a text, for errors that name the place.
+
+/// A place in a text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+}
+
+/// Turns offsets into lines and columns.
+#[derive(Debug)]
+pub struct Places<'a> {
+    text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl<'a> Places<'a> {
+    /// Of this text.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        let begins = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { text, lines: std::iter::once(0).chain(begins).collect() }
+    }
+
+    /// Where the character at this offset in bytes stands.
+    #[must_use]
+    pub fn of(&self, at: usize) -> Place {
+        let line = self.lines.partition_point(|begin| *begin <= at).max(1);
+        let begin = self.lines.get(line - 1).copied().unwrap_or(0);
+        let column = self.text.get(begin..at).map_or(0, |before| before.chars().count());
+        Place { line, column: column + 1 }
+    }
+}
