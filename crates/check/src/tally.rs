@@ -102,9 +102,9 @@ impl Tally {
         }
     }
 
-    /// What came out; `took` is how long it took.
+    /// What came out; `took` is how long it took. Nothing is to be taken afterwards: what was kept goes into the report.
     #[must_use]
-    pub fn report(mut self, took: Duration) -> Report {
+    pub fn report(&mut self, took: Duration) -> Report {
         let mut found: Vec<(u64, Vec<Violation>)> = vec![(0, Vec::new()); self.checks.checks.len()];
         for (search, states) in self.checks.searches().iter().zip(&mut self.states) {
             for ((check, assertion), state) in search.assertions.iter().zip(states) {
@@ -122,7 +122,8 @@ impl Tally {
                 }
             }
         }
-        let checks = self.checks.checks.iter().zip(found).zip(self.undecided).zip(self.flows);
+        let undecided = std::mem::take(&mut self.undecided);
+        let checks = self.checks.checks.iter().zip(found).zip(undecided).zip(self.flows.iter().copied());
         let checks = checks.map(|(((check, (count, violations)), undecided), flows)| {
             // What is violated is violated, whatever else could not be seen.
             let outcome = match undecided {

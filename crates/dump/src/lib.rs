@@ -33,4 +33,4 @@ pub use filters::BadFilter;
 pub use output::{Output, OutputError};
 pub use style::Style;
 pub use termlog::{Event, LocalTime, TermLog, TimeZoneError};
-pub use tool::{DumpError, SHUTDOWN_GRACE, run};
+pub use tool::{Command, Companion, DumpError, Listening, SHUTDOWN_GRACE, run, run_with};

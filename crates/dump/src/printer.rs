@@ -28,6 +28,8 @@ pub(crate) struct Printer {
     filters: Arc<Filters>,
     /// The flow file and the store, those of them that there are.
     save: Vec<Sender<Flow>>,
+    /// Who wants every flow, whatever the filters say.
+    watcher: Option<Sender<Flow>>,
     gone: Arc<Gone>,
 }
 
@@ -40,12 +42,25 @@ struct Gone {
 
 impl Printer {
     pub(crate) fn new(dumper: Dumper, term_log: TermLog, output: Output, filters: Filters) -> Self {
-        Self { dumper, term_log, output, filters: Arc::new(filters), save: Vec::new(), gone: Arc::default() }
+        Self {
+            dumper,
+            term_log,
+            output,
+            filters: Arc::new(filters),
+            save: Vec::new(),
+            watcher: None,
+            gone: Arc::default(),
+        }
     }
 
     /// Saves every flow from now on.
     pub(crate) fn save_to(&mut self, flows: Sender<Flow>) {
         self.save.push(flows);
+    }
+
+    /// Hands every flow to `flows` from now on.
+    pub(crate) fn watched_by(&mut self, flows: Sender<Flow>) {
+        self.watcher = Some(flows);
     }
 
     /// Prints a line of the event log.
@@ -75,7 +90,7 @@ impl Printer {
             self.dumper.saved_flow(&flow, &mut text);
             self.output.push(&text)?;
         }
-        each_but_last(self.savers_of(&flow), flow, |save, flow| {
+        each_but_last(self.receivers_of(&flow), flow, |save, flow| {
             // It fails only when the writer has ended, which tells the reason itself.
             let _ = save.blocking_send(flow);
         });
@@ -123,9 +138,10 @@ impl Printer {
         self.dumper.flow_detail > 0 && self.filters.prints(flow)
     }
 
-    /// Where a flow is saved.
-    fn savers_of(&self, flow: &Flow) -> &[Sender<Flow>] {
-        if self.save.is_empty() || !self.filters.saves(flow) { &[] } else { &self.save }
+    /// Where a flow is saved, and who watches.
+    fn receivers_of<'a>(&'a self, flow: &Flow) -> impl Iterator<Item = &'a Sender<Flow>> + use<'a> {
+        let saves: &[_] = if self.save.is_empty() || !self.filters.saves(flow) { &[] } else { &self.save };
+        saves.iter().chain(&self.watcher)
     }
 }
 
@@ -139,7 +155,10 @@ impl Events for Printer {
     }
 
     fn keeps_bodies(&self) -> bool {
-        !self.save.is_empty() || self.dumper.flow_detail >= BODY_DETAIL || self.filters.print_by_bodies()
+        !self.save.is_empty()
+            || self.watcher.is_some()
+            || self.dumper.flow_detail >= BODY_DETAIL
+            || self.filters.print_by_bodies()
     }
 
     fn raw_message(&self, flow: &Flow, message: &RawMessage) {
@@ -162,7 +181,7 @@ impl Events for Printer {
 
     fn flow(&self, flow: Flow) -> Result<(), Flow> {
         let mut permits = Permits::new();
-        for save in self.savers_of(&flow) {
+        for save in self.receivers_of(&flow) {
             match save.try_reserve() {
                 Ok(permit) => permits.push(permit),
                 Err(TrySendError::Closed(())) => {}
@@ -186,7 +205,7 @@ impl Events for Printer {
     fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             let mut permits = Permits::new();
-            for save in self.savers_of(&flow) {
+            for save in self.receivers_of(&flow) {
                 permits.extend(save.reserve().await.ok());
             }
             if self.prints(&flow) {
@@ -201,7 +220,7 @@ impl Events for Printer {
     }
 }
 
-/// Room for one flow in each place where it is saved. There are two at most; without any nothing is allocated.
+/// Room for one flow in each place where it goes: a file, HAR, a store, a watcher. Without any nothing is allocated.
 type Permits<'a> = Vec<Permit<'a, Flow>>;
 
 /// Hands a flow to each of these; only the others get a copy.

@@ -4,7 +4,9 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use flowgate_session::{
 };
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::filters::{BadFilter, Filters};
 use crate::printer::Printer;
@@ -88,11 +91,25 @@ impl DumpError {
 /// # Errors
 /// If it cannot start, or its output is gone.
 pub fn run(configuration: &Configuration, home: Option<&Path>) -> Result<(), DumpError> {
+    run_with(configuration, home, Companion::default())
+}
+
+/// Runs with company: until what it runs ends, if it runs something, or else as [`run`] does.
+///
+/// # Errors
+/// If it cannot start, or its output is gone.
+pub fn run_with(
+    configuration: &Configuration,
+    home: Option<&Path>,
+    companion: Companion,
+) -> Result<(), DumpError> {
     flowgate_session::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flowgate").build()?;
-    let output = Output::start(io::stdout())?;
+    // Beside a command standard output is the command's.
+    let output =
+        if companion.command.is_some() { Output::start(io::stderr())? } else { Output::start(io::stdout())? };
     let mut saving = Saving::default();
-    let result = runtime.block_on(run_on(configuration, home, &output, &mut saving));
+    let result = runtime.block_on(run_on(configuration, home, &output, &mut saving, companion));
     // What still runs had its grace. It holds senders of flows, so it has to go before the saver is waited for.
     runtime.shutdown_timeout(Duration::ZERO);
     let saved = if saving.savers.is_empty() { Ok(()) } else { finish(saving.savers) };
@@ -104,6 +121,43 @@ pub fn run(configuration: &Configuration, home: Option<&Path>) -> Result<(), Dum
         har.copy_to(&mut io::stdout().lock()).map_err(|error| OutputError::of(&error))?;
     }
     Ok(())
+}
+
+/// What runs beside a dump.
+#[derive(Default)]
+pub struct Companion {
+    /// Gets every flow that ends, whatever the filters of printing and saving say.
+    pub flows: Option<mpsc::Sender<Flow>>,
+    /// Called when the proxy is about to listen; the dump ends when the future does, and prints to standard error.
+    pub command: Option<Command>,
+}
+
+/// Makes the future that a dump runs beside; the future is run in its runtime.
+pub type Command = Box<dyn FnOnce(Listening) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// What a program has to know to go through the proxy.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    /// Each mode, without where it listens, and an address of it.
+    pub modes: Vec<(String, SocketAddr)>,
+    /// The file of the CA's certificate.
+    pub certificate_file: PathBuf,
+    /// PEM text of the system's roots and the CA's certificate.
+    pub trust_bundle_pem: String,
+}
+
+fn listening(session: &Session) -> Listening {
+    let modes = session.listening().filter_map(|(mode, addresses)| {
+        let address = addresses.into_iter().next()?;
+        Some((mode.without_address().to_owned(), address))
+    });
+    let authority = session.authority();
+    Listening {
+        modes: modes.collect(),
+        certificate_file: authority.certificate_file().to_owned(),
+        // At the start nothing else is going on in this runtime.
+        trust_bundle_pem: authority.trust_bundle_pem(),
+    }
 }
 
 /// What saves flows, for the caller to wait for when all that could hand it flows is gone.
@@ -134,6 +188,7 @@ async fn run_on(
     home: Option<&Path>,
     output: &Output,
     saving: &mut Saving,
+    companion: Companion,
 ) -> Result<(), DumpError> {
     let values = configuration.options().values();
     refuse_same_file(values, home)?;
@@ -160,11 +215,14 @@ async fn run_on(
     if let Some((store, _)) = store {
         save(store, &teller, &mut printer, &mut saving.savers)?;
     }
+    if let Some(flows) = companion.flows {
+        printer.watched_by(flows);
+    }
     let printer = Arc::new(printer);
-    if reads_only {
+    if reads_only && companion.command.is_none() {
         read(values, home, &printer, &mut signals, emptying).await
     } else {
-        serve(configuration, home, &printer, control, &mut signals, emptying).await
+        serve(configuration, home, &printer, control, &mut signals, emptying, companion.command).await
     }
 }
 
@@ -233,6 +291,7 @@ async fn serve(
     retention: Option<RetentionControl>,
     signals: &mut Signals,
     mut emptying: Emptying,
+    command: Option<Command>,
 ) -> Result<(), DumpError> {
     let values = configuration.options().values();
     let mut session = Session::prepare(configuration, home, printer.clone(), retention).await?;
@@ -240,14 +299,22 @@ async fn serve(
     for warning in session.warnings() {
         printer.event(Level::Warn, None, &warning.to_string());
     }
+    let command = command.map(|command| command(listening(&session)));
     for line in session.start() {
         printer.banner(&line);
     }
     if values.rfile.is_some() {
         read(values, home, printer, signals, emptying).await?;
     }
+    // Signals are the command's to answer, if there is one: it ends by them, and then we do.
+    let ended = async {
+        match command {
+            Some(command) => command.await,
+            None => signals.next().await,
+        }
+    };
     let gone = tokio::select! {
-        () = signals.next() => None,
+        () = ended => None,
         error = printer.gone() => Some(error),
     };
     tokio::select! {

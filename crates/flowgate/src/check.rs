@@ -1,18 +1,24 @@
-//! `flowgate check`: recorded flows held against a file of checks.
+//! `flowgate check`: flows held against a file of checks, recorded ones or those of a proxy that runs.
 //!
 //! Of a store the index answers most; a file is read once. Memory is bounded whatever the number of flows.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use flowgate_check::{CheckError, Checks, Report, Tally, human, junit, sarif};
+use flowgate_dump::Companion;
+use flowgate_flow::Flow;
 use flowgate_options::{Values, expand_home};
-use flowgate_session::{Decoding, FlowSource, Found, ReadFlowsError, case_from_env, read_flows};
+use flowgate_session::{
+    Configuration, Decoding, FlowSource, Found, ReadFlowsError, Saver, Sink, case_from_env, read_flows,
+};
+use tokio::sync::mpsc::Sender;
 
 use crate::cli::{Check, Reports};
 use crate::report;
@@ -45,6 +51,9 @@ pub(crate) enum CheckingError {
     /// Nothing says where flows are.
     #[error("nothing says which flows are to be checked")]
     NoSource,
+    /// The system refused a thread.
+    #[error("cannot start")]
+    System(#[source] io::Error),
     /// The flows cannot be read.
     #[error(transparent)]
     Read(#[from] ReadFlowsError),
@@ -63,30 +72,112 @@ impl CheckingError {
     /// The next step for the user, when there is one to name.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::NoSource => {
-                Some("name a store with `--store FOLDER`, or a flow file with `-r FILE`".to_owned())
-            }
+            Self::NoSource => Some(
+                "name a store with `--store FOLDER`, or a flow file with `-r FILE`, or say `--live`"
+                    .to_owned(),
+            ),
             Self::Checks(error) => error.hint(),
             Self::Read(error) => error.hint(),
-            Self::Open { .. } | Self::Report { .. } => None,
+            Self::Open { .. } | Self::System(_) | Self::Report { .. } => None,
         }
     }
 }
 
 /// Reads, judges, reports.
-pub(crate) fn run(check: &Check, values: &Values, home: Option<&Path>) -> ExitCode {
-    let judged = load(&check.file).and_then(|checks| judge(checks, values, home));
-    match judged {
+pub(crate) fn run(check: &Check, configuration: &Configuration, home: Option<&Path>) -> ExitCode {
+    let checks = match load(&check.file) {
+        Ok(checks) => checks,
+        Err(error) => return undecided(&error),
+    };
+    if check.live {
+        let watch = match Watch::start(checks) {
+            Ok(watch) => watch,
+            Err(error) => return undecided(&error),
+        };
+        let companion = Companion { flows: Some(watch.flows()), command: None };
+        let ran = flowgate_dump::run_with(configuration, home, companion);
+        let report = watch.finish();
+        if let Err(error) = ran {
+            report::tell(&error, error.hint());
+            return ExitCode::from(UNDECIDED);
+        }
+        return conclude(&report, None, &check.reports, &mut io::stdout().lock());
+    }
+    match judge(checks, configuration.options().values(), home) {
         // What could be read is judged, even if that is not all.
-        Ok((report, unread)) => conclude(&report, unread.map(CheckingError::from), &check.reports),
+        Ok((report, unread)) => {
+            conclude(&report, unread.map(CheckingError::from), &check.reports, &mut io::stdout().lock())
+        }
         Err(error) => undecided(&error),
     }
 }
 
+/// Checks that watch the flows of a proxy.
+pub(crate) struct Watch {
+    saver: Saver,
+    tally: Arc<Mutex<Tally>>,
+    started: Instant,
+}
+
+impl Watch {
+    pub(crate) fn start(checks: Arc<Checks>) -> Result<Self, CheckingError> {
+        let tally = Arc::new(Mutex::new(Tally::new(checks)));
+        let sink = Tallying { tally: Arc::clone(&tally), number: 0 };
+        // Nothing of it can fail once it runs.
+        let saver = Saver::start(sink, |_, _| {}).map_err(CheckingError::System)?;
+        Ok(Self { saver, tally, started: Instant::now() })
+    }
+
+    /// Where flows are handed in.
+    pub(crate) fn flows(&self) -> Sender<Flow> {
+        self.saver.sender()
+    }
+
+    /// Waits until all flows were taken that were handed in, once nobody can hand in more.
+    pub(crate) fn finish(self) -> Report {
+        let took = self.started.elapsed();
+        let _ = self.saver.finish();
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.report(took)
+    }
+}
+
+/// Takes flows as if it saved them.
+struct Tallying {
+    tally: Arc<Mutex<Tally>>,
+    number: i64,
+}
+
+impl Sink for Tallying {
+    const WHAT: &'static str = "flows to checks";
+
+    type Error = Infallible;
+
+    fn take(&mut self, flow: Flow) -> Result<(), Infallible> {
+        self.number += 1;
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.flow(self.number, &flow, &Decoding);
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        0
+    }
+
+    fn settle(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
 /// Prints and writes what came out; `unread` says why it is not all.
-fn conclude(report: &Report, unread: Option<CheckingError>, files: &Reports) -> ExitCode {
-    // Without a standard output the exit code says it still.
-    let _ = io::stdout().lock().write_all(human(report).as_bytes());
+pub(crate) fn conclude(
+    report: &Report,
+    unread: Option<CheckingError>,
+    files: &Reports,
+    out: &mut impl Write,
+) -> ExitCode {
+    // Without an output the exit code says it still.
+    let _ = out.write_all(human(report).as_bytes());
     if let Err(error) = write(report, files) {
         return undecided(&error);
     }
@@ -98,13 +189,13 @@ fn conclude(report: &Report, unread: Option<CheckingError>, files: &Reports) -> 
     }
 }
 
-fn undecided(error: &CheckingError) -> ExitCode {
+pub(crate) fn undecided(error: &CheckingError) -> ExitCode {
     report::tell(error, error.hint());
     ExitCode::from(UNDECIDED)
 }
 
 /// The checks in a file; schemas are named from where it lies.
-fn load(path: &Path) -> Result<Arc<Checks>, CheckingError> {
+pub(crate) fn load(path: &Path) -> Result<Arc<Checks>, CheckingError> {
     let opened = |source| CheckingError::Open { path: path.to_owned(), source };
     let text = read_text(path, CHECKS_BYTES_MAX).map_err(opened)?;
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -3,6 +3,7 @@
 //! Flags come from the registry of options (`flowgate-options`); this module adds what is not an option. Only
 //! [`Configuration`] touches the disk. Invariant: nothing is printed here and nothing exits.
 
+mod behind;
 mod check;
 mod error;
 mod export;
@@ -21,6 +22,7 @@ use flowgate_options::registry::{OPTIONS, find};
 use flowgate_options::{Assignment, Change, Options, Source, Value, expand_home, parse_assignments};
 use flowgate_session::Configuration;
 
+pub(crate) use behind::Behind;
 pub(crate) use check::{Check, Reports};
 pub(crate) use error::CliError;
 pub(crate) use export::{Export, Form};
@@ -50,8 +52,10 @@ pub(crate) enum Action {
     Export(Export),
     /// Read recorded flows.
     Read(Reading),
-    /// Hold recorded flows against checks.
+    /// Hold flows against checks.
     Check(Check),
+    /// Run a command behind the proxy.
+    Behind(Behind),
     /// Print this help.
     Help(String),
     /// Print [`version`].
@@ -78,23 +82,28 @@ pub(crate) fn parse(
     home: Option<&Path>,
 ) -> Result<Invocation, CliError> {
     let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some((arguments, command)) = behind::split(&arguments) {
+        return parse_query(behind::command(), arguments, home, behind::presets()?, |matches| {
+            Ok(Action::Behind(behind::read(matches, command)?))
+        });
+    }
     if let Some((kind, arguments)) = query::split(&arguments) {
-        return parse_query(query::command(kind), arguments, home, |matches| {
+        return parse_query(query::command(kind), arguments, home, Vec::new(), |matches| {
             Ok(Action::Query(query::read(kind, matches)?))
         });
     }
     if let Some(arguments) = export::split(&arguments) {
-        return parse_query(export::command(), arguments, home, |matches| {
+        return parse_query(export::command(), arguments, home, Vec::new(), |matches| {
             Ok(Action::Export(export::read(matches)?))
         });
     }
     if let Some(arguments) = check::split(&arguments) {
-        return parse_query(check::command(), arguments, home, |matches| {
+        return parse_query(check::command(), arguments, home, Vec::new(), |matches| {
             Ok(Action::Check(check::read(matches)?))
         });
     }
     if let Some((kind, arguments)) = reading::split(&arguments) {
-        return parse_query(reading::command(kind), arguments, home, |matches| {
+        return parse_query(reading::command(kind), arguments, home, Vec::new(), |matches| {
             Ok(Action::Read(reading::read(kind, matches)?))
         });
     }
@@ -114,15 +123,16 @@ pub(crate) fn parse(
         return print(Action::Options);
     }
     tool.check_runs()?;
-    let configuration = resolve(tool, &matches, home)?;
+    let configuration = resolve(tool, &matches, home, Vec::new())?;
     Ok(Invocation { tool, configuration, action: Action::Run })
 }
 
-/// The rest of a command line that asks a question, of options or of recorded flows.
+/// The rest of a command line that begins with a word of its own; `presets` come before `--set` and the flags.
 fn parse_query(
     command: Command,
     arguments: Vec<OsString>,
     home: Option<&Path>,
+    presets: Vec<Change>,
     read: impl FnOnce(&ArgMatches) -> Result<Action, CliError>,
 ) -> Result<Invocation, CliError> {
     let tool = query::TOOL;
@@ -141,11 +151,16 @@ fn parse_query(
         return print(Action::Options);
     }
     let action = read(&matches)?;
-    Ok(Invocation { tool, configuration: resolve(tool, &matches, home)?, action })
+    Ok(Invocation { tool, configuration: resolve(tool, &matches, home, presets)?, action })
 }
 
-/// The options after the config files, `--set` and the flags.
-fn resolve(tool: Tool, matches: &ArgMatches, home: Option<&Path>) -> Result<Configuration, CliError> {
+/// The options after the config files, `presets`, `--set` and the flags.
+fn resolve(
+    tool: Tool,
+    matches: &ArgMatches,
+    home: Option<&Path>,
+    mut presets: Vec<Change>,
+) -> Result<Configuration, CliError> {
     let set = matches.get_many::<String>(flags::SET).into_iter().flatten().map(String::as_str);
     let set =
         parse_assignments(set).into_iter().map(|assignment| Change::assignment(Source::Set, assignment));
@@ -155,7 +170,8 @@ fn resolve(tool: Tool, matches: &ArgMatches, home: Option<&Path>) -> Result<Conf
     let confdir = Options::default().with(confdir)?.values().confdir.clone();
     let confdir = expand_home(confdir.as_str(), home).ok_or(CliError::NoHome)?;
 
-    let mut changes = set;
+    presets.extend(set);
+    let mut changes = presets;
     changes.extend(implied_changes(tool, matches)?);
     changes.extend(flag_changes(tool, matches)?);
     changes.extend(filter_changes(matches)?);

@@ -1,9 +1,11 @@
 //! The flowgate binary: reads the command line, prints what is asked for, or runs a session.
 //!
 //! Nothing is decided here. Every way out is an [`ExitCode`]: 0 for what was asked, 1 for everything else, warnings of `lint`
-//! among them, and a difference that `diff` found. `check` alone has a 2: 1 says that a check failed, 2 that nobody knows.
+//! among them, and a difference that `diff` found. Where there are checks 1 says that one failed, 2 that nobody
+//! knows; `run` gives its command's own unless that is 0.
 #![forbid(unsafe_code)]
 
+mod behind;
 mod check;
 mod cli;
 mod export;
@@ -47,9 +49,8 @@ fn main() -> ExitCode {
             }
         }
         Action::Read(reading) => read(reading, &invocation, home.as_deref()),
-        Action::Check(check) => {
-            check::run(check, invocation.configuration.options().values(), home.as_deref())
-        }
+        Action::Check(check) => check::run(check, &invocation.configuration, home.as_deref()),
+        Action::Behind(wanted) => behind::run(wanted, &invocation.configuration, home.as_deref()),
         Action::Run => start(&invocation, home.as_deref()),
     }
 }

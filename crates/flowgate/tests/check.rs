@@ -68,16 +68,21 @@ fn check(arguments: &[&str], expected: Expect) {
 
 #[test]
 fn what_holds() {
-    check(&["checks/good.toml"], expect![[r#"
+    check(
+        &["checks/good.toml"],
+        expect![[r#"
         exit 0
         ok    few  (17 flows)
         1 of 1 checks hold
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_does_not() {
-    check(&["checks/bad.toml"], expect![[r#"
+    check(
+        &["checks/bad.toml"],
+        expect![[r#"
         exit 1
         FAIL  no errors  (8 flows): 1 violation
                 00000001  GET http://address:22/path: is ~e
@@ -87,7 +92,8 @@ fn what_does_not() {
         FAIL  objects  (1 flow): 1 violation
                 0000000a  GET https://example.com/path: response body: not JSON: expected value at line 1 column 1
         0 of 3 checks hold, 2 failed, 1 gave a warning
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -121,23 +127,27 @@ fn what_cannot_be_said() {
         error: cannot read flows from cut.flows
           cause: flow file corrupted at byte 3000 after 1 flows
           cause: expected the rest of an item, found the end of the file
-    "#]].assert_eq(&of(&["check", "checks/good.toml", "-r", "cut.flows"]));
+    "#]]
+    .assert_eq(&of(&["check", "checks/good.toml", "-r", "cut.flows"]));
     expect![[r#"
         exit 2
         error: nothing says which flows are to be checked
-        hint: name a store with `--store FOLDER`, or a flow file with `-r FILE`
-    "#]].assert_eq(&of(&["check", "checks/good.toml"]));
+        hint: name a store with `--store FOLDER`, or a flow file with `-r FILE`, or say `--live`
+    "#]]
+    .assert_eq(&of(&["check", "checks/good.toml"]));
     expect![[r#"
         exit 2
         error: cannot read the checks in none.toml
           cause: No such file or directory (os error 2)
-    "#]].assert_eq(&of(&["check", "none.toml", "-r", "a.flows"]));
+    "#]]
+    .assert_eq(&of(&["check", "none.toml", "-r", "a.flows"]));
     expect![[r#"
         exit 2
         error: cannot read flows from none.flows
           cause: No such file or directory (os error 2)
         hint: `-r` names a file of flows, or the folder of a store
-    "#]].assert_eq(&of(&["check", "checks/good.toml", "-r", "none.flows"]));
+    "#]]
+    .assert_eq(&of(&["check", "checks/good.toml", "-r", "none.flows"]));
     fs::write(home.path().join("wrong.toml"), "[[check]]\nname = \"a\"\nonly_host = [\"b\"]\n").unwrap();
     expect![[r#"
         exit 2
@@ -147,7 +157,8 @@ fn what_cannot_be_said() {
         exit 1
         error: `flowgate check` needs a file of checks
         hint: as in `flowgate check checks.toml -r FILE`
-    "#]].assert_eq(&of(&["check"]));
+    "#]]
+    .assert_eq(&of(&["check"]));
     let nowhere = ["check", "checks/good.toml", "-r", "a.flows", "--junit", "no/such/folder.xml"];
     expect![[r#"
         exit 2
@@ -155,5 +166,6 @@ fn what_cannot_be_said() {
         1 of 1 checks hold
         error: cannot write the report no/such/folder.xml
           cause: No such file or directory (os error 2)
-    "#]].assert_eq(&of(&nowhere));
+    "#]]
+    .assert_eq(&of(&nowhere));
 }

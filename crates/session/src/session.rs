@@ -200,6 +200,17 @@ impl Session {
         self.authority.warnings()
     }
 
+    /// The CA that clients have to trust.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// What listens, until it is started: each mode with its addresses.
+    pub fn listening(&self) -> impl Iterator<Item = (&ModeSpec, Vec<SocketAddr>)> {
+        self.instances.iter().map(|(mode, instance)| (mode, instance.addresses()))
+    }
+
     /// Begins to accept; gives for each mode what a user reads about it.
     pub fn start(&mut self) -> Vec<String> {
         let proxy = Arc::clone(&self.proxy);

@@ -65,6 +65,14 @@ impl Authority {
         pem_text::encode("CERTIFICATE", &self.certificate)
     }
 
+    /// PEM text of all that a program behind the proxy has to trust: the system's roots, for what is passed through, and the
+    /// CA. It is for programs that take one file in place of the system's. Reads the system's roots; blocks.
+    pub fn trust_bundle_pem(&self) -> String {
+        let system = rustls_native_certs::load_native_certs().certs;
+        let system: String = system.iter().map(|root| pem_text::encode("CERTIFICATE", root)).collect();
+        system + &self.certificate_pem()
+    }
+
     /// The CA's certificate as PKCS#12, without a key and with an empty password.
     pub fn certificate_pkcs12(&self) -> Vec<u8> {
         pkcs12::certificate_only(&self.certificate, CA_NAME)

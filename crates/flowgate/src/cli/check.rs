@@ -3,17 +3,19 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches};
 
 use super::error::CliError;
 use super::flags;
 use super::query::TOOL;
 
-/// What recorded flows are held against.
+/// What flows are held against.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Check {
     /// The file of checks.
     pub(crate) file: PathBuf,
+    /// Flows of a proxy that runs until it is stopped, not recorded ones.
+    pub(crate) live: bool,
     /// Where the report goes besides standard output.
     pub(crate) reports: Reports,
 }
@@ -28,6 +30,7 @@ pub(crate) struct Reports {
 }
 
 const FILE: &str = "checks";
+const LIVE: &str = "live";
 const JUNIT: &str = "junit";
 const SARIF: &str = "sarif";
 
@@ -42,11 +45,17 @@ pub(super) fn split(arguments: &[OsString]) -> Option<Vec<OsString>> {
 }
 
 pub(super) fn command() -> clap::Command {
-    report_flags(flags::base(TOOL, "flowgate check CHECKS (--store FOLDER | -r FILE) [OPTIONS]"))
+    report_flags(flags::base(TOOL, "flowgate check CHECKS (--store FOLDER | -r FILE | --live) [OPTIONS]"))
         .about(
-            "Hold recorded flows against a file of checks; exits with 1 if one fails, with 2 if that cannot be said",
+            "Hold flows against a file of checks; exits with 1 if one fails, with 2 if that cannot be said",
         )
         .arg(Arg::new(FILE).value_name("CHECKS").help("A file of checks (docs/reference/checks.md)"))
+        .arg(
+            Arg::new(LIVE)
+                .long(LIVE)
+                .action(ArgAction::SetTrue)
+                .help("Run the proxy as `flowgate dump` does, and check its flows when it is stopped"),
+        )
 }
 
 /// The flags that say where reports go.
@@ -68,5 +77,5 @@ pub(super) fn read(matches: &ArgMatches) -> Result<Check, CliError> {
         example: "flowgate check checks.toml -r FILE",
     };
     let file = matches.get_one::<String>(FILE).ok_or(missing)?.into();
-    Ok(Check { file, reports: reports(matches) })
+    Ok(Check { file, live: matches.get_flag(LIVE), reports: reports(matches) })
 }
