@@ -20,41 +20,59 @@ pub(crate) enum Source {
 
 /// Shows a query or form of at most `fields_max` fields; [`Full`] if there were more.
 pub(crate) fn render(encoded: &[u8], source: Source, fields_max: usize, page: &mut Page) -> Result<(), Full> {
-    let mut names: HashMap<String, usize> = HashMap::new();
-    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+    let mut fields = Fields::default();
     let mut pieces = encoded.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty());
     for piece in pieces.by_ref().take(fields_max) {
         let mut parts = piece.splitn(2, |byte| *byte == b'=');
         let name = decoded(parts.next().unwrap_or_default(), source);
         let value = decoded(parts.next().unwrap_or_default(), source);
+        fields.add(name, value);
+    }
+    fields.push_to(page)?;
+    if pieces.next().is_some() { Err(Full) } else { Ok(()) }
+}
+
+/// Names in the order in which they came first, and their values.
+#[derive(Default)]
+pub(crate) struct Fields {
+    places: HashMap<String, usize>,
+    fields: Vec<(String, Vec<String>)>,
+}
+
+impl Fields {
+    pub(crate) fn add(&mut self, name: String, value: String) {
         // Differs from mitmproxy: an empty value is not overwritten by the next one under its name.
-        let at = *names.entry(name).or_insert_with_key(|name| {
-            fields.push((name.clone(), Vec::new()));
-            fields.len() - 1
+        let at = *self.places.entry(name).or_insert_with_key(|name| {
+            self.fields.push((name.clone(), Vec::new()));
+            self.fields.len() - 1
         });
-        if let Some((_, values)) = fields.get_mut(at) {
+        if let Some((_, values)) = self.fields.get_mut(at) {
             values.push(value);
         }
     }
-    for (name, values) in &fields {
-        yaml::key(name, page)?;
-        match values.as_slice() {
-            [value] => {
-                page.push(" ")?;
-                yaml::value(value, page)?;
-                page.push("\n")?;
-            }
-            several => {
-                page.push("\n")?;
-                for value in several {
-                    page.push("- ")?;
+
+    /// A line for each value.
+    pub(crate) fn push_to(&self, page: &mut Page) -> Result<(), Full> {
+        for (name, values) in &self.fields {
+            yaml::key(name, page)?;
+            match values.as_slice() {
+                [value] => {
+                    page.push(" ")?;
                     yaml::value(value, page)?;
                     page.push("\n")?;
                 }
+                several => {
+                    page.push("\n")?;
+                    for value in several {
+                        page.push("- ")?;
+                        yaml::value(value, page)?;
+                        page.push("\n")?;
+                    }
+                }
             }
         }
+        Ok(())
     }
-    if pieces.next().is_some() { Err(Full) } else { Ok(()) }
 }
 
 /// Whether there is at least one field.

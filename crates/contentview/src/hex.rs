@@ -1,4 +1,4 @@
-//! The view `hex dump`: sixteen bytes a row, in groups of four, and what of them is ASCII.
+//! The views `hex dump` (sixteen bytes a row, in groups of four, and what of them is ASCII) and `hex stream` (digits only).
 
 use std::fmt::Write as _;
 
@@ -24,6 +24,20 @@ pub(crate) fn render(bytes: &[u8], total_bytes: u64, page: &mut Page) -> Result<
         row_text.clear();
         push_row(&mut row_text, row_number * ROW_BYTES, offset_digits, row);
         page.push(&row_text)?;
+    }
+    Ok(())
+}
+
+/// Shows `bytes` as one row of hexadecimal digits.
+pub(crate) fn render_stream(bytes: &[u8], page: &mut Page) -> Result<(), Full> {
+    let mut digits = String::new();
+    for chunk in bytes.chunks(4096) {
+        digits.clear();
+        for byte in chunk {
+            // Writing to a `String` cannot fail.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        page.push(&digits)?;
     }
     Ok(())
 }

@@ -26,6 +26,17 @@ impl From<Full> for Stop {
 
 /// Shows `bytes` as JSON. `complete` is false if they are only the beginning of the body.
 pub(crate) fn render(bytes: &[u8], complete: bool, depth_max: usize, page: &mut Page) -> Result<(), Stop> {
+    render_indented(bytes, complete, depth_max, INDENT, page)
+}
+
+/// The same, so many spaces deeper for each level.
+pub(crate) fn render_indented(
+    bytes: &[u8],
+    complete: bool,
+    depth_max: usize,
+    indent: usize,
+    page: &mut Page,
+) -> Result<(), Stop> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) if !complete && error.error_len().is_none() => {
@@ -35,12 +46,51 @@ pub(crate) fn render(bytes: &[u8], complete: bool, depth_max: usize, page: &mut 
         Err(_) => return Err(Stop::Invalid),
     };
     let rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Formatter { rest, complete, page }.document(depth_max)
+    Formatter { rest, complete, indent, page }.document(depth_max)
+}
+
+/// What a JSON string, with its quotes, means; halves of surrogate pairs become U+FFFD.
+pub(crate) fn text_of(literal: &str) -> Result<String, Stop> {
+    let mut rest = literal.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or(Stop::Invalid)?;
+    let mut text = String::with_capacity(rest.len());
+    let mut units: Vec<u16> = Vec::new();
+    let end_units = |units: &mut Vec<u16>, text: &mut String| {
+        text.extend(char::decode_utf16(units.drain(..)).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+    };
+    while let Some(c) = rest.chars().next() {
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+        if c != '\\' {
+            end_units(&mut units, &mut text);
+            text.push(c);
+            continue;
+        }
+        let kind = rest.chars().next().ok_or(Stop::Invalid)?;
+        rest = rest.get(kind.len_utf8()..).unwrap_or_default();
+        if kind == 'u' {
+            let digits = rest.get(..4).ok_or(Stop::Invalid)?;
+            units.push(u16::from_str_radix(digits, 16).map_err(|_| Stop::Invalid)?);
+            rest = rest.get(4..).unwrap_or_default();
+            continue;
+        }
+        end_units(&mut units, &mut text);
+        text.push(match kind {
+            '"' | '\\' | '/' => kind,
+            'b' => '\x08',
+            'f' => '\x0c',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            _ => return Err(Stop::Invalid),
+        });
+    }
+    end_units(&mut units, &mut text);
+    Ok(text)
 }
 
 struct Formatter<'a> {
     rest: &'a str,
     complete: bool,
+    indent: usize,
     page: &'a mut Page,
 }
 
@@ -86,7 +136,7 @@ impl Formatter<'_> {
                     found if found == closer => {
                         self.skip(1);
                         closers.pop();
-                        self.page.line_end_and_indent(INDENT * closers.len())?;
+                        self.page.line_end_and_indent(self.indent * closers.len())?;
                         self.page.push(if closer == b'}' { "}" } else { "]" })?;
                     }
                     _ => return Err(Stop::Invalid),
@@ -97,7 +147,7 @@ impl Formatter<'_> {
 
     /// A new line, and in an object the name and the colon.
     fn begin_item(&mut self, closer: u8, depth: usize) -> Result<(), Stop> {
-        self.page.line_end_and_indent(INDENT * depth)?;
+        self.page.line_end_and_indent(self.indent * depth)?;
         if closer == b'}' {
             if self.next_token_start()? != b'"' {
                 return Err(Stop::Invalid);

@@ -14,17 +14,38 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
+mod view;
+
 mod decode;
 pub mod escape;
-mod form;
-mod hex;
-mod json;
 mod limits;
 mod page;
+
+// Text.
+mod charset;
+mod css;
+mod form;
+mod graphql;
+mod javascript;
+mod json;
+mod multipart;
 mod raw;
-mod view;
+mod scan;
+mod socketio;
+mod xml;
 mod yaml;
+
+// Bytes.
+mod cursor;
+mod dns;
+mod grpc;
+mod hex;
+mod image;
+mod mqtt;
+mod msgpack;
+mod protobuf;
+mod zip;
 
 pub use decode::{DecodeError, DecodeNote, Decoded, Encoding, decode};
 pub use limits::Limits;
-pub use view::{ContentInfo, Rendered, UnknownView, View, render};
+pub use view::{Carrier, ContentInfo, Rendered, UnknownView, View, render};

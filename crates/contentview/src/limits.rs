@@ -13,7 +13,9 @@ pub struct Limits {
     pub text_bytes_max: usize,
     /// Arrays and objects inside each other; what is deeper is not shown as JSON.
     pub json_depth_max: usize,
-    /// Names and values of a query or form.
+    /// Messages, maps and lists inside each other in binary formats; what is deeper is not taken apart.
+    pub nesting_max: usize,
+    /// Names and values of a query or form, fields of a message, packets, files of an archive.
     pub fields_max: usize,
 }
 
@@ -25,6 +27,7 @@ impl Default for Limits {
             lines_max: usize::MAX,
             text_bytes_max: 64 << 20,
             json_depth_max: 1_000,
+            nesting_max: 100,
             fields_max: 65_536,
         }
     }

@@ -3,7 +3,7 @@
 //! Invariant: a page never holds more lines or bytes than its limits, nor any control character but LF and tab.
 
 use crate::Limits;
-use crate::escape::{REPLACEMENT, is_control};
+use crate::escape::{self, REPLACEMENT, is_control};
 
 /// Text under way, with its limits.
 pub(crate) struct Page {
@@ -11,6 +11,8 @@ pub(crate) struct Page {
     lines_left: usize,
     bytes_max: usize,
     after_cr: bool,
+    /// The next so many spaces stand for a line that has begun already.
+    joined: Option<usize>,
 }
 
 /// The page is full: nothing more will be shown.
@@ -24,6 +26,7 @@ impl Page {
             lines_left: limits.lines_max,
             bytes_max: limits.text_bytes_max,
             after_cr: false,
+            joined: None,
         }
     }
 
@@ -49,16 +52,36 @@ impl Page {
         }
     }
 
+    /// Adds bytes as a header's value is shown ([`escape::push_bytes`]).
+    pub(crate) fn push_escaped(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let mut piece_text = String::new();
+        bytes.chunks(ESCAPED_AT_ONCE_BYTES).try_for_each(|piece| {
+            piece_text.clear();
+            escape::push_bytes(&mut piece_text, piece);
+            self.push(&piece_text)
+        })
+    }
+
     /// Adds a line end and `indent` spaces.
     pub(crate) fn line_end_and_indent(&mut self, indent: usize) -> Result<(), Full> {
         self.line_end()?;
-        let mut left = indent;
+        self.spaces(indent)
+    }
+
+    /// Adds so many spaces; one only after [`Self::join_next_line`] said that they are not the beginning of a line.
+    pub(crate) fn spaces(&mut self, count: usize) -> Result<(), Full> {
+        let mut left = if self.joined.take().is_some_and(|joined| joined == count) { 1 } else { count };
         while left > 0 {
             let piece = left.min(SPACES.len());
             self.push_run(SPACES.get(..piece).unwrap_or(SPACES))?;
             left -= piece;
         }
         Ok(())
+    }
+
+    /// What comes next with an indent of so many spaces stands on the line that has begun: `- a: 1`.
+    pub(crate) const fn join_next_line(&mut self, indent: usize) {
+        self.joined = Some(indent);
     }
 
     pub(crate) fn into_text(self) -> String {
@@ -98,6 +121,7 @@ const fn is_special(c: char) -> bool {
     (is_control(c) && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+const ESCAPED_AT_ONCE_BYTES: usize = 4096;
 const SPACES: &str = "                                                                ";
 
 #[cfg(test)]

@@ -27,6 +27,29 @@ pub(crate) fn value(text: &str, page: &mut Page) -> Result<(), Full> {
     page.push(&double_quoted(text))
 }
 
+/// Writes a value that may have several lines: those stand below, `indent` spaces deep, as they are.
+pub(crate) fn text(text: &str, indent: usize, page: &mut Page) -> Result<(), Full> {
+    let lines = text.strip_suffix('\n').unwrap_or(text);
+    // At the ends of a block white space would get lost, or mean something.
+    let is_block = text.contains('\n')
+        && !text.starts_with([' ', '\n', '\t'])
+        && !lines.ends_with('\n')
+        && !text.contains(is_special)
+        && !text.contains('\t');
+    if !is_block {
+        return value(text, page);
+    }
+    page.push(if text.ends_with('\n') { "|" } else { "|-" })?;
+    for line in lines.split('\n') {
+        page.push("\n")?;
+        if !line.is_empty() {
+            page.spaces(indent)?;
+            page.push(line)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether text without quotes would be read as one plain scalar.
 fn is_plain_safe(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return false };

@@ -177,7 +177,8 @@ fn names_are_found_again() {
     let error = "frob".parse::<View>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no such contentview; there are auto, hex dump, json, query, raw, url-encoded"
+        "no such contentview; there are auto, dns, graphql, grpc, hex dump, hex stream, image, javascript, json, mqtt, msgpack, \
+         multipart form, protobuf, query, raw, socket.io, url-encoded, viewcss, xml/html, zip archive"
     );
 }
 
@@ -204,6 +205,7 @@ proptest! {
             content_type: Some(content_type.as_bytes()),
             query: query.as_ref().map(String::as_bytes),
             total_bytes: total,
+            ..ContentInfo::default()
         };
         for view in View::ALL {
             let bounded = render(view, &info, &bytes, &limits);

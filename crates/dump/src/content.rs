@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 
-use flowgate_contentview::{ContentInfo, DecodeNote, Limits, View, decode, render};
-use flowgate_flow::{Body, Headers};
+use flowgate_contentview::{Carrier, ContentInfo, DecodeNote, Limits, View, decode, render};
+use flowgate_flow::{Body, Flow, FlowKind, Headers, Request, Response};
 
 use crate::dumper::Dumper;
 use crate::style::Look;
@@ -16,13 +16,13 @@ use crate::style::Look;
 /// What is shown as content.
 #[derive(Clone, Copy)]
 pub(crate) struct Content<'a> {
-    pub(crate) source: Source<'a>,
-    /// The query of the request's URL, which stands in for a body it has not.
-    pub(crate) query: Option<&'a [u8]>,
+    source: Source<'a>,
+    /// What is known of it besides its bytes and fields.
+    info: ContentInfo<'a>,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum Source<'a> {
+enum Source<'a> {
     /// The body of an HTTP message.
     Message(&'a Body, &'a Headers),
     /// A chunk of a raw flow or a WebSocket message.
@@ -30,12 +30,29 @@ pub(crate) enum Source<'a> {
 }
 
 impl<'a> Content<'a> {
-    pub(crate) const fn of_message(body: &'a Body, headers: &'a Headers) -> Self {
-        Self { source: Source::Message(body, headers), query: None }
+    /// The body of a request, for which the query of its URL stands in if it has none.
+    pub(crate) fn of_request(request: &'a Request) -> Self {
+        let info =
+            ContentInfo { query: request.query(), path: Some(&request.path), ..ContentInfo::default() };
+        Self { source: Source::Message(&request.body, &request.headers), info }
     }
 
-    pub(crate) const fn of_bytes(bytes: &'a [u8]) -> Self {
-        Self { source: Source::Bytes(bytes), query: None }
+    pub(crate) fn of_response(response: &'a Response) -> Self {
+        Self { source: Source::Message(&response.body, &response.headers), info: ContentInfo::default() }
+    }
+
+    /// A chunk of a flow, or a message of its WebSocket.
+    pub(crate) fn of_chunk(flow: &'a Flow, bytes: &'a [u8]) -> Self {
+        let (carrier, path) = match &flow.kind {
+            FlowKind::Http(http) => (Carrier::WebSocket, Some(&*http.request.path)),
+            FlowKind::Udp(_) => (Carrier::Udp, None),
+            _ => (Carrier::Tcp, None),
+        };
+        let server_port = flow.server.address.as_ref().map(|address| address.port);
+        Self {
+            source: Source::Bytes(bytes),
+            info: ContentInfo { carrier, path, server_port, ..ContentInfo::default() },
+        }
     }
 }
 
@@ -54,15 +71,15 @@ impl Dumper {
         match content.source {
             Source::Bytes(bytes) => {
                 let shown = bytes.get(..limits.decoded_bytes_max).unwrap_or(bytes);
-                let info = ContentInfo { total_bytes: Some(bytes.len() as u64), ..ContentInfo::default() };
+                let info = ContentInfo { total_bytes: Some(bytes.len() as u64), ..content.info };
                 self.rendered(&info, shown, None, &limits, out);
             }
-            Source::Message(body, headers) => self.body(body, headers, content.query, &limits, out),
+            Source::Message(body, headers) => self.body(body, headers, content.info, &limits, out),
         }
         out.push('\n');
     }
 
-    fn body(&self, body: &Body, headers: &Headers, query: Option<&[u8]>, limits: &Limits, out: &mut String) {
+    fn body(&self, body: &Body, headers: &Headers, info: ContentInfo<'_>, limits: &Limits, out: &mut String) {
         let (encoded, total_bytes) = match (body.prefix(limits.decoded_bytes_max), body.len()) {
             (Ok(Some(bytes)), Some(len)) => (bytes, len),
             (Ok(_), _) => return self.lines_in(Look::RED, "Content is missing.", out),
@@ -79,13 +96,14 @@ impl Dumper {
         let is_prefix = (encoded.len() as u64) < total_bytes;
         let info = ContentInfo {
             content_type: headers.get("content-type"),
-            query,
+            grpc_encoding: headers.get("grpc-encoding"),
             total_bytes: match bytes {
                 Cow::Borrowed(_) => Some(total_bytes),
                 // How long it would have become is not known: longer.
                 Cow::Owned(_) if is_prefix || note.is_some() => Some(bytes.len() as u64 + 1),
                 Cow::Owned(_) => None,
             },
+            ..info
         };
         let note = note.filter(|note| *note == DecodeNote::Truncated && !is_prefix);
         self.rendered(&info, &bytes, note, limits, out);

@@ -18,9 +18,7 @@ impl Dumper {
         if self.flow_detail >= 2 {
             self.headers(&request.headers, out);
             if self.flow_detail >= 3 {
-                let query = request.query();
-                let content = Content::of_message(&request.body, &request.headers);
-                self.content(Content { query, ..content }, out);
+                self.content(Content::of_request(request), out);
             }
             self.trailers(request.trailers.as_ref(), out);
         }
@@ -29,7 +27,7 @@ impl Dumper {
             if self.flow_detail >= 2 {
                 self.headers(&response.headers, out);
                 if self.flow_detail >= 3 {
-                    self.content(Content::of_message(&response.body, &response.headers), out);
+                    self.content(Content::of_response(response), out);
                 }
                 self.trailers(response.trailers.as_ref(), out);
             }

@@ -30,7 +30,7 @@ impl Dumper {
         push_server_address(flow, out);
         out.push('\n');
         if self.flow_detail >= 3 {
-            self.content(Content::of_bytes(&message.content), out);
+            self.content(Content::of_chunk(flow, &message.content), out);
         }
     }
 

@@ -10,9 +10,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_contentview::View;
 use flowgate_flow::Flow;
-use flowgate_options::{ContentView, Level, Values, expand_home};
+use flowgate_options::{Level, Values, expand_home};
 use flowgate_session::{
     BadRetention, Configuration, Emptying, FlowFileError, FlowStore, FlowStoreError, HarFile, HarFileError,
     ReadFlowsError, RetentionControl, Saver, Session, SessionError, Sink, Spool, StreamFile, read_flows,
@@ -329,12 +328,8 @@ fn dumper(values: &Values) -> Dumper {
         flow_detail: values.flow_detail,
         showhost: values.showhost,
         content_view_lines_cutoff: usize::try_from(values.content_view_lines_cutoff).unwrap_or(usize::MAX),
-        default_contentview: match values.dumper_default_contentview {
-            ContentView::Auto => View::Auto,
-            ContentView::Raw => View::Raw,
-            ContentView::HexDump => View::HexDump,
-            ContentView::Json => View::Json,
-        },
+        // Both lists have the same names; a test says so.
+        default_contentview: values.dumper_default_contentview.word().parse().unwrap_or_default(),
         style: style(),
         columns: columns(),
     }
@@ -407,5 +402,19 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowgate_contentview::View;
+    use flowgate_options::Kind;
+    use flowgate_options::registry::find;
+
+    #[test]
+    fn every_contentview_is_a_choice() {
+        let option = find("dumper_default_contentview").unwrap();
+        let Kind::Choice(names) = option.kind else { panic!("{:?}", option.kind) };
+        assert_eq!(names, View::ALL.map(View::name));
     }
 }

@@ -89,11 +89,43 @@ choices! {
     ContentView {
         /// Chosen by content type and content.
         Auto = "auto",
-        /// As it came, escaped for the terminal.
-        Raw = "raw",
+        /// DNS message.
+        Dns = "dns",
+        /// GraphQL request.
+        GraphQl = "graphql",
+        /// gRPC without schema.
+        Grpc = "grpc",
         /// Offset, hexadecimal bytes, text.
         HexDump = "hex dump",
+        /// Hexadecimal digits only.
+        HexStream = "hex stream",
+        /// Facts of an image.
+        Image = "image",
+        /// Program, a statement a line.
+        JavaScript = "javascript",
         /// Indented JSON.
         Json = "json",
+        /// MQTT packets.
+        Mqtt = "mqtt",
+        /// MessagePack as YAML.
+        MsgPack = "msgpack",
+        /// Form with files.
+        MultipartForm = "multipart form",
+        /// Protobuf without schema.
+        Protobuf = "protobuf",
+        /// The query of the URL.
+        Query = "query",
+        /// As it came, escaped for the terminal.
+        Raw = "raw",
+        /// Socket.IO packet.
+        SocketIo = "socket.io",
+        /// Form.
+        UrlEncoded = "url-encoded",
+        /// Style sheet, a declaration a line.
+        ViewCss = "viewcss",
+        /// Markup, an element a line.
+        XmlHtml = "xml/html",
+        /// Names of the files in it.
+        ZipArchive = "zip archive",
     }
 }
