@@ -27,6 +27,7 @@ mod termlog;
 mod filters;
 mod printer;
 mod tool;
+mod waiting;
 
 pub use dumper::Dumper;
 pub use filters::BadFilter;

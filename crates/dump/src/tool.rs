@@ -14,8 +14,8 @@ use flowgate_flow::Flow;
 use flowgate_options::{Level, Values, expand_home};
 use flowgate_session::{
     BadRetention, Configuration, Emptying, FlowFileError, FlowStore, FlowStoreError, HarFile, HarFileError,
-    ReadFlowsError, RetentionControl, Saver, Session, SessionError, Sink, Spool, StreamFile, read_flows,
-    retention,
+    Progress, ReadFlowsError, RetentionControl, Saver, Session, SessionError, Sink, Spool, StreamFile,
+    read_flows_with, retention,
 };
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::filters::{BadFilter, Filters};
 use crate::printer::Printer;
+use crate::waiting;
 use crate::{Dumper, LocalTime, Output, OutputError, Style, TermLog};
 
 /// How long a shutdown waits for what is in flight.
@@ -266,9 +267,11 @@ async fn read(
     let Some(path) = values.rfile.as_deref() else { return Ok(()) };
     let path = expanded(path, home);
     let printer = Arc::clone(printer);
+    let progress = Arc::new(Progress::default());
+    let counted = Arc::clone(&progress);
     let reading = tokio::task::spawn_blocking(move || {
         let mut failed = None;
-        read_flows(&path, |flow: Flow| {
+        read_flows_with(&path, &counted, |flow: Flow| {
             if failed.is_none() {
                 let printed = emptying.empty().map_err(DumpError::from);
                 failed = printed.and_then(|()| Ok(printer.saved_flow(flow)?)).err();
@@ -280,6 +283,7 @@ async fn read(
     tokio::select! {
         read = reading => read.unwrap_or(Ok(())),
         () = signals.next() => Ok(()),
+        () = waiting::tell(&progress, values.flow_detail > 0) => Ok(()),
     }
 }
 

@@ -1,12 +1,14 @@
 """Prints flows with mitmdump's own dumper, for tests/oracle.rs.
 
-Standard input: a list of cases as JSON, bytes as strings of Latin-1. Standard output: the list of the texts.
+Standard input: a list of cases as JSON, bytes as strings of Latin-1. Standard output: the list of the texts; null for what this
+version of Python shows otherwise than later ones.
 """
 
 import io
 import json
 import os
 import sys
+from urllib.parse import unquote_to_bytes
 
 from mitmproxy import connection, dns, flow, http, tcp, udp, websocket
 from mitmproxy.addons import dumper
@@ -102,6 +104,19 @@ def show(addon, kind, made):
             (addon.tcp_error if kind == "tcp" else addon.udp_error)(made)
 
 
+def depends_on_python(case):
+    """Before Python 3.13 forms with bytes beyond ASCII could not be read, and IPv4 within IPv6 was written otherwise."""
+    if sys.version_info >= (3, 13):
+        return False
+    if case["kind"] == "dns":
+        response = case["content"]["response"]
+        answers = response["answers"] if response else []
+        return any(kind == 28 and raw(data)[:12] == b"\0" * 10 + b"\xff\xff" for kind, data in answers)
+    if case["kind"] == "http" and case["flow_detail"] >= 3:
+        return any(byte > 127 for byte in unquote_to_bytes(raw(case["content"]["request"]["body"]) or b""))
+    return False
+
+
 texts = []
 configured = None
 out = io.StringIO()
@@ -120,5 +135,5 @@ with taddons.context(addon) as context:
         out.seek(0)
         out.truncate()
         show(addon, case["kind"], make(case))
-        texts.append(out.getvalue())
+        texts.append(None if depends_on_python(case) else out.getvalue())
 json.dump(texts, sys.stdout)

@@ -44,18 +44,23 @@ fn mitmdump_prints_the_same() {
     }
     let theirs = ask(&python, &Value::Array(inputs));
     assert_eq!(theirs.len(), ours.len());
-    let mut differences = 0;
+    let (mut differences, mut unanswered) = (0, 0);
     for ((case, detail, ours), theirs) in ours.iter().zip(&theirs) {
+        let Some(theirs) = theirs else {
+            unanswered += 1;
+            continue;
+        };
         if ours != theirs {
             differences += 1;
             eprintln!("=== {}, detail {detail}\n--- ours: {ours:?}\n--- mitmdump: {theirs:?}", case.name);
         }
     }
     assert_eq!(differences, 0, "of {} texts", ours.len());
+    assert!(unanswered * 10 < ours.len(), "{unanswered} of {} texts", ours.len());
     eprintln!("{} texts are the same", ours.len());
 }
 
-fn ask(python: &std::ffi::OsStr, inputs: &Value) -> Vec<String> {
+fn ask(python: &std::ffi::OsStr, inputs: &Value) -> Vec<Option<String>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle.py");
     let mut child = Command::new(python)
         .arg(script)

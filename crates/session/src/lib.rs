@@ -20,6 +20,7 @@ mod stream_file;
 
 mod filters;
 mod flow_source;
+mod progress;
 mod read;
 
 pub use flowgate_filter::facts::reason;
@@ -32,7 +33,8 @@ pub use flow_file::{Emptying, FlowFile, FlowFileError};
 pub use flow_source::{FlowSource, Found};
 pub use flow_store::{BadRetention, FlowStore, FlowStoreError, RetentionControl, retention};
 pub use har_file::{HarFile, HarFileError, Spool};
-pub use read::{ReadFlowsError, read_flows};
+pub use progress::Progress;
+pub use read::{ReadFlowsError, read_flows, read_flows_with};
 pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError};
 pub use saver::{FLOWS_BATCH_MAX, FLOWS_WAITING_MAX, Saver, Sink, Tend};
 pub use session::{Session, SessionError};

@@ -16,6 +16,7 @@ use flowgate_store::StoreError;
 use thiserror::Error;
 
 use crate::flow_source::{FlowSource, Found};
+use crate::progress::{Counted, Progress};
 
 /// Why flows could not be read, or not all of them.
 #[derive(Debug, Error)]
@@ -77,7 +78,23 @@ impl ReadFlowsError {
 ///
 /// # Errors
 /// If not all can be read; those that can have been handed out.
-pub fn read_flows(path: &Path, mut each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
+pub fn read_flows(path: &Path, each: impl FnMut(Flow)) -> Result<(), ReadFlowsError> {
+    read_flows_with(path, &Progress::default(), each)
+}
+
+/// The same, counted while it goes on.
+///
+/// # Errors
+/// As [`read_flows`].
+pub fn read_flows_with(
+    path: &Path,
+    progress: &Progress,
+    mut each: impl FnMut(Flow),
+) -> Result<(), ReadFlowsError> {
+    let mut each = |flow| {
+        progress.flow();
+        each(flow);
+    };
     if path.is_dir() {
         let mut wrong = None;
         let each = |found: Found<'_>| {
@@ -96,7 +113,7 @@ pub fn read_flows(path: &Path, mut each: impl FnMut(Flow)) -> Result<(), ReadFlo
         each(flow);
         ControlFlow::<()>::Continue(())
     };
-    each_flow(path, all).map(|_| ())
+    each_counted_flow(path, progress, all).map(|_| ())
 }
 
 /// Hands each flow of a file or standard input to `each`, until it breaks off.
@@ -104,10 +121,21 @@ pub(crate) fn each_flow<B>(
     path: &Path,
     each: impl FnMut(Flow) -> ControlFlow<B>,
 ) -> Result<Option<B>, ReadFlowsError> {
+    each_counted_flow(path, &Progress::default(), each)
+}
+
+fn each_counted_flow<B>(
+    path: &Path,
+    progress: &Progress,
+    each: impl FnMut(Flow) -> ControlFlow<B>,
+) -> Result<Option<B>, ReadFlowsError> {
     if path == Path::new("-") {
-        return read_from(io::stdin().lock(), path, each);
+        let input = Counted { input: io::stdin().lock(), progress };
+        return read_from(BufReader::with_capacity(READ_BYTES, input), path, each);
     }
-    read_from(BufReader::new(open_file(path)?), path, each)
+    let input = open_file(path)?;
+    progress.begin(input.metadata().map_or(0, |about| about.len()));
+    read_from(BufReader::with_capacity(READ_BYTES, Counted { input, progress }), path, each)
 }
 
 /// Opens a flow file.
@@ -167,6 +195,9 @@ fn read_har_from<B>(
         Err(source) => Err(ReadFlowsError::Har { path: path.to_owned(), source }),
     }
 }
+
+/// How much is asked of the system at a time.
+const READ_BYTES: usize = 64 * 1024;
 
 /// What zlib's format begins with (RFC 1950 §2.2: deflate with a window of 32 KiB); flow files begin with a digit.
 const ZLIB: u8 = 0x78;
