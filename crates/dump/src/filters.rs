@@ -54,6 +54,11 @@ impl Filters {
         matches(self.save.as_ref(), flow)
     }
 
+    /// Whether what is printed or saved may depend on bodies.
+    pub(crate) fn by_bodies(&self) -> bool {
+        self.print_by_bodies() || self.save.as_ref().is_some_and(Filter::reads_bodies)
+    }
+
     /// Whether what is printed may depend on bodies.
     pub(crate) fn print_by_bodies(&self) -> bool {
         self.print.as_ref().is_some_and(Filter::reads_bodies)

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use flowgate_flow::{Flow, FlowKind, RawMessage, Timestamp, WebSocketMessage};
+use flowgate_flow::{Flow, FlowKind, RawFlow, RawMessage, Timestamp, WebSocketMessage};
 use flowgate_options::Level;
 use flowgate_proxy::Events;
 use tokio::sync::Notify;
@@ -138,10 +138,34 @@ impl Printer {
         self.dumper.flow_detail > 0 && self.filters.prints(flow)
     }
 
+    /// Whether a piece of a flow in progress is printed: the flow has none of its pieces yet, so it is asked with this one only.
+    ///
+    /// Differs from mitmproxy, where a pattern for bodies that was found once lets every later piece through.
+    fn prints_piece(&self, flow: &Flow, with_piece: impl FnOnce(&mut Flow)) -> bool {
+        if self.dumper.flow_detail == 0 || !self.filters.print_by_bodies() {
+            return self.prints(flow);
+        }
+        let mut flow = flow.clone();
+        with_piece(&mut flow);
+        self.filters.prints(&flow)
+    }
+
     /// Where a flow is saved, and who watches.
     fn receivers_of<'a>(&'a self, flow: &Flow) -> impl Iterator<Item = &'a Sender<Flow>> + use<'a> {
-        let saves: &[_] = if self.save.is_empty() || !self.filters.saves(flow) { &[] } else { &self.save };
+        self.receivers(!self.save.is_empty() && self.filters.saves(flow))
+    }
+
+    /// Where a flow goes that is to be saved or not.
+    fn receivers(&self, saves: bool) -> impl Iterator<Item = &Sender<Flow>> {
+        let saves: &[_] = if saves { &self.save } else { &[] };
         saves.iter().chain(&self.watcher)
+    }
+
+    /// Whether to filter and render this flow takes longer than a connection should be held up: what is decoded and searched
+    /// is in its bodies.
+    fn takes_long(&self, flow: &Flow) -> bool {
+        let looks_at_bodies = self.dumper.flow_detail >= BODY_DETAIL || self.filters.by_bodies();
+        looks_at_bodies && body_bytes(flow) > AT_ONCE_BYTES_MAX
     }
 }
 
@@ -162,7 +186,12 @@ impl Events for Printer {
     }
 
     fn raw_message(&self, flow: &Flow, message: &RawMessage) {
-        if self.prints(flow) {
+        let with_piece = |flow: &mut Flow| {
+            if let FlowKind::Tcp(raw) | FlowKind::Udp(raw) = &mut flow.kind {
+                raw.messages = vec![message.clone()];
+            }
+        };
+        if self.prints_piece(flow, with_piece) {
             self.print(|out| self.dumper.raw_message(flow, message, out));
         }
     }
@@ -174,12 +203,22 @@ impl Events for Printer {
     }
 
     fn websocket_message(&self, flow: &Flow, message: &WebSocketMessage) {
-        if self.prints(flow) {
+        let with_piece = |flow: &mut Flow| {
+            if let FlowKind::Http(http) = &mut flow.kind
+                && let Some(websocket) = &mut http.websocket
+            {
+                websocket.messages = vec![message.clone()];
+            }
+        };
+        if self.prints_piece(flow, with_piece) {
             self.print(|out| self.dumper.websocket_message(flow, message, out));
         }
     }
 
     fn flow(&self, flow: Flow) -> Result<(), Flow> {
+        if self.takes_long(&flow) {
+            return Err(flow);
+        }
         let mut permits = Permits::new();
         for save in self.receivers_of(&flow) {
             match save.try_reserve() {
@@ -204,13 +243,22 @@ impl Events for Printer {
 
     fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
+            let printer = self.clone();
+            let judged = tokio::task::spawn_blocking(move || {
+                let saves = !printer.save.is_empty() && printer.filters.saves(&flow);
+                let mut text = String::new();
+                if printer.prints(&flow) {
+                    printer.render(&flow, &mut text);
+                }
+                (flow, saves, text)
+            });
+            // It fails only when it panicked, which costs this flow, or when the runtime goes.
+            let Ok((flow, saves, text)) = judged.await else { return };
             let mut permits = Permits::new();
-            for save in self.receivers_of(&flow) {
+            for save in self.receivers(saves) {
                 permits.extend(save.reserve().await.ok());
             }
-            if self.prints(&flow) {
-                let mut text = String::new();
-                self.render(&flow, &mut text);
+            if !text.is_empty() {
                 let output = self.output.clone();
                 let printed = tokio::task::spawn_blocking(move || output.push(&text)).await;
                 self.note(printed.unwrap_or(Ok(())));
@@ -219,6 +267,25 @@ impl Events for Printer {
         })
     }
 }
+
+/// Bytes of bodies and messages that were kept.
+fn body_bytes(flow: &Flow) -> u64 {
+    let of_raw = |raw: &RawFlow| raw.messages.iter().map(|message| message.content.len() as u64).sum();
+    match &flow.kind {
+        FlowKind::Http(http) => {
+            let response = http.response.as_ref().and_then(|response| response.body.len());
+            let websocket = http.websocket.iter().flat_map(|websocket| &websocket.messages);
+            http.request.body.len().unwrap_or_default()
+                + response.unwrap_or_default()
+                + websocket.map(|message| message.content.len() as u64).sum::<u64>()
+        }
+        FlowKind::Tcp(raw) | FlowKind::Udp(raw) => of_raw(raw),
+        _ => 0,
+    }
+}
+
+/// What this many bytes cost is less than handing them to another thread.
+const AT_ONCE_BYTES_MAX: u64 = 32 * 1024;
 
 /// Room for one flow in each place where it goes: a file, HAR, a store, a watcher. Without any nothing is allocated.
 type Permits<'a> = Vec<Permit<'a, Flow>>;
@@ -250,3 +317,6 @@ fn with_text<T>(use_it: impl FnOnce(&mut String) -> T) -> T {
 
 /// A thread's buffer is given back beyond this.
 const KEPT_TEXT_BYTES_MAX: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;
