@@ -368,8 +368,9 @@ fn trailers_are_read() {
 #[test]
 fn lists_have_a_size() {
     let fields = |count: usize| format!("{GET}{}", "\na: b".repeat(count));
-    assert!(request(&fields(200)).is_ok());
-    assert_eq!(request(&fields(201)).unwrap_err(), MessageError::TooManyFields);
+    // In HTTP/1 there is `Host` besides.
+    assert!(request(&fields(199)).is_ok());
+    assert_eq!(request(&fields(200)).unwrap_err(), MessageError::TooManyFields);
     let path = |len: usize| {
         request(&format!(":method: GET\n:scheme: http\n:authority: a\n:path: /{}", "x".repeat(len)))
     };

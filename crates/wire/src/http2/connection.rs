@@ -128,15 +128,25 @@ pub struct Connection<T> {
     guard: Guard,
     events: VecDeque<Event>,
     failed: Option<Error>,
+    /// How much of `control` is still to go out after the connection failed: its GOAWAY is the last that is said.
+    last_words: Option<usize>,
 }
 
 /// A header block of which CONTINUATION frames are still to come.
 #[derive(Debug)]
 struct Fragment {
-    stream: u32,
-    ends: bool,
+    head: BlockHead,
     block: Vec<u8>,
     continuations: usize,
+}
+
+/// What a HEADERS frame says of the block that begins with it.
+#[derive(Clone, Copy, Debug)]
+struct BlockHead {
+    stream: u32,
+    ends: bool,
+    /// Its priority depends on the stream itself (RFC 7540 section 5.3.1).
+    on_itself: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -196,6 +206,7 @@ impl<T> Connection<T> {
             guard: Guard::default(),
             events: VecDeque::new(),
             failed: None,
+            last_words: None,
         }
     }
 
@@ -519,6 +530,7 @@ impl<T> Connection<T> {
             self.failed = Some(error);
             self.line.clear();
             frame::put_go_away(&mut self.control, self.peer_highest, error.code.0);
+            self.last_words = Some(self.control.len());
         }
     }
 }

@@ -104,6 +104,20 @@ fn frames_that_end_one_stream() {
     }
 }
 
+/// Be their heads in one piece or in two: whoever is given a stream begins to work on it.
+#[test]
+fn streams_that_depend_on_themselves_are_not_opened() {
+    let head = [&[0, 0, 0, 1, 0][..], &block(GET)].concat();
+    for bytes in
+        [frame(1, 0x25, 1, &head), [frame(1, 0x21, 1, &head[..8]), frame(9, 4, 1, &head[8..])].concat()]
+    {
+        let mut end = End::new(Role::Server);
+        end.give(&bytes).unwrap();
+        assert_eq!(end.told(), ["RST 1 PROTOCOL_ERROR"]);
+        assert_eq!(end.events(), []);
+    }
+}
+
 #[test]
 fn frames_that_are_all_right() {
     let priority = frame(1, 0x25, 1, &[&[0x80, 0, 0, 3, 0][..], &block(GET)].concat());

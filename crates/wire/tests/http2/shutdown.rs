@@ -80,3 +80,19 @@ fn pings_are_answered_to_their_sender() {
     end.give(&frame(6, 1, 0, b"12345678")).unwrap();
     assert_eq!(end.events(), [Event::Pong]);
 }
+
+#[test]
+fn nothing_is_said_behind_the_last_goaway() {
+    let mut end = End::new(Role::Server);
+    end.give(&get(1, true)).unwrap();
+    let id = end.opened();
+    end.connection.send_head(id, head(&[(":status", "200")]), false, false).unwrap();
+    end.connection.send_data(id, "x"[..].into());
+    end.give(&frame(6, 0, 0, b"abc")).unwrap_err();
+    end.connection.send_end(id, None);
+    end.connection.release(id);
+    end.connection.ping(*b"abcdefgh");
+    assert_eq!(end.told(), ["HEADERS 1", "GOAWAY 1 FRAME_SIZE_ERROR"]);
+    end.connection.ping(*b"abcdefgh");
+    assert_eq!(end.told(), [""; 0]);
+}

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Connection, Event, Fragment, GoingAway, Role, SHUTDOWN_PING};
+use super::{BlockHead, Connection, Event, Fragment, GoingAway, Role, SHUTDOWN_PING};
 use crate::hpack::FieldList;
 use crate::http2::PREFACE;
 use crate::http2::closed::Ended;
@@ -13,6 +13,8 @@ use crate::http2::frame::{
 use crate::http2::guard::Flood;
 use crate::http2::stream::{By, Direction, Incoming, Reset, Stream, StreamId};
 use crate::limits::{H2_CONTINUATIONS_MAX, H2_HEADER_BLOCK_BYTES_MAX, INTERIM_RESPONSES_MAX};
+
+const ON_ITSELF: &str = "stream depends on itself";
 
 impl<T: Default> Connection<T> {
     /// Takes whole frames from the front of `input` until there is none.
@@ -48,7 +50,7 @@ impl<T: Default> Connection<T> {
             return Err(Error::protocol("the first frame is not SETTINGS"));
         }
         if let Some(fragment) = &self.fragment
-            && (header.kind != Kind::Continuation || header.stream != fragment.stream)
+            && (header.kind != Kind::Continuation || header.stream != fragment.head.stream)
         {
             return Err(Error::protocol("another frame inside a header block"));
         }
@@ -167,17 +169,12 @@ impl<T: Default> Connection<T> {
             on_itself = depends_on(*priority) == header.stream;
             block = rest;
         }
-        let ends = header.has(END_STREAM);
+        let head = BlockHead { stream: header.stream, ends: header.has(END_STREAM), on_itself };
         if !header.has(END_HEADERS) {
-            self.fragment =
-                Some(Fragment { stream: header.stream, ends, block: block.to_vec(), continuations: 0 });
+            self.fragment = Some(Fragment { head, block: block.to_vec(), continuations: 0 });
             return Ok(());
         }
-        self.on_block(header.stream, block, ends)?;
-        if on_itself {
-            return self.stream_error(header.stream, Code::PROTOCOL_ERROR, "stream depends on itself");
-        }
-        Ok(())
+        self.on_block(head, block)
     }
 
     fn on_continuation(&mut self, header: FrameHeader, payload: &[u8]) -> Result<(), Error> {
@@ -196,13 +193,14 @@ impl<T: Default> Connection<T> {
             return Ok(());
         }
         match self.fragment.take() {
-            Some(Fragment { stream, ends, block, .. }) => self.on_block(stream, &block, ends),
+            Some(Fragment { head, block, .. }) => self.on_block(head, &block),
             None => Ok(()),
         }
     }
 
     /// A header block is there whole.
-    fn on_block(&mut self, id: u32, block: &[u8], ends: bool) -> Result<(), Error> {
+    fn on_block(&mut self, head: BlockHead, block: &[u8]) -> Result<(), Error> {
+        let BlockHead { stream: id, ends, on_itself } = head;
         // Read in any case: the tables have to stay the same on both sides.
         let fields = self.decoder.decode(block, self.config.header_list_bytes_max as usize)?;
         if fields.too_large {
@@ -210,13 +208,16 @@ impl<T: Default> Connection<T> {
         }
         let Some(stream) = self.streams.get_mut(&id) else {
             return if self.config.role == Role::Server && id > self.peer_highest {
-                self.on_opening(id, fields, ends)
+                self.on_opening(head, fields)
             } else {
                 self.on_missing(id, "HEADERS")
             };
         };
         if let Some(reset) = stream.reset {
             return self.on_late(id, reset);
+        }
+        if on_itself {
+            return self.stream_error(id, Code::PROTOCOL_ERROR, ON_ITSELF);
         }
         match stream.receiving {
             Direction::Ended if stream.is_closed() => {
@@ -258,7 +259,8 @@ impl<T: Default> Connection<T> {
     }
 
     /// A client opens a stream.
-    fn on_opening(&mut self, id: u32, fields: FieldList, ends: bool) -> Result<(), Error> {
+    fn on_opening(&mut self, head: BlockHead, fields: FieldList) -> Result<(), Error> {
+        let BlockHead { stream: id, ends, on_itself } = head;
         if id.is_multiple_of(2) {
             return Err(Error::protocol("client opens a stream of an even number"));
         }
@@ -274,6 +276,11 @@ impl<T: Default> Connection<T> {
             self.closed.remember(id, Ended::ByUs);
             frame::put_rst_stream(&mut self.control, id, Code::REFUSED_STREAM.0);
             return self.guard.count(Flood::ProvokedResets);
+        }
+        if on_itself {
+            // Nobody shall begin to work on it.
+            self.closed.remember(id, Ended::ByUs);
+            return self.stream_error(id, Code::PROTOCOL_ERROR, ON_ITSELF);
         }
         let mut stream =
             Stream::new(false, self.peer.initial_window, self.config.stream_window, T::default());
@@ -294,7 +301,7 @@ impl<T: Default> Connection<T> {
             return self.stream_error(header.stream, Code::FRAME_SIZE_ERROR, "PRIORITY has not five bytes");
         };
         if depends_on(priority) == header.stream {
-            return self.stream_error(header.stream, Code::PROTOCOL_ERROR, "stream depends on itself");
+            return self.stream_error(header.stream, Code::PROTOCOL_ERROR, ON_ITSELF);
         }
         Ok(())
     }

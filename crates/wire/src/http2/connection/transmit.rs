@@ -25,6 +25,9 @@ impl<T> Connection<T> {
     }
 
     fn transmit_control(&mut self, sink: &mut impl Sink) {
+        if let Some(left) = &mut self.last_words {
+            self.control.truncate(std::mem::take(left));
+        }
         if self.control.is_empty() {
             return;
         }
@@ -38,6 +41,9 @@ impl<T> Connection<T> {
     }
 
     fn transmit_bodies(&mut self, sink: &mut impl Sink) {
+        if self.failed.is_some() {
+            return;
+        }
         let payload_max = payload_max(&self.peer);
         while !sink.is_full() {
             let Some(id) = self.line.pop_front() else { return };

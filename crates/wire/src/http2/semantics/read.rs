@@ -43,7 +43,8 @@ pub fn read_request(
     received: Timestamp,
 ) -> Result<(Request, Framing), MessageError> {
     let front = Front::take(list, extended)?;
-    check_size(list, front.len)?;
+    // One of them may become `Host`.
+    check_size(list, front.len.saturating_sub(1))?;
     for (index, field) in fields(list, front.len) {
         check_field(field, index)?;
     }
