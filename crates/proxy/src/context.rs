@@ -291,11 +291,16 @@ pub(crate) mod tests {
 
     /// A connection of a proxy with default settings that tells nobody anything.
     pub(crate) fn context(egress: Egress) -> Context {
+        context_told(egress, Arc::new(Nobody))
+    }
+
+    /// The same, which tells somebody.
+    pub(crate) fn context_told(egress: Egress, events: Arc<dyn Events>) -> Context {
         let folder = tempfile::tempdir().unwrap();
         let authority = Arc::new(Authority::load_or_create(folder.path()).unwrap());
         let leaves = Leaves::new(authority, LeavesOptions::default()).unwrap();
         let client_configs = ClientConfigs::new(ServerVerification::default()).unwrap();
-        let proxy = Proxy::new(Settings::default(), leaves, client_configs, Arc::new(Nobody));
+        let proxy = Proxy::new(Settings::default(), leaves, client_configs, events);
         Context {
             process: None,
             hidden: false,

@@ -32,6 +32,8 @@ mod h2_link;
 mod turn;
 mod write_queue;
 
+#[cfg(test)]
+mod faces;
 #[cfg(any(test, fuzzing))]
 mod in_memory;
 

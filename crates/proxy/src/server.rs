@@ -32,6 +32,15 @@ pub(crate) struct OpenServer {
     pub(crate) guard: ServerGuard,
 }
 
+#[cfg(any(test, fuzzing))]
+impl OpenServer {
+    /// A connection that was not opened here.
+    pub(crate) fn in_memory(context: &Context, address: &Address, io: BoxIo) -> Self {
+        let facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
+        Self { io, facts, guard: ServerGuard::start(context, || address.to_string()) }
+    }
+}
+
 /// Why there is no connection to a server, in words for the client and the flow.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerError {

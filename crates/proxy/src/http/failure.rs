@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flowgate_flow::{FlowError, Phase, Side};
 use flowgate_wire::http1::BodyError;
-use flowgate_wire::http2::{By, Code};
+use flowgate_wire::http2::{By, Code, Reset};
 
 use super::exchange::Exchange;
 use super::side::SideError;
@@ -80,7 +80,7 @@ impl Failure {
     /// With which code the server is told, if it speaks HTTP/2.
     pub(crate) const fn code_for_server(&self) -> Code {
         match (&self.cause, self.side) {
-            (Cause::Side(SideError::Reset(reset)), Side::Client) => reset.code,
+            (Cause::Side(SideError::Reset(Reset { by: By::Peer, code, .. })), Side::Client) => *code,
             (Cause::Side(err), Side::Server) => err.code_for_itself(),
             _ => Code::CANCEL,
         }

@@ -223,9 +223,8 @@ impl ClientSide for H1Client {
 
     fn send_response(&mut self, head: &mut Response, framing: Framing) -> Result<(), SideError> {
         let http2 = !head.version.is_http1();
-        if http2 {
-            translate::strip_for_http1(&mut head.headers);
-        }
+        // What HTTP/1 needs besides is no part of what the server said.
+        let mut translated = http2.then(|| translate::response_fields(&head.headers));
         let framing = match framing {
             Framing::Chunked if self.version == HttpVersion::Http10 => {
                 // It knows no chunks (RFC 9112 section 6.1), so the body ends with the connection.
@@ -235,14 +234,17 @@ impl ClientSide for H1Client {
                 }
                 Framing::UntilClose
             }
-            Framing::UntilClose if http2 && self.version == HttpVersion::Http11 => {
-                head.headers.push("transfer-encoding", "chunked");
-                Framing::Chunked
-            }
             framing => framing,
         };
+        let framing = match &mut translated {
+            Some(fields) => {
+                translate::frame_response(fields, head.status, &self.method, &self.version, framing)
+            }
+            None => framing,
+        };
+        let fields = translated.as_ref().unwrap_or(&head.headers);
         let version = if http2 { HttpVersion::Http11 } else { head.version.clone() };
-        let seen = check_response_framing(&version, head.status, &head.headers, &self.method, framing)?;
+        let seen = check_response_framing(&version, head.status, fields, &self.method, framing)?;
         let outgoing = match framing {
             Framing::None => Outgoing::Length(0),
             Framing::Length(length) => Outgoing::Length(length),
@@ -251,16 +253,15 @@ impl ClientSide for H1Client {
         };
         // A client that believes the length of a 204 shall not find it in the next response.
         let misleading =
-            head.status == 204 && head.headers.get("content-length").is_some_and(|length| length != b"0");
-        self.must_close |=
-            seen == Framing::UntilClose || misleading || !wants_to_persist(&version, &head.headers);
+            head.status == 204 && fields.get("content-length").is_some_and(|length| length != b"0");
+        self.must_close |= seen == Framing::UntilClose || misleading || !wants_to_persist(&version, fields);
         let reason = translate::reason_for(head);
         let kept_alive;
         let headers = if self.version == HttpVersion::Http10 && self.persistent && !self.must_close {
-            kept_alive = say_keep_alive(&head.headers);
+            kept_alive = say_keep_alive(fields);
             &kept_alive
         } else {
-            &head.headers
+            fields
         };
         let names = self.names;
         let encode = |out: &mut bytes::BytesMut| {

@@ -160,5 +160,7 @@ fn check_client(crossed: &Crossed) {
     }
 }
 
+pub(super) mod network;
+
 #[cfg(test)]
 mod tests;

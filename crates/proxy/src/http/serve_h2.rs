@@ -25,6 +25,7 @@ use super::h2_client::H2ClientStream;
 use super::h2_driver::Driver;
 use super::h2_link::H2Stream;
 use super::service::{Next, Origin, Service};
+use super::side::ClientSide;
 use super::turn::Turn;
 use crate::clock;
 use crate::idle::IdleTimer;
@@ -145,6 +146,10 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
     (request.host, request.port) = (route.address.host.clone(), route.address.port);
     if let Some(host) = host {
         name_host(&mut request, host);
+    }
+    if let Poll::Ready(gone) = poll_fn(|cx| Poll::Ready(client.poll_gone(cx))).await {
+        // Nobody waits for it any more, so no server is troubled with it.
+        return service.given_up(&mut client, request, gone).await;
     }
     if request.method.as_ref() == b"CONNECT" {
         return service.refuse(&mut client, request, 501, "CONNECT inside HTTP/2 is not supported.").await;

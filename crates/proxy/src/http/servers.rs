@@ -75,6 +75,9 @@ pub(crate) struct Servers {
     clear_http2: Option<Route>,
     /// Opening failed when the destination became known; told to every request for it (mitmproxy likewise).
     failed: Option<(Route, ServerError)>,
+    /// Where connections lead instead of into the world.
+    #[cfg(any(test, fuzzing))]
+    network: Option<super::in_memory::network::Network>,
 }
 
 impl Servers {
@@ -91,7 +94,15 @@ impl Servers {
             opening: tokio::sync::Mutex::default(),
             clear_http2: None,
             failed: None,
+            #[cfg(any(test, fuzzing))]
+            network: None,
         }
+    }
+
+    /// Leads all connections to servers in memory.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn connect_by(&mut self, network: super::in_memory::network::Network) {
+        self.network = Some(network);
     }
 
     /// Speaks HTTP/2 to the server of this route, without TLS.
@@ -207,6 +218,10 @@ impl Servers {
     async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
         let routed = route.egress.as_ref().map(|egress| context.with_egress(Arc::clone(egress)));
         let context = routed.as_ref().unwrap_or(context);
+        #[cfg(any(test, fuzzing))]
+        if let Some(network) = &self.network {
+            return self.link(context, route.clone(), network.connect(context, &route.address)).await;
+        }
         let mut open = server::open(context, &route.address, route.purpose).await?;
         if let Some(name) = &route.tls_name {
             open = server::open_tls(context, open, name, &self.offers).await?;

@@ -19,7 +19,7 @@ use super::forward::{asks_to_upgrade, remove_connection_fields};
 use super::h2_server::H2ServerStream;
 use super::hooked::{Destination, Hooked};
 use super::servers::{H1Link, Link, Route, Servers};
-use super::side::{ClientSide, ServerSide};
+use super::side::{ClientSide, ServerSide, SideError};
 use crate::clock;
 use crate::context::Context;
 use crate::egress::{Egress, Purpose};
@@ -376,6 +376,14 @@ impl Service {
             (_, egress) => egress,
         };
         Ok(Route { address, tls_name, purpose, egress })
+    }
+
+    /// Reports a request that its client took back before it had a server.
+    pub(crate) async fn given_up(&self, client: &mut impl ClientSide, request: Request, gone: SideError) {
+        let address = Address { host: request.host.clone(), port: request.port };
+        let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(address)));
+        let failure = Failure::on_client(Phase::Head, gone);
+        self.failed(client, Exchange::new(request, Framing::None, 0), facts, failure).await;
     }
 
     /// Refuses a request before it has a server: tells the client and reports the flow.

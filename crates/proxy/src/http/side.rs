@@ -10,7 +10,7 @@ use bytes::Bytes;
 use flowgate_flow::{Headers, Request, Response};
 use flowgate_wire::http1::{BodyError, BodyEvent, EncodeError, Framing, HeadError};
 use flowgate_wire::http2::semantics::MessageError;
-use flowgate_wire::http2::{self, Code, OpenError, Reset};
+use flowgate_wire::http2::{self, By, Code, OpenError, Reset};
 use thiserror::Error;
 
 use crate::limits::CLIENT_HEADER_TIMEOUT;
@@ -152,7 +152,7 @@ impl SideError {
     /// With which code the other side is told, if it speaks HTTP/2.
     pub(crate) const fn code(&self) -> Code {
         match self {
-            Self::Reset(reset) => reset.code,
+            Self::Reset(Reset { by: By::Peer, code, .. }) => *code,
             _ => Code::INTERNAL_ERROR,
         }
     }
