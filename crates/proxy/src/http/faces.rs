@@ -12,3 +12,4 @@ mod script;
 // What is asked.
 mod clients;
 mod servers;
+mod translation;

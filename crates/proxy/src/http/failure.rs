@@ -112,6 +112,7 @@ impl Failure {
         match (&self.cause, self.side) {
             (Cause::TooLarge(_), Side::Client) => 413,
             (_, Side::Client) if self.malformed_body().is_some() => 400,
+            (Cause::Side(SideError::Unsendable(err)), _) => err.status(),
             (Cause::Idle(_), _) => 504,
             _ => 502,
         }
@@ -143,6 +144,7 @@ impl Failure {
             (Cause::Addon(addon), _) => format!("addon {addon} failed on this flow (a panic)"),
             (Cause::Killed | Cause::Answered, _) => "Connection killed.".to_owned(),
             (Cause::Side(err), Side::Proxy) => err.to_string(),
+            (Cause::Side(err @ SideError::Unsendable(_)), _) => err.to_string(),
             (Cause::Side(err), _) => format!("server: {err}"),
         }
     }

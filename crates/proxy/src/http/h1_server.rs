@@ -89,7 +89,7 @@ impl ServerSide for H1Server {
         let (headers, framing) = if head.version.is_http1() {
             (headers, framing)
         } else {
-            translated = request_to_http1(head, framing)?;
+            translated = request_to_http1(head, framing).map_err(SideError::Unsendable)?;
             (&translated.headers, translated.framing)
         };
         let outgoing = match framing {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use flowgate_flow::Headers;
 use flowgate_wire::hpack::Encoder;
 use flowgate_wire::http1::Framing;
-use flowgate_wire::http2::semantics::{MessageError, encode_trailers};
+use flowgate_wire::http2::semantics::{MessageError, check_trailers};
 use flowgate_wire::http2::{self, Code, Config, Connection, Event, Incoming, OpenError, Role, StreamId};
 
 use super::side::SideError;
@@ -220,12 +220,10 @@ impl H2Stream {
     }
 
     pub(super) fn send_end(&self, trailers: Option<&Headers>) -> Result<(), SideError> {
-        if let Some(trailers) = trailers {
-            // Judged now: when their turn comes there is nobody left to tell.
-            encode_trailers(trailers, &mut Encoder::new(), &mut Vec::new())?;
-        }
+        // Judged now: when their turn comes there is nobody left to tell.
+        let trailers = trailers.map(check_trailers).transpose()?;
         let mut state = self.link.lock();
-        state.connection.send_end(self.id, trailers.filter(|trailers| !trailers.is_empty()).cloned());
+        state.connection.send_end(self.id, trailers.filter(|trailers| !trailers.is_empty()));
         state.notify();
         Ok(())
     }

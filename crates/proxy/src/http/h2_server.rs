@@ -36,7 +36,9 @@ impl H2ServerStream {
 
 impl ServerSide for H2ServerStream {
     fn send_request(&mut self, head: &mut Request, framing: Framing) -> Result<(), SideError> {
-        let encode = |encoder: &mut _, out: &mut _| Ok(encode_request(head, framing, encoder, out)?);
+        let encode = |encoder: &mut _, out: &mut _| {
+            encode_request(head, framing, encoder, out).map_err(SideError::Unsendable)
+        };
         self.stream = Some(h2_link::open(&self.link, encode, framing)?);
         self.method = head.method.clone();
         Ok(())

@@ -109,6 +109,9 @@ pub(crate) enum SideError {
     /// An HTTP/2 message is malformed, or would be.
     #[error(transparent)]
     Message(#[from] MessageError),
+    /// The server's version of HTTP has no words for the request.
+    #[error("the request cannot be sent: {0}")]
+    Unsendable(MessageError),
     /// More interim responses than `INTERIM_RESPONSES_MAX`.
     #[error("too many interim responses")]
     TooManyInterim,
@@ -145,6 +148,7 @@ impl SideError {
             | Self::Reset(_)
             | Self::NotOpened(_)
             | Self::Held(_)
+            | Self::Unsendable(_)
             | Self::HeadTimeout => false,
         }
     }

@@ -14,7 +14,7 @@ mod pseudo;
 mod read;
 mod to_http1;
 
-pub use encode::{encode_request, encode_response, encode_trailers};
+pub use encode::{check_trailers, encode_request, encode_response, encode_trailers};
 pub use error::MessageError;
 pub use length::BodyLength;
 pub use read::{EndStream, ExtendedConnect, read_request, read_response, read_trailers};

@@ -78,7 +78,7 @@ async fn clients_are_told_what_the_rfc_says() {
                 heard.reset.is_some_and(|code| code != Code::PROTOCOL_ERROR) && heard.blocks.is_empty()
             });
             let harmless = harmless.count();
-            let asking = asking.lock().unwrap();
+            let asking = asking.asked.lock().unwrap();
             let whole = asking.iter().filter(|asked| asked.whole).count();
             if found != *told || !(answered..=answered + harmless).contains(&whole) {
                 let asked: Vec<String> = asking.iter().map(super::origin::Asked::summary).collect();

@@ -99,7 +99,7 @@ impl Proxy {
         let (network, accepting) = Network::new();
         servers.connect_by(network);
         if server == Version::H2 {
-            servers.speak_http2_in_the_clear();
+            servers.speak_http2_in_the_clear(route.clone());
         }
         if client == Version::H2 {
             servers.leave_driving_to_client();

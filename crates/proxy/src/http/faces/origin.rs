@@ -35,12 +35,24 @@ impl Asked {
     }
 }
 
-/// What a server was asked, in order.
-pub(crate) type Asking = Arc<Mutex<Vec<Asked>>>;
+/// What a server was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    /// The requests, in order.
+    pub(crate) asked: Mutex<Vec<Asked>>,
+    /// Every byte that came; of HTTP/1 only.
+    pub(crate) raw: Mutex<Vec<u8>>,
+}
+
+impl Asking {
+    fn read(&self, before: usize, input: &[u8]) {
+        self.raw.lock().unwrap().extend_from_slice(&input[before..]);
+    }
+}
 
 /// Plays a server on every connection.
-pub(crate) fn play(version: Version, mut connections: UnboundedReceiver<DuplexStream>) -> Asking {
-    let asking = Asking::default();
+pub(crate) fn play(version: Version, mut connections: UnboundedReceiver<DuplexStream>) -> Arc<Asking> {
+    let asking = Arc::new(Asking::default());
     let kept = Arc::clone(&asking);
     tokio::spawn(async move {
         let mut index = 0;
@@ -56,16 +68,18 @@ pub(crate) fn play(version: Version, mut connections: UnboundedReceiver<DuplexSt
 }
 
 /// Reads requests of HTTP/1 and answers each when it is whole.
-async fn h1(mut pipe: DuplexStream, connection: usize, asking: Asking) {
+async fn h1(mut pipe: DuplexStream, connection: usize, asking: Arc<Asking>) {
     let mut input = BytesMut::new();
     loop {
         let head = loop {
             match HeadScanner::default().scan(&mut input).expect("a head") {
                 Scan::Head(len) => break input.split_to(len).freeze(),
                 Scan::NeedMore => {
+                    let before = input.len();
                     if !matches!(pipe.read_buf(&mut input).await, Ok(1..)) {
                         return;
                     }
+                    asking.read(before, &input);
                 }
             }
         };
@@ -80,22 +94,24 @@ async fn h1(mut pipe: DuplexStream, connection: usize, asking: Asking) {
             ..Asked::default()
         };
         let at = {
-            let mut asking = asking.lock().unwrap();
+            let mut asking = asking.asked.lock().unwrap();
             asking.push(asked);
             asking.len() - 1
         };
         let mut decoder = BodyDecoder::new(framing);
         loop {
             match decoder.decode(&mut input, false).expect("a body") {
-                BodyEvent::Data(data) => asking.lock().unwrap()[at].body.extend_from_slice(&data),
+                BodyEvent::Data(data) => asking.asked.lock().unwrap()[at].body.extend_from_slice(&data),
                 BodyEvent::NeedMore => {
+                    let before = input.len();
                     if !matches!(pipe.read_buf(&mut input).await, Ok(1..)) {
                         return;
                     }
+                    asking.read(before, &input);
                 }
                 BodyEvent::End(trailers) => {
                     let trailers = trailers.unwrap_or_default();
-                    let mut asking = asking.lock().unwrap();
+                    let mut asking = asking.asked.lock().unwrap();
                     asking[at].trailers =
                         trailers.iter().map(|f| (f.name.to_vec(), f.value.to_vec())).collect();
                     asking[at].whole = true;
@@ -112,7 +128,7 @@ async fn h1(mut pipe: DuplexStream, connection: usize, asking: Asking) {
 }
 
 /// Reads requests of HTTP/2 and answers each when it is whole.
-async fn h2(mut pipe: DuplexStream, connection: usize, asking: Asking) {
+async fn h2(mut pipe: DuplexStream, connection: usize, asking: Arc<Asking>) {
     let mut listener = Listener::new();
     let mut places: Vec<(u32, usize)> = Vec::new();
     let hello = [frame(4, 0, 0, b""), frame(8, 0, 0, &(1_u32 << 30).to_be_bytes())].concat();
@@ -138,7 +154,7 @@ async fn h2(mut pipe: DuplexStream, connection: usize, asking: Asking) {
             if heard.reset.is_some() || !matches!(came.kind, 0 | 1 | 9) {
                 continue;
             }
-            let mut asking = asking.lock().unwrap();
+            let mut asking = asking.asked.lock().unwrap();
             let known = places.iter().find(|(stream, _)| *stream == came.stream).map(|(_, at)| *at);
             let at = known.unwrap_or_else(|| {
                 places.push((came.stream, asking.len()));

@@ -4,7 +4,7 @@
 //! Everything is judged before the encoder is touched, since its table must not know what was never sent. Messages of HTTP/1 lose
 //! what belongs to their connection on the way; in those of HTTP/2 it is an error, because somebody put it there.
 
-use flowgate_flow::{Field, Headers, PseudoField, Request, Response};
+use flowgate_flow::{Address, Field, Headers, HttpVersion, PseudoField, Request, Response};
 
 use super::MessageError;
 use super::authority::{check_authority, check_connect_authority};
@@ -36,6 +36,12 @@ pub fn encode_request(
     let mut authority = Some(request.authority.as_ref()).filter(|authority| !authority.is_empty());
     if from_http1 && !is_connect && authority.is_none() {
         authority = hosts.clone().next().map(|(_, host)| host);
+    }
+    // HTTP/1.0 may name none; where it goes is known.
+    let address;
+    if request.version == HttpVersion::Http10 && !is_connect && authority.is_none() {
+        address = told_address(request);
+        authority = Some(address.as_bytes()).filter(|_| !request.host.is_empty());
     }
     let scheme = Some(request.scheme.as_ref()).filter(|_| !plain_connect);
     let path = Some(request.path.as_ref()).filter(|_| !plain_connect);
@@ -69,6 +75,13 @@ pub fn encode_request(
     }
     carrier.encode(|field| from_http1 && field.is("host"), encoder, out);
     Ok(())
+}
+
+/// Where a request goes, as an authority without its scheme's port.
+fn told_address(request: &Request) -> String {
+    let address = Address { host: request.host.clone(), port: request.port }.to_string();
+    let port = if request.scheme.as_ref() == b"http" { ":80" } else { ":443" };
+    address.strip_suffix(port).map(str::to_owned).unwrap_or(address)
 }
 
 /// Appends the header block of a response, interim or final, to a request of this method; `body` is how the body that is going to
@@ -116,6 +129,25 @@ pub fn encode_trailers(
     encoder.start_block(out);
     carrier.encode(|_| false, encoder, out);
     Ok(())
+}
+
+/// Trailers as they may be sent, their names in lower case.
+///
+/// # Errors
+/// If they may not be sent at all.
+pub fn check_trailers(trailers: &Headers) -> Result<Headers, MessageError> {
+    Carrier::new(false, trailers).check(check_trailer)?;
+    if !trailers.iter().any(|field| field.name.iter().any(u8::is_ascii_uppercase)) {
+        return Ok(trailers.clone());
+    }
+    let mut lower = Headers::default();
+    for (at, field) in trailers.iter().enumerate() {
+        lower.push(field.name.to_ascii_lowercase(), field.value);
+        if field.sensitive {
+            lower.mark_sensitive(at);
+        }
+    }
+    Ok(lower)
 }
 
 /// Whether the body that is going to be sent is the one that the head announces.
