@@ -253,7 +253,8 @@ pub(crate) fn fingerprints(hello: &ClientHello, carrier: Carrier) -> Fingerprint
     Fingerprints { ja3: fingerprint::ja3(hello), ja4: fingerprint::ja4(hello, carrier) }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(clippy::unwrap_used, reason = "nothing is served with it"))]
 pub(crate) mod tests {
     use super::*;
     use std::pin::Pin;

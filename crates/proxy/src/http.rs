@@ -38,7 +38,7 @@ mod faces;
 mod in_memory;
 
 #[cfg(fuzzing)]
-pub use in_memory::check_connection;
+pub use in_memory::{check_connection, check_http2_connection};
 
 pub(crate) use error_page::{OwnResponse, connect_established, connect_refusal};
 pub(crate) use forward::name_host;

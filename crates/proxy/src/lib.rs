@@ -37,7 +37,7 @@ pub mod limits;
 mod settings;
 
 #[cfg(fuzzing)]
-pub use http::check_connection;
+pub use http::{check_connection, check_http2_connection};
 
 pub use addon::{
     Addon, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, NameHost, RespondError, ServerFacts,

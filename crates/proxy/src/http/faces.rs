@@ -5,11 +5,11 @@
 
 // What plays: scripts to bytes, bytes to what was said, servers, a proxy between pipes.
 mod fixture;
-mod listener;
 mod origin;
 mod script;
 
 // What is asked.
 mod clients;
+mod pairs;
 mod servers;
 mod translation;

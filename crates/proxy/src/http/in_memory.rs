@@ -160,7 +160,12 @@ fn check_client(crossed: &Crossed) {
     }
 }
 
+mod http2;
+pub(super) mod listener;
 pub(super) mod network;
+
+#[cfg(fuzzing)]
+pub use http2::check_http2_connection;
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,9 @@
 use flowgate_wire::http2::Code;
 
 use super::fixture::{Proxy, Raw, Version};
-use super::listener::Listener;
 use super::origin::play;
 use super::script::{Step, block, frame, rows, steps};
+use crate::http::in_memory::listener::Listener;
 
 const TABLE: &str = include_str!("../../../tests/data/http2_clients.txt");
 /// The stream of the good request behind each row.

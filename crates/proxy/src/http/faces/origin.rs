@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::fixture::Version;
-use super::listener::{Fields, Listener, value};
+use super::pairs::Message;
 use super::script::{block, frame};
+use crate::http::in_memory::listener::{Fields, Listener, value};
 
 /// A request as a server read it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -50,16 +51,53 @@ impl Asking {
     }
 }
 
+/// What a server answers whatever it is asked.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// 200, `ok`.
+    Ok,
+    /// 200 with this.
+    Message(Arc<Message>),
+}
+
+impl Reply {
+    fn in_http1(&self, is_head: bool) -> Vec<u8> {
+        let body = if is_head { "" } else { "ok" };
+        match self {
+            Self::Ok => format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}").into_bytes(),
+            Self::Message(message) => message.in_http1("HTTP/1.1 200 OK\r\n"),
+        }
+    }
+
+    fn in_http2(&self, is_head: bool, stream: u32) -> Vec<u8> {
+        let list = block(&[(":status", "200"), ("content-length", "2")]);
+        match self {
+            Self::Ok if is_head => frame(1, 5, stream, &list),
+            Self::Ok => [frame(1, 4, stream, &list), frame(0, 1, stream, b"ok")].concat(),
+            Self::Message(message) => message.in_http2(stream, &[(":status", "200")]),
+        }
+    }
+}
+
+/// Plays a server on every connection that answers `ok`.
+pub(crate) fn play(version: Version, connections: UnboundedReceiver<DuplexStream>) -> Arc<Asking> {
+    play_with(version, connections, Reply::Ok)
+}
+
 /// Plays a server on every connection.
-pub(crate) fn play(version: Version, mut connections: UnboundedReceiver<DuplexStream>) -> Arc<Asking> {
+pub(crate) fn play_with(
+    version: Version,
+    mut connections: UnboundedReceiver<DuplexStream>,
+    reply: Reply,
+) -> Arc<Asking> {
     let asking = Arc::new(Asking::default());
     let kept = Arc::clone(&asking);
     tokio::spawn(async move {
         let mut index = 0;
         while let Some(pipe) = connections.recv().await {
             match version {
-                Version::H1 => tokio::spawn(h1(pipe, index, Arc::clone(&kept))),
-                Version::H2 => tokio::spawn(h2(pipe, index, Arc::clone(&kept))),
+                Version::H1 => tokio::spawn(h1(pipe, index, Arc::clone(&kept), reply.clone())),
+                Version::H2 => tokio::spawn(h2(pipe, index, Arc::clone(&kept), reply.clone())),
             };
             index += 1;
         }
@@ -68,7 +106,7 @@ pub(crate) fn play(version: Version, mut connections: UnboundedReceiver<DuplexSt
 }
 
 /// Reads requests of HTTP/1 and answers each when it is whole.
-async fn h1(mut pipe: DuplexStream, connection: usize, asking: Arc<Asking>) {
+async fn h1(mut pipe: DuplexStream, connection: usize, asking: Arc<Asking>, reply: Reply) {
     let mut input = BytesMut::new();
     loop {
         let head = loop {
@@ -119,16 +157,15 @@ async fn h1(mut pipe: DuplexStream, connection: usize, asking: Arc<Asking>) {
                 }
             }
         }
-        let body = if head.method.as_ref() == b"HEAD" { "" } else { "ok" };
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}");
-        if pipe.write_all(answer.as_bytes()).await.is_err() {
+        let answer = reply.in_http1(head.method.as_ref() == b"HEAD");
+        if pipe.write_all(&answer).await.is_err() {
             return;
         }
     }
 }
 
 /// Reads requests of HTTP/2 and answers each when it is whole.
-async fn h2(mut pipe: DuplexStream, connection: usize, asking: Arc<Asking>) {
+async fn h2(mut pipe: DuplexStream, connection: usize, asking: Arc<Asking>, reply: Reply) {
     let mut listener = Listener::new();
     let mut places: Vec<(u32, usize)> = Vec::new();
     let hello = [frame(4, 0, 0, b""), frame(8, 0, 0, &(1_u32 << 30).to_be_bytes())].concat();
@@ -171,12 +208,7 @@ async fn h2(mut pipe: DuplexStream, connection: usize, asking: Arc<Asking>) {
                 whole: heard.ended,
             };
             if heard.ended {
-                let is_head = asking[at].method == b"HEAD";
-                let list = block(&[(":status", "200"), ("content-length", "2")]);
-                out.extend(frame(1, if is_head { 5 } else { 4 }, came.stream, &list));
-                if !is_head {
-                    out.extend(frame(0, 1, came.stream, b"ok"));
-                }
+                out.extend(reply.in_http2(asking[at].method == b"HEAD", came.stream));
             }
         }
         if pipe.write_all(&out).await.is_err() {

@@ -7,8 +7,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::clients::{get, hello, perform};
 use super::fixture::{Proxy, Raw, Version};
-use super::listener::Listener;
 use super::script::{block, frame, rows, steps};
+use crate::http::in_memory::listener::Listener;
 
 const TABLE: &str = include_str!("../../../tests/data/http2_servers.txt");
 

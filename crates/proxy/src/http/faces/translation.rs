@@ -3,9 +3,9 @@
 
 use super::clients::{hello, perform};
 use super::fixture::{Proxy, Raw, Version};
-use super::listener::{Fields, Listener};
 use super::origin::{Asked, play};
 use super::script::{bytes, rows, steps};
+use crate::http::in_memory::listener::{Fields, Listener};
 
 const DOWN: &str = include_str!("../../../tests/data/downgrade.txt");
 const UP: &str = include_str!("../../../tests/data/upgrade.txt");
