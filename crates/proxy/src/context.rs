@@ -254,7 +254,7 @@ pub(crate) fn fingerprints(hello: &ClientHello, carrier: Carrier) -> Fingerprint
 }
 
 #[cfg(any(test, fuzzing))]
-#[cfg_attr(fuzzing, expect(clippy::unwrap_used, reason = "nothing is served with it"))]
+#[expect(clippy::unwrap_used, reason = "nothing is served with it")]
 pub(crate) mod tests {
     use super::*;
     use std::pin::Pin;

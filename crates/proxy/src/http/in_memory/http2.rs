@@ -67,7 +67,7 @@ async fn carry(context: Context, sent: &[u8], answer: Vec<u8>, http2: bool) -> C
     servers.connect_by(network);
     servers.leave_driving_to_client();
     if http2 {
-        servers.speak_http2_in_the_clear();
+        servers.speak_http2_in_the_clear(route.clone());
     }
     let origin = Origin::Fixed { route, host: None };
     let serving =

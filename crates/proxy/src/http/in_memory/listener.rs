@@ -1,16 +1,7 @@
 //! What one side of an HTTP/2 connection was told, out of the bytes it received. Read without the engine that is tested, but for
 //! HPACK, which has tests of its own.
 
-#![cfg_attr(
-    fuzzing,
-    expect(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing,
-        reason = "a check fails by panicking"
-    )
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a check fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
