@@ -29,6 +29,10 @@ pub struct Parsed {
     pub branches: Branches,
     /// It has look-around, references or atomic parts, which a linear engine cannot do.
     pub needs_backtracking: bool,
+    /// How many capturing groups it has.
+    pub groups: usize,
+    /// The numbers of those that have names.
+    pub names: HashMap<String, u32>,
 }
 
 /// Reads a pattern.
@@ -59,7 +63,12 @@ pub fn parse(pattern: &str, flavour: Flavour) -> Result<Parsed, (usize, Fault)> 
     };
     let branches = parser.branches()?;
     match parser.peek() {
-        None => Ok(Parsed { branches, needs_backtracking: parser.needs_backtracking }),
+        None => Ok(Parsed {
+            branches,
+            needs_backtracking: parser.needs_backtracking,
+            groups: parser.groups.len(),
+            names: parser.names,
+        }),
         Some(_) => Err((parser.at, Fault::UnbalancedParenthesis)),
     }
 }

@@ -130,25 +130,43 @@ impl Regex {
 /// # Errors
 /// If the engine cannot do it.
 pub fn backtracking(spelled: &str, search: &Search) -> Result<Box<fancy_regex::Regex>, Fault> {
-    use fancy_regex::{BytesMode, CompileError, Error};
+    builder(spelled, search).build().map(Box::new).map_err(|error| fault_of(&error))
+}
+
+/// The same for matches that are not empty; `None` if the pattern has none.
+pub(crate) fn backtracking_not_empty(
+    spelled: &str,
+    search: &Search,
+) -> Result<Option<Box<fancy_regex::Regex>>, Fault> {
+    use fancy_regex::{CompileError, Error};
+    match builder(spelled, search).find_not_empty(true).build() {
+        Ok(regex) => Ok(Some(Box::new(regex))),
+        Err(Error::CompileError(error)) if matches!(*error, CompileError::PatternCanNeverMatch) => Ok(None),
+        Err(error) => Err(fault_of(&error)),
+    }
+}
+
+fn builder(spelled: &str, search: &Search) -> fancy_regex::RegexBuilder {
+    use fancy_regex::BytesMode;
     let mode = if search.flavour.bytes { BytesMode::Ascii } else { BytesMode::Unicode };
-    fancy_regex::RegexBuilder::new(spelled)
-        .case_insensitive(search.ignore_case)
-        .bytes_mode(mode)
-        .backtrack_limit(search.steps_max)
-        .build()
-        .map(Box::new)
-        .map_err(|error| match error {
-            Error::CompileError(error)
-                if matches!(
-                    *error,
-                    CompileError::LookBehindNotConst | CompileError::VariableLookBehindRequiresFeature
-                ) =>
-            {
-                Fault::VariableLookBehind
-            }
-            _ => Fault::TooComplex,
-        })
+    let mut builder = fancy_regex::RegexBuilder::new(spelled);
+    builder.case_insensitive(search.ignore_case).bytes_mode(mode).backtrack_limit(search.steps_max);
+    builder
+}
+
+fn fault_of(error: &fancy_regex::Error) -> Fault {
+    use fancy_regex::{CompileError, Error};
+    match error {
+        Error::CompileError(error)
+            if matches!(
+                **error,
+                CompileError::LookBehindNotConst | CompileError::VariableLookBehindRequiresFeature
+            ) =>
+        {
+            Fault::VariableLookBehind
+        }
+        _ => Fault::TooComplex,
+    }
 }
 
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
