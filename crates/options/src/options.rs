@@ -306,9 +306,9 @@ mod tests {
             ("mode", &["regular@0", "regular@0"], r#"List(["regular@0", "regular@0"])"#),
             // names
             (
-                "anticache",
+                "intercept_active",
                 &[],
-                "error: `anticache` is an option of mitmproxy that flowgate does not have yet",
+                "error: `intercept_active` is an option of mitmproxy that flowgate does not have yet",
             ),
             ("htpt2", &[], "error: `htpt2` is not an option"),
         ];

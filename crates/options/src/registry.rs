@@ -251,14 +251,14 @@ mod tests {
     #[test]
     fn unknown_and_not_yet() {
         assert!(find("http2").is_ok());
-        assert_eq!(find("anticache").unwrap_err(), OptionError::NotYet { name: "anticache" });
+        assert_eq!(find("intercept_active").unwrap_err(), OptionError::NotYet { name: "intercept_active" });
         assert!(matches!(find("nonsense"), Err(OptionError::Unknown { suggestion: None, .. })));
     }
 
     #[test]
     fn later_options_cut_short() {
         assert_eq!(later_option_starting("script"), Some("scripts"));
-        assert_eq!(later_option_starting("anti"), None, "`anticache` and `anticomp`");
+        assert_eq!(later_option_starting("interc"), None, "`intercept` and `intercept_active`");
         assert_eq!(later_option_starting("rawtc"), None, "flowgate has it");
     }
 

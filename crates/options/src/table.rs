@@ -185,6 +185,46 @@ options! {
         store_streamed_bodies: bool = false, ALL, SWITCH;
     }
 
+    "Rewriting" {
+        /// Set header fields, or remove them: `[/filter]/name/[@]value`, where the first character is the separator, whatever it
+        /// is. An empty value removes; `@path` reads the value from a file. May be given several times.
+        modify_headers: Vec<String> = Vec::new(), ALL, Some(Flag::value("PATTERN").short('H'));
+
+        /// Find and replace in bodies: `[/filter]/regex/[@]replacement`, where the first character is the separator. The
+        /// replacement is literal; `@path` reads it from a file. May be given several times.
+        modify_body: Vec<String> = Vec::new(), ALL, Some(Flag::value("PATTERN").short('B'));
+
+        /// Send requests to another address: `[/filter]/url-regex/replacement`, where the first character is the separator. The
+        /// replacement may name groups: `\1`. May be given several times.
+        map_remote: Vec<String> = Vec::new(), ALL, Some(Flag::value("PATTERN").short('M'));
+
+        /// Answer requests from files: `[/filter]/url-regex/file-or-folder`, where the first character is the separator. Below a
+        /// folder, what follows the match names the file. May be given several times.
+        map_local: Vec<String> = Vec::new(), ALL, Some(Flag::value("PATTERN"));
+
+        /// Take conditions out of requests (`If-Modified-Since`, `If-None-Match`), so that servers answer in full.
+        anticache: bool = false, ALL, SWITCH;
+
+        /// Ask servers for bodies that are not compressed.
+        anticomp: bool = false, ALL, SWITCH;
+
+        /// Remember the cookies that servers set, and add them to requests that match this filter.
+        stickycookie: Option<String> = None, ALL, Some(Flag::value("FILTER"));
+
+        /// Remember the `Authorization` that a client sends to a host, and add it to requests to that host that have none and match
+        /// this filter.
+        stickyauth: Option<String> = None, ALL, Some(Flag::value("FILTER"));
+
+        /// Leave the `Alt-Svc` header as it is in mode `reverse:`. Off points it at our port, so that clients do not go past us.
+        keep_alt_svc_header: bool = false, ALL, NO_FLAG;
+    }
+
+    "Blocking" {
+        /// Answer requests with an empty response: `/filter/status`, where the first character is the separator. Status 444 closes the
+        /// connection without a response. May be given several times.
+        block_list: Vec<String> = Vec::new(), ALL, NO_FLAG;
+    }
+
     "Reading and saving flows" {
         /// Read flows from this file, or the store in this folder, at the start; `-` reads standard input.
         rfile: Option<String> = None, ALL, Some(Flag::value("PATH").short('r'));

@@ -78,9 +78,9 @@ fn wrong_names() {
     "#]],
     );
     check(
-        "anticache: true\n",
+        "intercept_active: true\n",
         expect![[r#"
-        config.yaml:1:1: `anticache` is an option of mitmproxy that flowgate does not have yet
+        config.yaml:1:1: `intercept_active` is an option of mitmproxy that flowgate does not have yet
     "#]],
     );
     check(

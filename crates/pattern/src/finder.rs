@@ -70,9 +70,10 @@ impl Finder {
     pub fn new(pattern: &str, search: Search) -> Result<Self, RegexError> {
         let error = |(position, fault)| RegexError { pattern: pattern.to_owned(), position, fault };
         let parsed = parse(pattern, search.flavour).map_err(error)?;
-        let names = parsed.names.iter().filter_map(|(name, group)| {
-            usize::try_from(*group).ok().map(|group| (name.clone(), group))
-        });
+        let names = parsed
+            .names
+            .iter()
+            .filter_map(|(name, group)| usize::try_from(*group).ok().map(|group| (name.clone(), group)));
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();
         let mut reach = None;
@@ -260,7 +261,8 @@ mod tests {
         ignore_case: false,
         steps_max: 100_000,
     };
-    const TEXT: Search = Search { flavour: Flavour { bytes: false, multi_line: false, dot_all: false }, ..BYTES };
+    const TEXT: Search =
+        Search { flavour: Flavour { bytes: false, multi_line: false, dot_all: false }, ..BYTES };
 
     fn replaced(search: Search, pattern: &str, with: &str, haystack: &str) -> String {
         let finder = Finder::new(pattern, search).unwrap();
@@ -291,7 +293,11 @@ mod tests {
             ("(?<=-)a", "b", "-a-a", "-b-b"),
         ] {
             for search in [BYTES, TEXT] {
-                assert_eq!(replaced(search, pattern, with, haystack), expected, "{pattern} -> {with} in {haystack}");
+                assert_eq!(
+                    replaced(search, pattern, with, haystack),
+                    expected,
+                    "{pattern} -> {with} in {haystack}"
+                );
             }
         }
         assert_eq!(replaced(TEXT, "", "-", "aé"), "-a-é-");

@@ -81,12 +81,15 @@ impl Template {
             at += 1;
             let group = |group: usize| {
                 let exists = group <= finder.groups();
-                exists.then_some(Part::Group(group)).ok_or_else(|| error(TemplateFault::NoSuchGroup { group }))
+                exists
+                    .then_some(Part::Group(group))
+                    .ok_or_else(|| error(TemplateFault::NoSuchGroup { group }))
             };
             match letter {
                 'g' => {
                     let rest: String = chars.get(at..).unwrap_or_default().iter().collect();
-                    let name = rest.strip_prefix('<').and_then(|rest| rest.split_once('>')).map(|(name, _)| name);
+                    let name =
+                        rest.strip_prefix('<').and_then(|rest| rest.split_once('>')).map(|(name, _)| name);
                     let name = name.filter(|name| !name.is_empty());
                     let name = name.ok_or_else(|| error(TemplateFault::MissingName))?;
                     at += name.chars().count() + 2;
@@ -150,7 +153,8 @@ impl Template {
 
 /// A number behind a backslash: its value, whether it is an octal character code, and how many digits it takes.
 fn digits_from(chars: &[char], start: usize) -> (usize, bool, usize) {
-    let digit = |at: usize| chars.get(start + at).and_then(|digit| digit.to_digit(10)).map(|digit| digit as usize);
+    let digit =
+        |at: usize| chars.get(start + at).and_then(|digit| digit.to_digit(10)).map(|digit| digit as usize);
     let (first, second, third) = (digit(0).unwrap_or(0), digit(1), digit(2));
     let octal = |digit: Option<usize>| digit.filter(|digit| *digit < 8);
     match (first, octal(second), octal(third)) {
@@ -209,8 +213,14 @@ pub fn unescape(text: &str) -> Result<Vec<u8>, TemplateError> {
                 out.push(u8::try_from(high * 16 + low).unwrap_or(u8::MAX));
             }
             '0'..='7' => {
-                let octal = chars.get(at - 1..).unwrap_or_default().iter().take(3).map_while(|digit| digit.to_digit(8));
-                let (value, taken) = octal.fold((0, 0), |(value, taken), digit| (value * 8 + digit, taken + 1));
+                let octal = chars
+                    .get(at - 1..)
+                    .unwrap_or_default()
+                    .iter()
+                    .take(3)
+                    .map_while(|digit| digit.to_digit(8));
+                let (value, taken) =
+                    octal.fold((0, 0), |(value, taken), digit| (value * 8 + digit, taken + 1));
                 at = at - 1 + taken;
                 // As in Python, which keeps the low eight bits.
                 out.push(value.to_le_bytes()[0]);
@@ -273,9 +283,14 @@ mod tests {
         ] {
             assert_eq!(Template::parse(text, &finder).unwrap_err().to_string(), told, "{text}");
         }
-        for (text, expected) in
-            [(r"\1\2", "ab"), (r"\g<n>\g<1>", "ba"), (r"\0", "\0"), (r"\101\.", "A\\."), (r"\n", "\n"), (r"\18", "")]
-        {
+        for (text, expected) in [
+            (r"\1\2", "ab"),
+            (r"\g<n>\g<1>", "ba"),
+            (r"\0", "\0"),
+            (r"\101\.", "A\\."),
+            (r"\n", "\n"),
+            (r"\18", ""),
+        ] {
             let template = Template::parse(text, &finder);
             if text == r"\18" {
                 assert_eq!(template.unwrap_err().fault, TemplateFault::NoSuchGroup { group: 18 });

@@ -22,7 +22,8 @@ pub use body::{BodyNeed, Transform};
 pub use connection::{LiveClient, LiveServer, ServerFacts};
 pub(crate) use live::{Lent, Outcome, Standing, no_request, no_server};
 pub use live::{LiveFlow, NameHost, RespondError};
-pub(crate) use run::{Addons, Hook, Needs, ServerEvent};
+pub use run::Addons;
+pub(crate) use run::{Hook, Needs, ServerEvent};
 
 /// Code on hooks. Each hook may wait; it holds only its own flow (or connection) meanwhile, and is dropped unfinished when the
 /// client resets the stream or connection. A panic fails its own flow and no other. Flows that a rule hides are offered to

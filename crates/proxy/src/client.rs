@@ -38,7 +38,7 @@ pub(crate) async fn serve(
         })));
     }
     context.log(Level::Info, format_args!("client connect"));
-    if admit(&context) && (proxy.addons.is_empty() || Box::pin(admitted(&context)).await) {
+    if admit(&context) && (context.settings.addons.is_empty() || Box::pin(admitted(&context)).await) {
         // Boxed, so that a task is as large as its own mode.
         match &mode.mode {
             Mode::Regular | Mode::Upstream(_) => Box::pin(explicit::serve(&context, Box::new(stream))).await,
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
         }
     }
     context.log(Level::Info, format_args!("client disconnect"));
-    if !proxy.addons.is_empty() {
+    if !context.settings.addons.is_empty() {
         Box::pin(gone(&context)).await;
     }
 }
@@ -59,7 +59,7 @@ pub(crate) async fn serve(
 /// Whether no addon refuses this client; says why one does.
 pub(crate) async fn admitted(context: &Context) -> bool {
     let mut live = LiveClient::new(Arc::clone(&context.client));
-    context.proxy.addons.client_connected(&mut live).await;
+    context.settings.addons.client_connected(&mut live).await;
     if let Some(why) = live.refused() {
         context.log(Level::Warn, format_args!("Client connection from {} refused: {why}", context.peer.ip()));
     }
@@ -70,7 +70,7 @@ pub(crate) async fn admitted(context: &Context) -> bool {
 pub(crate) async fn gone(context: &Context) {
     let mut client = ClientConnection::clone(&context.client);
     client.connection.timestamp_end = Some(clock::now());
-    context.proxy.addons.client_disconnected(&client).await;
+    context.settings.addons.client_disconnected(&client).await;
 }
 
 /// The program that is the client, if it is one of this machine's.

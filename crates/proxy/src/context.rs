@@ -13,7 +13,6 @@ use flowgate_wire::fingerprint::{self, Carrier};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::addon::{Addon, Addons};
 use crate::egress::Egress;
 use crate::events::{self, Events};
 use crate::settings::Settings;
@@ -31,8 +30,6 @@ pub struct Proxy {
     pub(crate) client_configs: ClientConfigs,
     /// Who is told.
     pub(crate) events: Arc<dyn Events>,
-    /// Who acts on flows.
-    pub(crate) addons: Addons,
     listening: RwLock<Vec<(Transport, SocketAddr)>>,
     /// It was told that some clients' programs cannot be found out.
     pub(crate) told_no_permission: AtomicBool,
@@ -59,20 +56,7 @@ impl Proxy {
         client_configs: ClientConfigs,
         events: Arc<dyn Events>,
     ) -> Arc<Self> {
-        Self::with_addons(settings, leaves, client_configs, events, Vec::new())
-    }
-
-    /// The same, with addons in the order in which they are asked.
-    #[must_use]
-    pub fn with_addons(
-        settings: Settings,
-        leaves: Leaves,
-        client_configs: ClientConfigs,
-        events: Arc<dyn Events>,
-        addons: Vec<Arc<dyn Addon>>,
-    ) -> Arc<Self> {
         Arc::new(Self {
-            addons: Addons::new(addons),
             settings: RwLock::new(Arc::new(settings)),
             leaves,
             client_configs,

@@ -81,7 +81,7 @@ async fn serve_http(context: &Context, client: BoxIo, over_tls: bool) {
 
 /// A tunnel was asked for: connect first (unless lazy), so that a failure can be told, then answer.
 async fn serve_connect(context: &Context, connect: Connect) {
-    let connect = if context.proxy.addons.is_empty() {
+    let connect = if context.settings.addons.is_empty() {
         connect
     } else {
         match Box::pin(connect_hook::offer(context, connect)).await {

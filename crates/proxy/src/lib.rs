@@ -40,7 +40,7 @@ mod settings;
 pub use http::{check_connection, check_http2_connection};
 
 pub use addon::{
-    Addon, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, NameHost, RespondError, ServerFacts,
+    Addon, Addons, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, NameHost, RespondError, ServerFacts,
     Transform,
 };
 pub use context::Proxy;

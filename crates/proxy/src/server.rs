@@ -109,7 +109,7 @@ pub(crate) async fn open(
 ) -> Result<OpenServer, ServerError> {
     let via = context.egress.via();
     let facts = ServerConnection { via, ..ServerConnection::new(clock::new_id(), Some(address.clone())) };
-    if context.proxy.addons.is_empty() {
+    if context.settings.addons.is_empty() {
         return dial(context, address, purpose, facts).await;
     }
     // Boxed: without addons there is no room for it.
@@ -192,7 +192,7 @@ pub(crate) async fn open_datagrams(
 ) -> Result<OpenDatagrams, ServerError> {
     let mut facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
     facts.connection.transport = Transport::Udp;
-    if context.proxy.addons.is_empty() {
+    if context.settings.addons.is_empty() {
         return dial_datagrams(context, address, facts).await;
     }
     Box::pin(async {

@@ -7,6 +7,7 @@ use flowgate_options::{ConnectionStrategy, Credentials};
 use flowgate_policy::Rules;
 use flowgate_wire::http1::Names;
 
+use crate::addon::Addons;
 use crate::limits::IDLE_TIMEOUT;
 
 /// What connections are handled by. A change of options makes a new snapshot; connections keep the one they began with.
@@ -49,6 +50,8 @@ pub struct Settings {
     pub block_global: bool,
     /// Whether clients with private addresses are refused (mitmproxy: `block_private`).
     pub block_private: bool,
+    /// Who acts on flows.
+    pub addons: Addons,
 }
 
 impl Default for Settings {
@@ -72,6 +75,7 @@ impl Default for Settings {
             http_connect_send_host_header: true,
             block_global: true,
             block_private: false,
+            addons: Addons::default(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The reference page of limits in the repository is the one that the constants make: each with its unit, its value, and what it
-//! is for, taken from `flowgate_wire::limits` and `flowgate_proxy::limits` as they are written.
+//! is for, taken from the files that hold them as they are written.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
@@ -8,9 +8,10 @@ use std::{env, fs};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const PAGE: &str = "docs/reference/limits.md";
-const SECTIONS: [(&str, &str); 2] = [
+const SECTIONS: [(&str, &str); 3] = [
     ("Messages and codecs", "crates/wire/src/limits.rs"),
     ("Connections, time-outs and buffers", "crates/proxy/src/limits.rs"),
+    ("Features", "crates/addons/src/limits.rs"),
 ];
 
 /// The value of `64 * 1024`, or the milliseconds of `Duration::from_secs(30)`.
@@ -46,7 +47,7 @@ fn shown(name: &str, expression: &str) -> String {
 fn page() -> String {
     let mut page = String::from(
         "# Limits\n\n\
-         <!-- Generated from crates/wire/src/limits.rs and crates/proxy/src/limits.rs; to write it anew:\n\
+         <!-- Generated from limits.rs of the crates wire, proxy and addons; to write it anew:\n\
          \x20    UPDATE_REFERENCE=1 cargo test -p flowgate-proxy --test limits -->\n\n\
          Both peers of a proxy may be hostile, so everything that is read has a bound and every wait ends. What goes beyond is refused and\n\
          told on the flow, or crosses without being kept, as it says. `tcp_timeout` and the sizes of\n\

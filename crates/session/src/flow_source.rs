@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use flowgate_addons::Decoding;
 use flowgate_filter::Filter;
 use flowgate_flow::Flow;
 use flowgate_store::{Hit, Row, Searched, StoreReader};
 
-use crate::filters::Decoding;
 use crate::read::{ReadFlowsError, open_file};
 
 /// A store or a flow file.

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use flowgate_addons::Decoding;
 use flowgate_flow::{Flow, Timestamp};
 use flowgate_options::Values;
 use flowgate_store::{Retention, RetentionError, StoreError, StoreWriter, Tended};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::filters::{Decoding, case_from_env};
+use crate::filters::case_from_env;
 use crate::saver::{Sink, TEND_INTERVAL_MAX, Tend};
 
 /// Why flows cannot be kept in a store, or not read from it.

@@ -9,11 +9,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use flowgate_addons::Decoding;
 use flowgate_flow::Flow;
 use flowgate_formats::har::HarWriter;
 use thiserror::Error;
 
-use crate::filters::Decoding;
 use crate::flow_file::Emptying;
 use crate::saver::Sink;
 use zlib::Zlib;

@@ -23,12 +23,13 @@ mod flow_source;
 mod progress;
 mod read;
 
+pub use flowgate_addons::{Decoding, FeatureError};
 pub use flowgate_filter::facts::reason;
 pub use flowgate_net::raise_descriptor_limit;
 pub use flowgate_store::{Flags, Row, Searched};
 
 pub use configuration::{Configuration, ConfigurationError};
-pub use filters::{Decoding, case_from_env};
+pub use filters::case_from_env;
 pub use flow_file::{Emptying, FlowFile, FlowFileError};
 pub use flow_source::{FlowSource, Found};
 pub use flow_store::{BadRetention, FlowStore, FlowStoreError, RetentionControl, retention};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowgate_addons::{FeatureError, Features};
 use flowgate_net::BindError;
 use flowgate_options::mode_spec::ModeSpec;
 use flowgate_options::{Level, expand_home};
@@ -18,6 +19,7 @@ use flowgate_tls::{
 use thiserror::Error;
 
 use crate::configuration::{Configuration, ConfigurationError};
+use crate::filters::case_from_env;
 use crate::flow_store::{BadRetention, RetentionControl};
 use crate::rule_files::{RuleFiles, RuleFilesError};
 use crate::settings::{notes, settings, sources};
@@ -43,6 +45,9 @@ pub enum SessionError {
     /// The options cannot be put together.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
+    /// An option of a feature cannot be put into effect.
+    #[error(transparent)]
+    Feature(#[from] FeatureError),
     /// Rule files cannot be read.
     #[error(transparent)]
     RuleFiles(#[from] RuleFilesError),
@@ -104,6 +109,7 @@ impl SessionError {
             Self::Rules(RulesError::Pattern(_)) => {
                 Some("patterns are regular expressions as in Python's `re`".to_owned())
             }
+            Self::Feature(err) => err.hint(),
             Self::Configuration(err) => err.hint(),
             Self::RuleFiles(err) => err.hint(),
             Self::SameAddress { .. } => {
@@ -144,7 +150,8 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let values = configuration.options().values();
         let files = RuleFiles::read(&values.rules, home, None)?;
-        let settings = settings(values, &sources(values, &files))?;
+        let features = Features::new(case_from_env(), home, Arc::clone(&events));
+        let settings = settings(values, &sources(values, &files), &features)?;
         // A mistake is told also where there is no store.
         crate::flow_store::retention(values)?;
         let confdir = path("confdir", values.confdir.as_str(), home)?;
@@ -169,7 +176,8 @@ impl Session {
         if !values.rules.is_empty() {
             watch::tell(&*events, &files);
         }
-        let watched = Watched::new(configuration.clone(), home.map(Path::to_owned), files, retention);
+        let watched =
+            Watched::new(configuration.clone(), home.map(Path::to_owned), files, features, retention);
         let watch = Watch::start(&proxy, events, watched);
         let mut instances: Vec<(ModeSpec, Instance)> = Vec::new();
         for mode in values.mode.iter().filter(|_| values.server) {

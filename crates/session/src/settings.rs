@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use flowgate_addons::Features;
 use flowgate_options::{HiddenHello, MalformedHello, Values};
 use flowgate_policy::{BrokenHello, Ech, HostOption, Rules, RulesError, RulesSource};
 use flowgate_proxy::Settings;
 
 use crate::rule_files::RuleFiles;
+use crate::session::SessionError;
 
 /// What the rules are compiled from: the rule files, and the host options.
 #[must_use]
@@ -60,14 +62,26 @@ pub(crate) const RETENTION: &str = "store_retention";
 
 /// Whether another value of an option counts while the program runs.
 pub(crate) fn counts_at_once(option: &str) -> bool {
-    AT_ONCE.contains(&option) || OF_RULES.contains(&option) || option == RETENTION
+    AT_ONCE.contains(&option)
+        || OF_RULES.contains(&option)
+        || option == RETENTION
+        || flowgate_addons::OPTIONS.contains(&option)
 }
 
-/// The proxy's settings for these options.
+/// The proxy's settings for these options, with the features that they ask for.
 ///
 /// # Errors
-/// If a rule or a pattern cannot be compiled; the caller keeps what it had.
-pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings, RulesError> {
+/// If a rule, a pattern or a feature cannot be compiled; the caller keeps what it had.
+pub(crate) fn settings(
+    values: &Values,
+    source: &RulesSource,
+    features: &Features,
+) -> Result<Settings, SessionError> {
+    let addons = features.addons(values)?;
+    Ok(Settings { addons: addons.into(), ..plain_settings(values, source)? })
+}
+
+fn plain_settings(values: &Values, source: &RulesSource) -> Result<Settings, RulesError> {
     let rules = Rules::compile(source)?;
     let kept_max = if values.store_streamed_bodies { None } else { values.stream_large_bodies };
     Ok(Settings {
@@ -92,6 +106,7 @@ pub(crate) fn settings(values: &Values, source: &RulesSource) -> Result<Settings
         http_connect_send_host_header: values.http_connect_send_host_header,
         block_global: values.block_global,
         block_private: values.block_private,
+        ..Settings::default()
     })
 }
 
@@ -127,13 +142,14 @@ mod tests {
         }
         let values = options.values();
         // Rule files are read elsewhere; that they count is tested with the watch.
-        let settings = settings(values, &sources(values, &RuleFiles::default())).unwrap();
+        let settings = plain_settings(values, &sources(values, &RuleFiles::default())).unwrap();
         format!("{settings:?} {:?}", crate::flow_store::retention(values).ok())
     }
 
     #[test]
     fn what_counts_at_once_is_what_settings_are_made_of() {
-        for spec in OPTIONS {
+        // Those of features are tested where features are made.
+        for spec in OPTIONS.iter().filter(|spec| !flowgate_addons::OPTIONS.contains(&spec.name)) {
             let other = ["toggle", "lazy", "pass", "record", "1m", "2", "127.0.0.9", "a:b", "~q"];
             let mut base: &[(&str, &str)] = &[];
             if spec.name == "store_streamed_bodies" {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use flowgate_addons::Features;
 use flowgate_options::Level;
 use flowgate_proxy::{Events, Proxy, Settings};
 use tokio::task::JoinHandle;
@@ -40,6 +41,7 @@ pub(crate) struct Watched {
     configuration: Configuration,
     home: Option<PathBuf>,
     files: RuleFiles,
+    features: Features,
     retention: Option<RetentionControl>,
     config_settling: Settling,
     rules_settling: Settling,
@@ -85,10 +87,11 @@ impl Watched {
         configuration: Configuration,
         home: Option<PathBuf>,
         files: RuleFiles,
+        features: Features,
         retention: Option<RetentionControl>,
     ) -> Self {
         let (config_settling, rules_settling) = Default::default();
-        Self { configuration, home, files, retention, config_settling, rules_settling }
+        Self { configuration, home, files, features, retention, config_settling, rules_settling }
     }
 
     /// Reads again what has changed.
@@ -133,7 +136,8 @@ impl Watched {
         let other_files = has_other_files
             .then(|| RuleFiles::read(&values.rules, self.home.as_deref(), Some(&self.files)))
             .transpose()?;
-        let settings = settings(values, &sources(values, other_files.as_ref().unwrap_or(&self.files)))?;
+        let source = sources(values, other_files.as_ref().unwrap_or(&self.files));
+        let settings = settings(values, &source, &self.features)?;
         let retention = retention(values)?;
         let changes = next.changes_since(&self.configuration);
         lines.extend(tell_changes(&changes));
@@ -152,7 +156,7 @@ impl Watched {
         let values = self.configuration.options().values();
         let read = RuleFiles::read(&values.rules, self.home.as_deref(), Some(&self.files));
         let result = read.map_err(SessionError::from).and_then(|files| {
-            let compiled = settings(values, &sources(values, &files))?;
+            let compiled = settings(values, &sources(values, &files), &self.features)?;
             self.files = files;
             Ok(compiled)
         });
@@ -212,8 +216,41 @@ pub(crate) fn tell(events: &dyn Events, files: &RuleFiles) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flowgate_filter::Case;
+    use flowgate_flow::{Flow, RawMessage, WebSocketMessage};
     use flowgate_store::Retention;
     use std::fs;
+    use std::net::SocketAddr;
+    use std::pin::Pin;
+
+    /// Who is told nothing of interest here.
+    struct Nobody;
+
+    impl Events for Nobody {
+        fn logs(&self, _: Level) -> bool {
+            false
+        }
+
+        fn log(&self, _: Level, _: Option<SocketAddr>, _: std::fmt::Arguments<'_>) {}
+
+        fn keeps_bodies(&self) -> bool {
+            false
+        }
+
+        fn raw_message(&self, _: &Flow, _: &RawMessage) {}
+
+        fn websocket_started(&self, _: &Flow) {}
+
+        fn websocket_message(&self, _: &Flow, _: &WebSocketMessage) {}
+
+        fn flow(&self, _: Flow) -> Result<(), Flow> {
+            Ok(())
+        }
+
+        fn flow_when_free<'a>(&'a self, _: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+            Box::pin(std::future::ready(()))
+        }
+    }
 
     struct Folder {
         folder: tempfile::TempDir,
@@ -226,7 +263,8 @@ mod tests {
             fs::write(folder.path().join("config.yaml"), config).unwrap();
             let configuration = Configuration::read(folder.path(), Vec::new()).unwrap();
             let files = RuleFiles::read(&configuration.options().values().rules, None, None).unwrap();
-            Self { folder, watched: Some(Watched::new(configuration, None, files, None)) }
+            let features = Features::new(Case::Ignored, None, Arc::new(Nobody));
+            Self { folder, watched: Some(Watched::new(configuration, None, files, features, None)) }
         }
 
         fn write(&self, name: &str, text: &str) -> String {
@@ -319,6 +357,22 @@ mod tests {
         folder.write("config.yaml", "ignore_hosts: [c]\n");
         folder.look();
         assert!(folder.look().0);
+    }
+
+    #[test]
+    fn features_change_together_with_the_rest_or_not_at_all() {
+        let mut folder = Folder::new("anticache: true\n");
+        folder.write("config.yaml", "modify_headers: ['/a/b']\nblock_list: ['/~q/403']\n");
+        assert_eq!(folder.look(), NOTHING);
+        let told = "Info options reloaded for new connections: `modify_headers`, `anticache`, `block_list`";
+        assert_eq!(folder.look(), (true, told.to_owned()));
+        folder.write("config.yaml", "ignore_hosts: [a]\nblock_list: ['/~q/403', '/~x/403']\n");
+        assert_eq!(folder.look(), NOTHING);
+        let (changed, line) = folder.look();
+        assert!(!changed && folder.ignores().is_empty());
+        let told =
+            "Error options not reloaded, the old ones stay: block_list[1] at column 2: unknown operator ~x";
+        assert!(line.starts_with(told), "{line}");
     }
 
     #[test]

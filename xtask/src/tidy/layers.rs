@@ -11,9 +11,9 @@ use crate::workspace::{Dependency, Package, short};
 const LAYERS: [&[&str]; 9] = [
     &["flow", "pattern"],
     &["wire", "filter", "options"],
-    &["policy", "tls", "net"],
+    &["policy", "tls", "net", "contentview"],
     &["proxy"],
-    &["addons", "formats", "contentview"],
+    &["addons", "formats"],
     &["store"],
     &["session", "check"],
     &["console", "dump", "web", "script"],

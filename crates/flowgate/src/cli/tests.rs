@@ -170,9 +170,9 @@ fn set() {
     "#]],
     );
     check(
-        "flowgate dump --set anticache",
+        "flowgate dump --set intercept_active",
         expect![[r#"
-        error: `anticache` is an option of mitmproxy that flowgate does not have yet
+        error: `intercept_active` is an option of mitmproxy that flowgate does not have yet
     "#]],
     );
     check(
@@ -384,15 +384,15 @@ fn flags_of_mitmproxy() {
     "#]],
     );
     check(
-        "flowgate dump --anticache",
+        "flowgate dump --intercept-active",
         expect![[r#"
-        error: `--anticache` sets `anticache`, an option of mitmproxy that flowgate does not have yet
+        error: `--intercept-active` sets `intercept_active`, an option of mitmproxy that flowgate does not have yet
     "#]],
     );
     check(
-        "flowgate dump --no-anticache",
+        "flowgate dump --no-intercept-active",
         expect![[r#"
-        error: `--no-anticache` sets `anticache`, an option of mitmproxy that flowgate does not have yet
+        error: `--no-intercept-active` sets `intercept_active`, an option of mitmproxy that flowgate does not have yet
     "#]],
     );
     check(

@@ -25,6 +25,9 @@ mod tunnels;
 
 mod datagrams;
 
+mod differential;
+mod features;
+
 mod output;
 mod startup;
 

@@ -37,9 +37,9 @@ pub(crate) struct Needs {
     pub(crate) whole: bool,
 }
 
-/// The addons of a proxy, in their order.
+/// Addons, in the order in which they are asked.
 #[derive(Clone, Default)]
-pub(crate) struct Addons(Arc<[Arc<dyn Addon>]>);
+pub struct Addons(Arc<[Arc<dyn Addon>]>);
 
 impl fmt::Debug for Addons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,11 +47,13 @@ impl fmt::Debug for Addons {
     }
 }
 
-impl Addons {
-    pub(crate) fn new(addons: Vec<Arc<dyn Addon>>) -> Self {
+impl From<Vec<Arc<dyn Addon>>> for Addons {
+    fn from(addons: Vec<Arc<dyn Addon>>) -> Self {
         Self(addons.into())
     }
+}
 
+impl Addons {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -173,7 +173,8 @@ pub(crate) fn proxy_of(addons: Vec<Arc<dyn Addon>>, settings: Settings) -> (Arc<
     let configs = ClientConfigs::new(ServerVerification::default()).unwrap();
     let flows = Arc::new(Flows::default());
     let events: Arc<dyn Events> = Arc::<Flows>::clone(&flows);
-    (Proxy::with_addons(settings, leaves, configs, events, addons), flows)
+    let settings = Settings { addons: addons.into(), ..settings };
+    (Proxy::new(settings, leaves, configs, events), flows)
 }
 
 pub(crate) fn context(proxy: Arc<Proxy>, hidden: bool) -> Context {

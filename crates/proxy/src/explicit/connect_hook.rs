@@ -22,7 +22,7 @@ pub(super) async fn offer(context: &Context, connect: Connect) -> Option<Box<Con
     let kind = FlowKind::Tcp(RawFlow::default());
     let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), no_server(&request), kind, created);
     let mut live = LiveFlow::new(flow, Lent { request, response: None }, Standing::default());
-    let addons = &context.proxy.addons;
+    let addons = &context.settings.addons;
     let gone = tokio::select! {
         biased;
         () = addons.run(Hook::HttpConnect, &mut live) => false,

@@ -251,7 +251,7 @@ impl Exchange {
 impl Service {
     /// Whether addons act on flows of this connection.
     pub(super) fn has_hooks(&self) -> bool {
-        !self.context.proxy.addons.is_empty() && !self.context.hidden
+        !self.context.settings.addons.is_empty() && !self.context.hidden
     }
 
     /// Carries a request through with the hooks in their places.
@@ -559,7 +559,7 @@ impl Service {
         let Some(mut live) = exchange.lend(self) else { return Ok(()) };
         let gone = tokio::select! {
             biased;
-            () = self.context.proxy.addons.run(hook, &mut live) => None,
+            () = self.context.settings.addons.run(hook, &mut live) => None,
             gone = poll_fn(meanwhile) => Some(gone),
         };
         let outcome = exchange.take_back(live);
@@ -578,7 +578,7 @@ impl Service {
 
     fn needs(&self, exchange: &mut Exchange, half: Half) -> Result<Needs, Failure> {
         let Some(live) = exchange.lend(self) else { return Ok(Needs::default()) };
-        let needs = self.context.proxy.addons.needs(half == Half::Response, &live);
+        let needs = self.context.settings.addons.needs(half == Half::Response, &live);
         exchange.take_back(live);
         needs.map_err(|addon| Failure {
             side: Side::Proxy,
@@ -597,7 +597,7 @@ impl Service {
     pub(super) async fn hook_error(&self, flow: Flow) -> Flow {
         let (kind, error) = (flow.kind.clone(), flow.error.clone());
         let mut live = LiveFlow::ended(flow);
-        self.context.proxy.addons.run(Hook::Error, &mut live).await;
+        self.context.settings.addons.run(Hook::Error, &mut live).await;
         if let Outcome::Panicked(addon) = live.outcome() {
             let _ = self.addon_failed(addon.clone());
         }

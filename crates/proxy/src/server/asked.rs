@@ -25,14 +25,14 @@ impl<'a> Judge<'a> {
     /// Allows everything if there is nobody to ask.
     pub(super) fn new(context: &'a Context, server: &ServerConnection) -> Self {
         // An upstream proxy's address is not the server's.
-        let asks = !context.proxy.addons.is_empty() && server.via.is_none();
+        let asks = !context.settings.addons.is_empty() && server.via.is_none();
         let facts = asks.then(|| ServerFacts::new(Arc::clone(&context.client), server.clone()));
         Self { context, facts, why: None }
     }
 
     pub(super) fn allows(&mut self, at: SocketAddr) -> bool {
         let Some(facts) = &self.facts else { return true };
-        match self.context.proxy.addons.judge_address(facts, at) {
+        match self.context.settings.addons.judge_address(facts, at) {
             Ok(()) => true,
             Err(why) => {
                 self.why = Some(why);
@@ -54,7 +54,7 @@ pub(super) async fn server_connect(
     server: ServerConnection,
 ) -> Result<ServerConnection, ServerError> {
     let mut live = LiveServer::new(Arc::clone(&context.client), server);
-    context.proxy.addons.server_connect(&mut live).await;
+    context.settings.addons.server_connect(&mut live).await;
     let why = live.refused().map(str::to_owned);
     let server = live.into_facts().server;
     match why {
@@ -91,7 +91,7 @@ pub(super) fn disconnected(context: &Context, server: ServerConnection) {
 
 async fn tell(context: &Context, what: ServerEvent, server: ServerConnection) {
     let facts = ServerFacts::new(Arc::clone(&context.client), server);
-    context.proxy.addons.tell_server(what, &facts).await;
+    context.settings.addons.tell_server(what, &facts).await;
 }
 
 /// Where a connection goes after addons were asked.

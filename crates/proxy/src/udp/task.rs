@@ -55,7 +55,7 @@ impl Task {
             self.context.log(Level::Debug, format_args!("no room for {dropped} datagrams"));
         }
         self.context.log(Level::Info, format_args!("client disconnect"));
-        if !self.context.proxy.addons.is_empty() {
+        if !self.context.settings.addons.is_empty() {
             Box::pin(client::gone(&self.context)).await;
         }
     }
@@ -63,7 +63,7 @@ impl Task {
     /// Serves the conversation to its end; `None` if nothing may cross.
     async fn serve(&mut self, queue: &mut mpsc::Receiver<Bytes>) -> Option<()> {
         client::admit(&self.context).then_some(())?;
-        if !self.context.proxy.addons.is_empty() {
+        if !self.context.settings.addons.is_empty() {
             Box::pin(client::admitted(&self.context)).await.then_some(())?;
         }
         if self.context.settings.rules.ask_process() {

@@ -1,0 +1,169 @@
+//! The features that the options ask for, as addons in the order in which they act.
+//!
+//! The order is mitmproxy's: what its addons do when a request's head is there comes first, then what they do when the request
+//! is there. Features that nobody asked for are not in the list, and cost nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use flowgate_filter::{Case, Filter};
+use flowgate_options::Values;
+use flowgate_options::mode_spec::Mode;
+use flowgate_proxy::{Addon, Events};
+
+use crate::block_list::BlockList;
+use crate::error::{FeatureError, FeatureFault};
+use crate::log::Log;
+use crate::map_local::MapLocal;
+use crate::map_remote::MapRemote;
+use crate::modify_body::ModifyBody;
+use crate::modify_headers::ModifyHeaders;
+use crate::small_edits::{AltSvc, AntiCache, AntiComp};
+use crate::sticky_auth::{Seen, StickyAuth};
+use crate::sticky_cookie::{Jar, StickyCookie};
+
+/// What features need of the run they are in, and what they remember when options change.
+#[derive(Clone, Debug)]
+pub struct Features {
+    case: Case,
+    home: Option<PathBuf>,
+    log: Log,
+    jar: Arc<Mutex<Jar>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// The options that features are made of.
+pub const OPTIONS: [&str; 10] = [
+    "anticache",
+    "anticomp",
+    "block_list",
+    "keep_alt_svc_header",
+    "map_local",
+    "map_remote",
+    "modify_body",
+    "modify_headers",
+    "stickyauth",
+    "stickycookie",
+];
+
+impl Features {
+    /// Features of a run. `home` is what `~` means in paths.
+    #[must_use]
+    pub fn new(case: Case, home: Option<&Path>, events: Arc<dyn Events>) -> Self {
+        let (jar, seen) = Default::default();
+        Self { case, home: home.map(Path::to_owned), log: Log::new(events), jar, seen }
+    }
+
+    /// The addons that these options ask for. Reads files that options name.
+    ///
+    /// # Errors
+    /// The first mistake in an option.
+    pub fn addons(&self, values: &Values) -> Result<Vec<Arc<dyn Addon>>, FeatureError> {
+        let (case, home) = (self.case, self.home.as_deref());
+        let log = || self.log.clone();
+        let mut addons: Vec<Arc<dyn Addon>> = Vec::new();
+        let modify_headers = ModifyHeaders::parse(&values.modify_headers, case, home, log())?;
+        if !modify_headers.is_empty() {
+            addons.push(Arc::new(modify_headers));
+        }
+        let block_list = BlockList::parse(&values.block_list, case)?;
+        if !block_list.is_empty() {
+            addons.push(Arc::new(block_list));
+        }
+        if values.anticache {
+            addons.push(Arc::new(AntiCache));
+        }
+        if values.anticomp {
+            addons.push(Arc::new(AntiComp));
+        }
+        let map_remote = MapRemote::parse(&values.map_remote, case, log())?;
+        if !map_remote.is_empty() {
+            addons.push(Arc::new(map_remote));
+        }
+        let map_local = MapLocal::parse(&values.map_local, case, home, log())?;
+        if !map_local.is_empty() {
+            addons.push(Arc::new(map_local));
+        }
+        let modify_body = ModifyBody::parse(&values.modify_body, case, home, log())?;
+        if !modify_body.is_empty() {
+            addons.push(Arc::new(modify_body));
+        }
+        if let Some(filter) = self.filter("stickyauth", values.stickyauth.as_deref())? {
+            addons.push(Arc::new(StickyAuth::new(filter, Arc::clone(&self.seen))));
+        }
+        if let Some(filter) = self.filter("stickycookie", values.stickycookie.as_deref())? {
+            addons.push(Arc::new(StickyCookie::new(filter, Arc::clone(&self.jar))));
+        }
+        if !values.keep_alt_svc_header && values.mode.iter().any(|mode| matches!(mode.mode, Mode::Reverse(_)))
+        {
+            addons.push(Arc::new(AltSvc));
+        }
+        Ok(addons)
+    }
+
+    fn filter(&self, option: &'static str, text: Option<&str>) -> Result<Option<Filter>, FeatureError> {
+        let Some(text) = text else { return Ok(None) };
+        Filter::parse(text, self.case).map(Some).map_err(|error| FeatureError {
+            option,
+            entry: None,
+            column: Some(error.column),
+            fault: Box::new(FeatureFault::Filter(error)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flowgate_options::{Options, Source};
+
+    fn names(set: &[(&str, &str)]) -> Vec<String> {
+        let mut options = Options::default();
+        for (name, value) in set {
+            options.set(Source::Set, name, &[value]).unwrap();
+        }
+        let features = Features {
+            case: Case::Ignored,
+            home: None,
+            log: Log::silent(),
+            jar: Arc::default(),
+            seen: Arc::default(),
+        };
+        let addons = features.addons(options.values()).unwrap();
+        addons.iter().map(|addon| addon.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn only_what_is_asked_for_in_the_order_that_is_documented() {
+        assert!(names(&[]).is_empty());
+        let all = [
+            ("stickycookie", "~all"),
+            ("stickyauth", "~all"),
+            ("modify_body", "/a/b"),
+            ("map_local", "|a|/"),
+            ("map_remote", "/a/b"),
+            ("anticomp", "true"),
+            ("anticache", "true"),
+            ("block_list", "/~q/403"),
+            ("modify_headers", "/a/b"),
+        ];
+        let order = [
+            "modify_headers",
+            "block_list",
+            "anticache",
+            "anticomp",
+            "map_remote",
+            "map_local",
+            "modify_body",
+            "stickyauth",
+            "stickycookie",
+        ];
+        assert_eq!(names(&all), order);
+        assert_eq!(names(&[("mode", "reverse:http://a.test")]), ["update_alt_svc"]);
+        assert!(names(&[("mode", "reverse:http://a.test"), ("keep_alt_svc_header", "true")]).is_empty());
+        for (name, value) in all {
+            assert!(OPTIONS.contains(&name) && names(&[(name, value)]).len() == 1, "{name}");
+        }
+        assert_eq!(OPTIONS.len(), all.len() + 1);
+    }
+}

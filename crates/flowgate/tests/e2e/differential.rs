@@ -1,0 +1,354 @@
+//! The same options, the same bytes, through flowgate and through mitmproxy 12: what the server got and what the client got has to
+//! be the same, or the difference is meant, and the row says why. A row that says so and does not differ fails as well.
+//!
+//! Skipped with a line where there is no mitmproxy (`flowgate_testkit::mitmproxy_python`).
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use flowgate_testkit::{Flowgate, PATIENCE, Process, RawConnection, RawServer, mitmproxy_python};
+
+use super::support::{FLOWGATE, text};
+
+/// A request: what it is sent as, and why the two differ, if they are meant to.
+struct Case {
+    request: &'static str,
+    differs: Option<&'static str>,
+}
+
+const fn same(request: &'static str) -> Case {
+    Case { request, differs: None }
+}
+
+const fn differs(request: &'static str, why: &'static str) -> Case {
+    Case { request, differs: Some(why) }
+}
+
+/// Options, and what is sent while they are in force, in this order.
+struct Row {
+    options: &'static [&'static str],
+    cases: &'static [Case],
+}
+
+const GET: &str = "GET SERVER/text HTTP/1.1\r\nHost: HOST\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
+const GET_JSON: &str =
+    "GET SERVER/json?a=1&b=2 HTTP/1.1\r\nHost: HOST\r\nX-One: 1\r\nx-one: 2\r\nX-Two: 2\r\n\r\n";
+const GET_GZIP: &str = "GET SERVER/gzip HTTP/1.1\r\nHost: HOST\r\nAccept-Encoding: gzip, br\r\n\r\n";
+const GET_CONDITIONAL: &str = "GET SERVER/text HTTP/1.1\r\nHost: HOST\r\nIf-None-Match: \"x\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nIf-Range: \"x\"\r\n\r\n";
+const GET_CHUNKED: &str = "GET SERVER/chunked HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const GET_NONE: &str = "GET SERVER/none HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const HEAD: &str = "HEAD SERVER/text HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const POST: &str = "POST SERVER/text HTTP/1.1\r\nHost: HOST\r\nContent-Type: text/plain\r\nContent-Length: 15\r\n\r\nfoo and foo bar";
+const POST_CHUNKED: &str = "POST SERVER/text HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfoo an\r\n5\r\nd foo\r\n0\r\n\r\n";
+const PUT_EMPTY: &str = "PUT SERVER/text HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0\r\n\r\n";
+const COOKIE: &str = "GET SERVER/cookie HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const AUTH: &str = "GET SERVER/text HTTP/1.1\r\nHost: HOST\r\nAuthorization: Basic dTpw\r\n\r\n";
+const LOCAL_A: &str = "GET SERVER/local/a.txt HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const LOCAL_SUB: &str = "GET SERVER/local/sub?x HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const LOCAL_ABSENT: &str = "GET SERVER/local/absent HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const LOCAL_UP: &str = "GET SERVER/local/%2e%2e/secret HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const LOCAL_LINK: &str = "GET SERVER/local/link HTTP/1.1\r\nHost: HOST\r\n\r\n";
+
+const ENCODED_AGAIN: &str = "flowgate sends a changed body as it is, mitmproxy encodes it again";
+
+const ALL: &[Case] = &[
+    same(GET),
+    same(GET_JSON),
+    same(GET_CHUNKED),
+    same(GET_NONE),
+    same(HEAD),
+    same(POST),
+    same(PUT_EMPTY),
+    same(GET_CONDITIONAL),
+    same(GET_GZIP),
+];
+
+const ROWS: &[Row] = &[
+    Row { options: &[], cases: ALL },
+    Row { options: &["--modify-headers", "/X-Added/yes"], cases: ALL },
+    Row { options: &["-H", "/~q/X-One/replaced"], cases: ALL },
+    Row { options: &["-H", "|~s|x-server|"], cases: ALL },
+    Row { options: &["-H", "/~m POST & ~q/User-Agent/made", "-H", "/~m GET & ~q/user-agent/"], cases: ALL },
+    Row { options: &["-H", "/X-One/a", "-H", "/X-One/b", "-H", "/X-Two/"], cases: ALL },
+    Row { options: &["-H", r":~all:X-Escaped:tab\x09end"], cases: ALL },
+    Row { options: &["-H", "/~q & ~hq X-Two/X-Two/3", "-H", "/~c 404/X-Missing/yes"], cases: ALL },
+    Row { options: &["-H", "|X-File|@FOLDER/value"], cases: ALL },
+    Row { options: &["--anticache"], cases: ALL },
+    Row { options: &["--anticomp"], cases: ALL },
+    Row { options: &["--anticomp", "--anticache", "-H", "/~q/Accept-Encoding/br"], cases: ALL },
+    Row {
+        options: &["--modify-body", "/foo/quux"],
+        cases: &[
+            same(GET),
+            same(GET_JSON),
+            same(GET_NONE),
+            same(HEAD),
+            same(POST),
+            same(PUT_EMPTY),
+            same(GET_CHUNKED),
+            same(POST_CHUNKED),
+            differs(GET_GZIP, ENCODED_AGAIN),
+        ],
+    },
+    Row {
+        options: &["-B", "/~q/fo+/x", "-B", "|~s & ~t json|\\d+|number"],
+        cases: &[same(GET), same(GET_JSON), same(GET_NONE), same(HEAD), same(POST), same(PUT_EMPTY)],
+    },
+    Row {
+        options: &["-B", "/~q & ~m POST/^foo/^", "-B", "/~s/bar$/$"],
+        cases: &[same(GET), same(GET_JSON), same(GET_NONE), same(HEAD), same(POST), same(GET_CHUNKED)],
+    },
+    Row {
+        options: &["-B", r"/~s/(f)(o)/\2\1\n", "-B", "/~q/ /@FOLDER/value"],
+        cases: &[same(GET), same(GET_JSON), same(HEAD), same(POST)],
+    },
+    Row {
+        options: &["-B", r"/~s/\bfoo\b/word"],
+        cases: &[differs(GET, "in mitmproxy `\\b` is a backspace"), same(GET_NONE), same(HEAD)],
+    },
+    Row { options: &["--set", "block_list=/~u text/403"], cases: ALL },
+    Row { options: &["--set", "block_list=/~m HEAD/444", "--set", "block_list=:~u json:204"], cases: ALL },
+    Row {
+        options: &["--set", "block_list=/~u json | ~m POST/418", "--set", "block_list=/~m POST/200"],
+        cases: ALL,
+    },
+    Row { options: &["--map-remote", "|/text|/json"], cases: ALL },
+    Row { options: &["-M", "|//HOST/|//OTHER/"], cases: ALL },
+    Row { options: &["-M", r"|~m GET|(.*)/json\?a=(\d)|\1/text?x=\2"], cases: ALL },
+    Row { options: &["-M", "|/text|/none", "-M", "|~u none|/none|/json"], cases: ALL },
+    Row { options: &["-M", "|HOST|OTHER", "-H", "/~q/X-To/other", "--anticache"], cases: ALL },
+    Row {
+        options: &["--map-local", "|HOST/local|FOLDER/root"],
+        cases: &[
+            same(LOCAL_A),
+            same(LOCAL_SUB),
+            same(LOCAL_ABSENT),
+            same(LOCAL_UP),
+            differs(LOCAL_LINK, "a link out of the folder is followed by mitmproxy"),
+            same(GET),
+            same(HEAD),
+            same(POST),
+        ],
+    },
+    Row {
+        options: &[
+            "--map-local",
+            "+~m GET+/(text|json)+FOLDER/root/a.txt",
+            "--map-local",
+            "|/none|FOLDER/root",
+        ],
+        cases: &[same(GET), same(GET_JSON), same(GET_NONE), same(POST), same(HEAD), same(PUT_EMPTY)],
+    },
+    Row {
+        options: &["--map-local", "|/text|FOLDER/root/a.txt", "-B", "/~s/text/body"],
+        cases: &[same(GET), same(POST), same(GET_JSON)],
+    },
+    Row {
+        options: &["--stickycookie", "~u text"],
+        cases: &[same(GET), same(COOKIE), same(GET), same(GET_JSON), same(POST), same(HEAD)],
+    },
+    Row {
+        options: &["--stickyauth", "~m GET"],
+        cases: &[same(GET), same(AUTH), same(GET), same(GET_JSON), same(POST), same(HEAD)],
+    },
+    Row {
+        options: &["--stickycookie", "~all", "--stickyauth", "~all", "--anticomp"],
+        cases: &[same(COOKIE), same(AUTH), same(GET), same(POST), same(GET_GZIP)],
+    },
+];
+
+/// A proxy of one of the two kinds.
+struct Proxy {
+    address: SocketAddr,
+    _flowgate: Option<Flowgate>,
+    _mitmdump: Option<(Process, tempfile::TempDir)>,
+}
+
+fn flowgate(options: &[String]) -> Proxy {
+    let flowgate = Flowgate::builder(FLOWGATE).args(options.to_vec()).start();
+    Proxy { address: flowgate.address(), _flowgate: Some(flowgate), _mitmdump: None }
+}
+
+fn mitmdump(python: &Path, options: &[String]) -> Proxy {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Process::command(python);
+    command.args(["-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]);
+    command.args(["--listen-host", "127.0.0.1", "-p", "0", "--set"]);
+    command.arg(format!("confdir={}", folder.path().display())).args(options);
+    command.env("PYTHONUNBUFFERED", "1");
+    let process = Process::spawn("mitmdump", command);
+    let address = process.wait_for("the address of mitmdump", PATIENCE, |line| {
+        let (_, address) = line.text.split_once("listening at ")?;
+        address.trim_end_matches('.').parse().ok()
+    });
+    Proxy { address, _flowgate: None, _mitmdump: Some((process, folder)) }
+}
+
+/// Reads a request and answers by its path. Every connection carries one.
+fn answer(connection: &mut RawConnection) -> io::Result<()> {
+    let head = text(&connection.read_until(b"\r\n\r\n")?);
+    let lower = head.to_ascii_lowercase();
+    if let Some((_, length)) = lower.split_once("content-length: ") {
+        connection.read_count(length.split("\r\n").next().unwrap_or_default().parse().unwrap())?;
+    } else if lower.contains("transfer-encoding: chunked") {
+        connection.read_until(b"0\r\n\r\n")?;
+    }
+    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let path = target.split('?').next().unwrap_or_default();
+    let whole = |status: &str, fields: &str, body: &[u8]| {
+        let length = body.len();
+        let mut bytes = format!(
+            "HTTP/1.1 {status}\r\nX-Server: yes\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+        )
+        .into_bytes();
+        if !head.starts_with("HEAD ") {
+            bytes.extend_from_slice(body);
+        }
+        bytes
+    };
+    connection.send(match path {
+        "/text" => whole("200 OK", "Content-Type: text/plain\r\n", b"text: foo bar, foofoo bar"),
+        "/json" => whole("200 OK", "Content-Type: application/json\r\n", b"{\"foo\": 17, \"bar\": [1, 22]}"),
+        "/gzip" => whole("200 OK", "Content-Type: text/plain\r\nContent-Encoding: gzip\r\n", &gzipped()),
+        "/cookie" => whole("200 OK", "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/text\r\n", b"set"),
+        "/chunked" => b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\na foo\r\n8\r\n and bar\r\n0\r\n\r\n".to_vec(),
+        _ => whole("404 Not Found", "", b"none"),
+    })
+}
+
+/// `foo bar` as gzip.
+fn gzipped() -> Vec<u8> {
+    // Deflate without compression, and the CRC-32 of what is in it.
+    let (body, crc) = (b"foo bar", 0xbe46_0134_u32);
+    let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 7, 0, 0xf8, 0xff];
+    bytes.extend_from_slice(body);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes.extend_from_slice(&7u32.to_le_bytes());
+    bytes
+}
+
+/// What a request came to.
+#[derive(Debug, Eq, PartialEq)]
+struct Outcome {
+    /// What the two servers got, one after the other.
+    servers: Vec<String>,
+    client: String,
+}
+
+/// Sends a request through a proxy that is alone in using these servers.
+fn send(proxy: &Proxy, servers: &[&RawServer; 2], request: &str) -> Outcome {
+    let before = servers.map(RawServer::connections);
+    let mut socket = TcpStream::connect(proxy.address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut got = Vec::new();
+    let _ = socket.read_to_end(&mut got);
+    let mut seen = Vec::new();
+    for (server, before) in servers.iter().zip(before) {
+        for index in before..server.connections() {
+            seen.push(message(&server.wait_for_end(index).received));
+        }
+    }
+    Outcome { servers: seen, client: message(&got) }
+}
+
+/// A message without what differs between any two proxies: names in lower case, no delimiting of bodies, and nothing that proxies
+/// say of themselves or of a file. The order of fields counts.
+fn message(bytes: &[u8]) -> String {
+    const NOT_COMPARED: [&str; 9] = [
+        "connection",
+        "content-length",
+        "date",
+        "server",
+        "transfer-encoding",
+        "etag",
+        "last-modified",
+        "accept-ranges",
+        "proxy-connection",
+    ];
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return text(bytes) };
+    let (head, body) = (text(&bytes[..end]), &bytes[end + 4..]);
+    let mut lines = head.split("\r\n");
+    // Reason phrases of statuses without one are spelled in many ways.
+    let mut shown = lines.next().unwrap_or_default().to_owned() + "\n";
+    let mut is_chunked = false;
+    for line in lines {
+        let (name, value) = line.split_once(':').unwrap();
+        let name = name.to_ascii_lowercase();
+        is_chunked |= name == "transfer-encoding";
+        if !NOT_COMPARED.contains(&name.as_str()) {
+            shown += &format!("{name}: {}\n", value.trim());
+        }
+    }
+    let body = if is_chunked { without_chunks(body) } else { body.to_vec() };
+    shown + "\n" + &text(&body)
+}
+
+fn without_chunks(mut bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = bytes.windows(2).position(|window| window == b"\r\n") {
+        let length = usize::from_str_radix(&text(&bytes[..end]), 16).unwrap();
+        let (chunk, rest) = bytes[end + 2..].split_at(length);
+        body.extend_from_slice(chunk);
+        bytes = &rest[2..];
+        if length == 0 {
+            break;
+        }
+    }
+    body
+}
+
+#[test]
+fn the_same_as_mitmproxy_or_different_on_purpose() {
+    let Some(python) = mitmproxy_python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("sub")).unwrap();
+    for (name, bytes) in [
+        ("root/a.txt", "a text"),
+        ("root/sub/index.html", "<p>text</p>"),
+        ("root/index.html", "home"),
+        ("secret", "secret"),
+        ("value", "from a file"),
+    ] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    std::os::unix::fs::symlink(folder.path().join("secret"), root.join("link")).unwrap();
+    let mut failures = String::new();
+    let mut combinations = 0;
+    for row in ROWS {
+        // Its own servers, so that what is left of one row is not seen in the next.
+        let [server, other] = [RawServer::start(answer), RawServer::start(answer)];
+        let host = server.http_url("").trim_start_matches("http://").to_owned();
+        let other_host = other.http_url("").trim_start_matches("http://").to_owned();
+        let filled = |text: &str| {
+            text.replace("FOLDER", &folder.path().display().to_string())
+                .replace("SERVER", &format!("http://{host}"))
+                .replace("HOST", &host)
+                .replace("OTHER", &other_host)
+        };
+        let options: Vec<String> = row.options.iter().map(|option| filled(option)).collect();
+        let (ours, theirs) = (flowgate(&options), mitmdump(&python, &options));
+        for case in row.cases {
+            combinations += 1;
+            let request = filled(case.request);
+            let servers = [&server, &other];
+            let (ours, theirs) = (send(&ours, &servers, &request), send(&theirs, &servers, &request));
+            match (ours == theirs, case.differs) {
+                (true, None) | (false, Some(_)) => {}
+                (true, Some(why)) => {
+                    failures += &format!("{:?} {request:?}: no difference, although {why}\n", row.options)
+                }
+                (false, None) => {
+                    failures +=
+                        &format!("{:?} {request:?}:\n   ours: {ours:?}\n theirs: {theirs:?}\n", row.options);
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+    assert!(combinations >= 120, "{combinations} combinations");
+}
