@@ -4,7 +4,7 @@
 //! is there. Features that nobody asked for are not in the list, and cost nothing.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flowgate_filter::{Case, Filter};
 use flowgate_options::Values;
@@ -18,6 +18,7 @@ use crate::map_local::MapLocal;
 use crate::map_remote::MapRemote;
 use crate::modify_body::ModifyBody;
 use crate::modify_headers::ModifyHeaders;
+use crate::server_replay::{Index, Recordings, ServerReplay};
 use crate::small_edits::{AltSvc, AntiCache, AntiComp};
 use crate::sticky_auth::{Seen, StickyAuth};
 use crate::sticky_cookie::{Jar, StickyCookie};
@@ -30,10 +31,12 @@ pub struct Features {
     log: Log,
     jar: Arc<Mutex<Jar>>,
     seen: Arc<Mutex<Seen>>,
+    recordings: Arc<Recordings>,
+    index: Arc<Mutex<Option<Arc<Index>>>>,
 }
 
 /// The options that features are made of.
-pub const OPTIONS: [&str; 10] = [
+pub const OPTIONS: [&str; 22] = [
     "anticache",
     "anticomp",
     "block_list",
@@ -42,6 +45,18 @@ pub const OPTIONS: [&str; 10] = [
     "map_remote",
     "modify_body",
     "modify_headers",
+    "server_replay",
+    "server_replay_extra",
+    "server_replay_ignore_content",
+    "server_replay_ignore_host",
+    "server_replay_ignore_params",
+    "server_replay_ignore_payload_params",
+    "server_replay_ignore_port",
+    "server_replay_kill_extra",
+    "server_replay_nopop",
+    "server_replay_refresh",
+    "server_replay_reuse",
+    "server_replay_use_headers",
     "stickyauth",
     "stickycookie",
 ];
@@ -50,8 +65,25 @@ impl Features {
     /// Features of a run. `home` is what `~` means in paths.
     #[must_use]
     pub fn new(case: Case, home: Option<&Path>, events: Arc<dyn Events>) -> Self {
-        let (jar, seen) = Default::default();
-        Self { case, home: home.map(Path::to_owned), log: Log::new(events), jar, seen }
+        let (jar, seen, recordings, index) = Default::default();
+        Self { case, home: home.map(Path::to_owned), log: Log::new(events), jar, seen, recordings, index }
+    }
+
+    /// The same with other flows to answer from (`server_replay`).
+    #[must_use]
+    pub fn with_recordings(self, recordings: Recordings) -> Self {
+        Self { recordings: Arc::new(recordings), ..self }
+    }
+
+    /// The recordings by key; those that are in use if nothing of them changes.
+    fn index(&self, values: &Values) -> Arc<Index> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = index.as_ref().filter(|index| index.is_of(&self.recordings, values)) {
+            return Arc::clone(index);
+        }
+        let made = Arc::new(Index::new(Arc::clone(&self.recordings), values));
+        *index = Some(Arc::clone(&made));
+        made
     }
 
     /// The addons that these options ask for. Reads files that options name.
@@ -75,6 +107,9 @@ impl Features {
         }
         if values.anticomp {
             addons.push(Arc::new(AntiComp));
+        }
+        if !values.server_replay.is_empty() {
+            addons.push(Arc::new(ServerReplay::new(self.index(values), values, log())));
         }
         let map_remote = MapRemote::parse(&values.map_remote, case, log())?;
         if !map_remote.is_empty() {
@@ -128,6 +163,8 @@ mod tests {
             log: Log::silent(),
             jar: Arc::default(),
             seen: Arc::default(),
+            recordings: Arc::default(),
+            index: Arc::default(),
         };
         let addons = features.addons(options.values()).unwrap();
         addons.iter().map(|addon| addon.name().to_owned()).collect()
@@ -142,6 +179,7 @@ mod tests {
             ("modify_body", "/a/b"),
             ("map_local", "|a|/"),
             ("map_remote", "/a/b"),
+            ("server_replay", "flows"),
             ("anticomp", "true"),
             ("anticache", "true"),
             ("block_list", "/~q/403"),
@@ -152,6 +190,7 @@ mod tests {
             "block_list",
             "anticache",
             "anticomp",
+            "server_replay",
             "map_remote",
             "map_local",
             "modify_body",
@@ -164,6 +203,7 @@ mod tests {
         for (name, value) in all {
             assert!(OPTIONS.contains(&name) && names(&[(name, value)]).len() == 1, "{name}");
         }
-        assert_eq!(OPTIONS.len(), all.len() + 1);
+        let of_replay = OPTIONS.iter().filter(|name| name.starts_with("server_replay_")).count();
+        assert_eq!(OPTIONS.len(), all.len() + 1 + of_replay);
     }
 }

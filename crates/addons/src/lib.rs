@@ -1,11 +1,11 @@
-//! The built-in features: rewrite, map, block, replay, authenticate. Each is an [`Addon`](flowgate_proxy::Addon) on the same hooks that
+//! The built-in features: rewrite, map, block, replay. Each is an [`Addon`](flowgate_proxy::Addon) on the same hooks that
 //! everybody has.
 //!
 //! Read [`Features`] first: which options make which addons, in which order. A feature's file holds its rules as plain data, what they
 //! do to plain data, and a few lines that stand on hooks. What an option says is checked when the addons are made, so that a mistake
 //! ends the start, or leaves what was in force.
 //!
-//! Not here: who is decrypted (`flowgate-policy`), and reading of flow files (`flowgate-formats`).
+//! Not here: who is decrypted (`flowgate-policy`), and reading of flow files (`flowgate-formats`), which are handed in as [`Recordings`].
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
@@ -21,6 +21,7 @@ mod map_local;
 mod map_remote;
 mod modify_body;
 mod modify_headers;
+mod server_replay;
 mod small_edits;
 mod sticky_auth;
 mod sticky_cookie;
@@ -28,6 +29,7 @@ mod sticky_cookie;
 mod date;
 mod decoding;
 mod log;
+mod percent;
 
 #[cfg(test)]
 mod testing;
@@ -38,6 +40,7 @@ use flowgate_proxy::LiveFlow;
 pub use decoding::Decoding;
 pub use error::{FeatureError, FeatureFault};
 pub use features::{Features, OPTIONS};
+pub use server_replay::{Recordings, is_offline};
 
 /// How we name ourselves in responses of our own.
 const SERVER: &str = concat!("flowgate/", env!("CARGO_PKG_VERSION"));

@@ -17,6 +17,7 @@ use flowgate_proxy::{Addon, BodyNeed, HookFuture, LiveFlow};
 
 use crate::error::{FeatureError, FeatureFault};
 use crate::log::Log;
+use crate::percent;
 use crate::spec::{Condition, Entry};
 
 use served::serve;
@@ -104,7 +105,10 @@ impl MapLocal {
                 let behind = url.get(spans.whole().end..).unwrap_or_default();
                 behind.split('?').next().unwrap_or_default().trim_matches('/')
             };
-            Some(Lookup { place: rule.place.clone(), below: below(&percent_decode(suffix)) })
+            Some(Lookup {
+                place: rule.place.clone(),
+                below: below(&String::from_utf8_lossy(&percent::decode(suffix.as_bytes()))),
+            })
         };
         self.rules.iter().filter_map(lookup).collect()
     }
@@ -231,26 +235,6 @@ fn below(path: &str) -> Option<String> {
         }
     }
     Some(parts.join("/"))
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        let digit = |at: usize| behind.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        let escaped = if *byte == b'%' { digit(0).zip(digit(1)) } else { None };
-        match escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(decoded) => {
-                out.push(decoded);
-                rest = behind.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(*byte);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Body, ClientConnection, Connection, Flow, FlowId, FlowKind, HttpFlow, HttpVersion, PseudoFields, Request,
-    ServerConnection, Timestamp, Transport,
+    Body, ClientConnection, Connection, Flow, FlowId, FlowKind, Headers, HttpFlow, HttpVersion, PseudoFields,
+    Request, Response, ServerConnection, Timestamp, Transport,
 };
 
 fn connection() -> Connection {
@@ -71,4 +71,20 @@ pub(crate) fn flow(line: &str, headers: &[(&str, &str)]) -> Flow {
 pub(crate) fn request(flow: &Flow) -> &Request {
     let FlowKind::Http(http) = &flow.kind else { panic!("no HTTP flow") };
     &http.request
+}
+
+/// The same flow with an empty response.
+pub(crate) fn answered(mut flow: Flow, status: u16) -> Flow {
+    let FlowKind::Http(http) = &mut flow.kind else { panic!("no HTTP flow") };
+    http.response = Some(Response {
+        version: HttpVersion::Http11,
+        status,
+        reason: Bytes::new(),
+        headers: Headers::new(),
+        body: Body::EMPTY,
+        trailers: None,
+        timestamp_start: Timestamp(2.0),
+        timestamp_end: Some(Timestamp(3.0)),
+    });
+    flow
 }

@@ -65,6 +65,24 @@ choices! {
 }
 
 choices! {
+    /// What becomes of requests for which nothing was recorded (`server_replay_extra`).
+    ServerReplayExtra {
+        /// They go to the server.
+        Forward = "forward",
+        /// They get no answer.
+        Kill = "kill",
+        /// They are answered with 204.
+        NoContent = "204",
+        /// They are answered with 400.
+        BadRequest = "400",
+        /// They are answered with 404.
+        NotFound = "404",
+        /// They are answered with 500.
+        InternalError = "500",
+    }
+}
+
+choices! {
     /// How much a line of the event log matters; as an option, the least important that is still shown
     /// (`termlog_verbosity`).
     ///

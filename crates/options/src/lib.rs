@@ -33,11 +33,13 @@ mod rule_file;
 mod rule_reader;
 mod rule_text;
 // ... and the pages that show them.
+mod compatibility;
 mod defaults;
 mod reference;
 
 pub use assignment::{Assignment, parse_assignments};
-pub use choices::{ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello};
+pub use choices::{ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello, ServerReplayExtra};
+pub use compatibility::compatibility_markdown;
 pub use config::{ConfigError, ConfigProblem, parse_config};
 pub use credentials::Credentials;
 pub use defaults::defaults_yaml;

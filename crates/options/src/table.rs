@@ -6,7 +6,9 @@
 
 use std::net::IpAddr;
 
-use crate::choices::{ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello};
+use crate::choices::{
+    ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello, ServerReplayExtra,
+};
 use crate::credentials::Credentials;
 use crate::kind::OptionType;
 use crate::mode_spec::ModeSpec;
@@ -223,6 +225,47 @@ options! {
         /// Answer requests with an empty response: `/filter/status`, where the first character is the separator. Status 444 closes the
         /// connection without a response. May be given several times.
         block_list: Vec<String> = Vec::new(), ALL, NO_FLAG;
+    }
+
+    "Replay" {
+        /// Answer requests from the flows in this file or store: the response that was recorded for the same request. May be given
+        /// several times.
+        server_replay: Vec<String> = Vec::new(), ALL, Some(Flag::value("PATH").short('S'));
+
+        /// What becomes of requests for which nothing was recorded: they go to the server, get no answer, or one with this status.
+        /// With all but `forward` no server is connected to, so that nothing reaches the network.
+        server_replay_extra: ServerReplayExtra = ServerReplayExtra::Forward, ALL, Some(Flag::value("CHOICE"));
+
+        /// The old way to say `server_replay_extra=kill`.
+        server_replay_kill_extra: bool = false, ALL, SWITCH;
+
+        /// Answer with the same recording again and again. Off uses each once, in the order in which they were recorded.
+        server_replay_reuse: bool = false, ALL, SWITCH;
+
+        /// The old name of `server_replay_reuse`.
+        server_replay_nopop: bool = false, ALL, NO_FLAG;
+
+        /// Move the dates in recorded responses, and when their cookies expire, so that they are as far from now as they were from the
+        /// recording.
+        server_replay_refresh: bool = true, ALL, SWITCH;
+
+        /// Requests are the same only if these header fields are. May be given several times.
+        server_replay_use_headers: Vec<String> = Vec::new(), ALL, NO_FLAG;
+
+        /// Requests are the same whatever their bodies are.
+        server_replay_ignore_content: bool = false, ALL, NO_FLAG;
+
+        /// Requests are the same whatever these parameters of their queries are. May be given several times.
+        server_replay_ignore_params: Vec<String> = Vec::new(), ALL, NO_FLAG;
+
+        /// Requests are the same whatever these fields of their forms are. May be given several times.
+        server_replay_ignore_payload_params: Vec<String> = Vec::new(), ALL, NO_FLAG;
+
+        /// Requests are the same whatever host they go to.
+        server_replay_ignore_host: bool = false, ALL, NO_FLAG;
+
+        /// Requests are the same whatever port they go to.
+        server_replay_ignore_port: bool = false, ALL, NO_FLAG;
     }
 
     "Reading and saving flows" {

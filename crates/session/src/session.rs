@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_addons::{FeatureError, Features};
+use flowgate_addons::{FeatureError, Features, Recordings};
 use flowgate_net::BindError;
 use flowgate_options::mode_spec::ModeSpec;
-use flowgate_options::{Level, expand_home};
+use flowgate_options::{Level, Values, expand_home};
 use flowgate_policy::RulesError;
 use flowgate_proxy::{Events, Instance, Proxy};
 use flowgate_tls::{
@@ -21,6 +21,7 @@ use thiserror::Error;
 use crate::configuration::{Configuration, ConfigurationError};
 use crate::filters::case_from_env;
 use crate::flow_store::{BadRetention, RetentionControl};
+use crate::read::{ReadFlowsError, read_flows};
 use crate::rule_files::{RuleFiles, RuleFilesError};
 use crate::settings::{notes, settings, sources};
 use crate::watch::{self, Watch, Watched};
@@ -48,6 +49,9 @@ pub enum SessionError {
     /// An option of a feature cannot be put into effect.
     #[error(transparent)]
     Feature(#[from] FeatureError),
+    /// Flows to answer from cannot be read.
+    #[error("option `server_replay` cannot be put into effect")]
+    Recordings(#[source] ReadFlowsError),
     /// Rule files cannot be read.
     #[error(transparent)]
     RuleFiles(#[from] RuleFilesError),
@@ -151,6 +155,7 @@ impl Session {
         let values = configuration.options().values();
         let files = RuleFiles::read(&values.rules, home, None)?;
         let features = Features::new(case_from_env(), home, Arc::clone(&events));
+        let features = features.with_recordings(recordings(values, home)?);
         let settings = settings(values, &sources(values, &files), &features)?;
         // A mistake is told also where there is no store.
         crate::flow_store::retention(values)?;
@@ -244,6 +249,19 @@ impl Session {
     pub async fn shut_down(&self, grace: Duration) -> bool {
         self.proxy.shut_down(grace).await
     }
+}
+
+/// The flows that requests are answered from. Blocks.
+///
+/// # Errors
+/// If a file cannot be read, or not all of it.
+pub(crate) fn recordings(values: &Values, home: Option<&Path>) -> Result<Recordings, SessionError> {
+    let mut flows = Vec::new();
+    for text in &values.server_replay {
+        let path = path("server_replay", text, home)?;
+        read_flows(&path, |flow| flows.push(flow)).map_err(SessionError::Recordings)?;
+    }
+    Ok(flows.into_iter().collect())
 }
 
 /// The mode of ours that holds the address for lack of which another could not listen.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use flowgate_addons::Features;
-use flowgate_options::{HiddenHello, MalformedHello, Values};
+use flowgate_addons::{Features, is_offline};
+use flowgate_options::{ConnectionStrategy, HiddenHello, MalformedHello, Values};
 use flowgate_policy::{BrokenHello, Ech, HostOption, Rules, RulesError, RulesSource};
 use flowgate_proxy::Settings;
 
@@ -78,7 +78,16 @@ pub(crate) fn settings(
     features: &Features,
 ) -> Result<Settings, SessionError> {
     let addons = features.addons(values)?;
-    Ok(Settings { addons: addons.into(), ..plain_settings(values, source)? })
+    let settings = Settings { addons: addons.into(), ..plain_settings(values, source)? };
+    if is_offline(values) {
+        // A tunnel would be connected before anybody knows what is asked in it.
+        return Ok(Settings {
+            connection_strategy: ConnectionStrategy::Lazy,
+            upstream_cert: false,
+            ..settings
+        });
+    }
+    Ok(settings)
 }
 
 fn plain_settings(values: &Values, source: &RulesSource) -> Result<Settings, RulesError> {

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::configuration::{Changed, Configuration, ConfigurationError, Effect};
 use crate::flow_store::{RetentionControl, retention};
 use crate::rule_files::RuleFiles;
-use crate::session::SessionError;
+use crate::session::{SessionError, recordings};
 use crate::settings::{settings, sources};
 use crate::stamp::Settling;
 
@@ -137,8 +137,16 @@ impl Watched {
             .then(|| RuleFiles::read(&values.rules, self.home.as_deref(), Some(&self.files)))
             .transpose()?;
         let source = sources(values, other_files.as_ref().unwrap_or(&self.files));
-        let settings = settings(values, &source, &self.features)?;
+        let has_other_recordings =
+            values.server_replay != self.configuration.options().values().server_replay;
+        let features = if has_other_recordings {
+            self.features.clone().with_recordings(recordings(values, self.home.as_deref())?)
+        } else {
+            self.features.clone()
+        };
+        let settings = settings(values, &source, &features)?;
         let retention = retention(values)?;
+        self.features = features;
         let changes = next.changes_since(&self.configuration);
         lines.extend(tell_changes(&changes));
         if let Some(files) = other_files {

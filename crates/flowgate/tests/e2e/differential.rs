@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
-use flowgate_testkit::{Flowgate, PATIENCE, Process, RawConnection, RawServer, mitmproxy_python};
+use flowgate_testkit::{Flowgate, PATIENCE, Process, RawConnection, RawServer, Signal, mitmproxy_python};
 
 use super::support::{FLOWGATE, text};
 
@@ -159,6 +159,94 @@ const ROWS: &[Row] = &[
     },
 ];
 
+/// What the file of flows holds that [`REPLAY`] names.
+const RECORDED: [&str; 6] = [GET, GET_JSON, POST, HEAD, COOKIE, GET];
+
+const USED_UP: &str = "in mitmproxy nothing holds back requests once all recordings are used up";
+
+/// Rows that answer from recordings. Each server has a port of its own, so ports do not count.
+const REPLAY: &[Row] = &[
+    Row {
+        options: &[
+            "-S",
+            "FOLDER/flows",
+            "--set",
+            "server_replay_ignore_port=true",
+            "--set",
+            "keepserving=true",
+        ],
+        cases: &[same(GET), same(POST), same(GET), same(GET), same(GET_GZIP), same(HEAD), same(COOKIE)],
+    },
+    Row {
+        options: &[
+            "-S",
+            "FOLDER/flows",
+            "--set",
+            "server_replay_ignore_port=true",
+            "--set",
+            "keepserving=true",
+            "--server-replay-reuse",
+            "--server-replay-extra",
+            "404",
+        ],
+        cases: &[
+            same(GET),
+            same(GET),
+            same(GET_JSON),
+            same(GET_GZIP),
+            same(GET_NONE),
+            same(POST_CHUNKED),
+            same(POST),
+        ],
+    },
+    Row {
+        options: &[
+            "-S",
+            "FOLDER/flows",
+            "--set",
+            "server_replay_ignore_port=true",
+            "--set",
+            "keepserving=true",
+            "--set",
+            "server_replay_extra=kill",
+            "--set",
+            "server_replay_ignore_content=true",
+            "--set",
+            "server_replay_ignore_params=a",
+            "--set",
+            "server_replay_ignore_params=b",
+            "--no-server-replay-refresh",
+        ],
+        cases: &[
+            same(POST_CHUNKED),
+            same(GET_NONE),
+            same(GET_JSON),
+            same(COOKIE),
+            same(HEAD),
+            same(GET),
+            same(GET),
+            differs(GET, USED_UP),
+        ],
+    },
+    Row {
+        options: &[
+            "-S",
+            "FOLDER/flows",
+            "--set",
+            "server_replay_ignore_port=true",
+            "--set",
+            "keepserving=true",
+            "--set",
+            "server_replay_use_headers=User-Agent",
+            "--server-replay-extra",
+            "500",
+            "-H",
+            "/~s/X-New/yes",
+        ],
+        cases: &[same(GET), same(GET_CONDITIONAL)],
+    },
+];
+
 /// A proxy of one of the two kinds.
 struct Proxy {
     address: SocketAddr,
@@ -301,6 +389,23 @@ fn without_chunks(mut bytes: &[u8]) -> Vec<u8> {
     body
 }
 
+/// Has flowgate save what [`RECORDED`] comes to.
+fn record(file: &Path) {
+    let server = RawServer::start(answer);
+    let host = server.http_url("").trim_start_matches("http://").to_owned();
+    let recording = Flowgate::builder(FLOWGATE).args(["-w".to_owned(), file.display().to_string()]).start();
+    for request in RECORDED {
+        let mut socket = TcpStream::connect(recording.address()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = request.replace("SERVER", &format!("http://{host}")).replace("HOST", &host);
+        socket
+            .write_all(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1).as_bytes())
+            .unwrap();
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(recording.stop(Signal::TERM).code(), Some(0));
+}
+
 #[test]
 fn the_same_as_mitmproxy_or_different_on_purpose() {
     let Some(python) = mitmproxy_python() else { return };
@@ -317,9 +422,10 @@ fn the_same_as_mitmproxy_or_different_on_purpose() {
         fs::write(folder.path().join(name), bytes).unwrap();
     }
     std::os::unix::fs::symlink(folder.path().join("secret"), root.join("link")).unwrap();
+    record(&folder.path().join("flows"));
     let mut failures = String::new();
     let mut combinations = 0;
-    for row in ROWS {
+    for row in ROWS.iter().chain(REPLAY) {
         // Its own servers, so that what is left of one row is not seen in the next.
         let [server, other] = [RawServer::start(answer), RawServer::start(answer)];
         let host = server.http_url("").trim_start_matches("http://").to_owned();

@@ -27,7 +27,7 @@ fn mistakes_end_the_start_and_name_the_place() {
         ),
         (["--modify-headers", "/~zz/a/b"], "modify_headers[0] at column 2: unknown operator ~zz".into()),
         (
-            ["--modify-headers", "/a/@/no/such"],
+            ["--modify-headers", "|a|@/no/such"],
             "modify_headers[0] at column 4: cannot read /no/such: No such file or directory (os error 2)\n"
                 .into(),
         ),
@@ -174,4 +174,109 @@ fn alternatives_point_back_at_us_in_mode_reverse() {
         let head = client.read_until("\r\n\r\n");
         assert!(head.contains(&format!("Alt-Svc: h3=\":{port}\"; ma=60\r\n")), "{head}");
     }
+}
+
+/// A server that answers `recorded N` to its N-th request, on connections that stay open.
+fn counting() -> RawServer {
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    RawServer::start(move |connection: &mut RawConnection| {
+        loop {
+            let head = text(&connection.read_until(b"\r\n\r\n")?).to_ascii_lowercase();
+            if let Some((_, length)) = head.split_once("content-length: ") {
+                connection.read_count(length.split("\r\n").next().unwrap_or_default().parse().unwrap())?;
+            }
+            let body = format!("recorded {}", count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1);
+            let length = body.len();
+            connection.send(format!(
+                "HTTP/1.1 200 OK\r\nX-From: server\r\nContent-Length: {length}\r\n\r\n{body}"
+            ))?;
+        }
+    })
+}
+
+#[test]
+fn recordings_answer_without_a_server() {
+    let server = counting();
+    let recording = flowgate().start();
+    let ask = |flowgate: &Flowgate, method: &str, path: &str, body: &str| {
+        let mut client = Client::connect(flowgate);
+        let (url, length) = (server.http_url(path), body.len());
+        client.send(format!("{method} {url} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"));
+        let (head, body) = client.response();
+        (head.split(' ').nth(1).unwrap().to_owned(), body)
+    };
+    for (method, path, body) in
+        [("GET", "/", ""), ("GET", "/", ""), ("POST", "/", "x=1"), ("POST", "/", "x=2")]
+    {
+        ask(&recording, method, path, body);
+    }
+    assert_eq!(saved_flows(&recording).len(), 4);
+    let (flows, connections) = (recording.path("flows").display().to_string(), server.connections());
+
+    let replaying = flowgate().args(["-S", &flows, "--server-replay-extra", "404"]).start();
+    for (method, path, body, status, answer) in [
+        ("POST", "/", "x=2", "200", "recorded 4"),
+        ("GET", "/", "", "200", "recorded 1"),
+        ("POST", "/", "x=1", "200", "recorded 3"),
+        ("GET", "/", "", "200", "recorded 2"),
+        ("GET", "/", "", "404", ""),
+        ("POST", "/", "x=3", "404", ""),
+        ("GET", "/other", "", "404", ""),
+    ] {
+        assert_eq!(
+            ask(&replaying, method, path, body),
+            (status.to_owned(), answer.to_owned()),
+            "{method} {path} {body}"
+        );
+    }
+    let flows_of_replay = saved_flows(&replaying);
+    assert!(flows_of_replay.iter().all(|flow| flow.replay == Some(flowgate_flow::Replay::Response)));
+
+    // All of it is used up, and still nothing reaches the server.
+    let strict =
+        flowgate().args(["-S", &flows, "--server-replay-kill-extra", "--server-replay-reuse"]).start();
+    for _ in 0..2 {
+        assert_eq!(ask(&strict, "GET", "/", "").1, "recorded 1");
+    }
+    let mut killed = Client::connect(&strict);
+    killed.send(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", server.http_url("/none")));
+    assert!(killed.read_to_end().is_empty());
+    assert_eq!(server.connections(), connections);
+
+    // What was not recorded goes to the server unless it is said otherwise.
+    let open = flowgate().args(["-S", &flows]).set("server_replay_ignore_content", true).start();
+    assert_eq!(ask(&open, "POST", "/", "x=other").1, "recorded 3");
+    assert_eq!(ask(&open, "GET", "/new", "").1, "recorded 5");
+}
+
+#[test]
+fn recordings_of_https_answer_offline_over_http2() {
+    let nginx = Nginx::builder().file("a.txt", "from nginx\n").start();
+    let (Some(nginx), Some(curl)) = (nginx, Curl::new()) else { return };
+    let recording =
+        flowgate().set("ssl_verify_upstream_trusted_ca", nginx.ca().certificate_path().display()).start();
+    let url = nginx.https_url("/a.txt");
+    let recorded = curl.proxy(&recording.proxy_url()).trust(&recording.ca_certificate()).fetch(&url);
+    assert_eq!((recorded.status, recorded.version.as_str()), (200, "2"));
+    assert_eq!(saved_flows(&recording).len(), 1);
+    drop(nginx);
+    let flows = recording.path("flows").display().to_string();
+    let replaying = flowgate().args(["-S", &flows, "--server-replay-extra", "kill"]).start();
+    let Some(curl) = Curl::new() else { return };
+    let reply = curl.proxy(&replaying.proxy_url()).trust(&replaying.ca_certificate()).fetch(&url);
+    assert_eq!(
+        (reply.exit, reply.status, reply.version.as_str(), reply.text().as_str()),
+        (0, 200, "2", "from nginx\n")
+    );
+    assert!(
+        !replaying.lines().iter().any(|line| line.text.contains("server connect")),
+        "{:?}",
+        replaying.lines()
+    );
+}
+
+#[test]
+fn recordings_that_cannot_be_read_end_the_start() {
+    let said = refused(&["-S", "/no/such"]);
+    assert!(said.starts_with("error: option `server_replay` cannot be put into effect\n  cause: cannot read flows from /no/such\n"), "{said}");
 }
