@@ -247,32 +247,65 @@ const REPLAY: &[Row] = &[
     },
 ];
 
-/// A proxy of one of the two kinds.
-struct Proxy {
-    address: SocketAddr,
-    _flowgate: Option<Flowgate>,
-    _mitmdump: Option<(Process, tempfile::TempDir)>,
+/// Loads mitmproxy once, and becomes one mitmdump for each line of arguments, which takes far longer to load than to start. Each
+/// line that one prints begins with its number.
+const MITMDUMPS: &str = r#"
+import ctypes, io, os, pathlib, sys
+from mitmproxy.certs import CertStore
+from mitmproxy.tools.main import mitmdump
+
+class Numbered(io.TextIOBase):
+    def __init__(self, number):
+        self.number = number
+
+    def write(self, text):
+        for line in text.splitlines():
+            os.write(1, f"{self.number}: {line}\n".encode())
+        return len(text)
+
+# One CA for all: to make one takes a second.
+CertStore.from_store(pathlib.Path(sys.argv[2]), "mitmproxy", 2048)
+rows = [line.split("\x1f") for line in sys.argv[1].split("\x1e")]
+for number, arguments in enumerate(rows):
+    if os.fork() == 0:
+        ctypes.CDLL(None).prctl(1, 9)  # it ends with this program
+        sys.stdout = Numbered(number)
+        sys.exit(mitmdump(arguments))
+for _ in rows:
+    os.wait()
+"#;
+
+/// A mitmdump for each row, by its number.
+struct Mitmdumps {
+    process: Process,
+    _folder: tempfile::TempDir,
 }
 
-fn flowgate(options: &[String]) -> Proxy {
-    let flowgate = Flowgate::builder(FLOWGATE).args(options.to_vec()).start();
-    Proxy { address: flowgate.address(), _flowgate: Some(flowgate), _mitmdump: None }
+impl Mitmdumps {
+    fn start(python: &Path, rows: &[Vec<String>]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let confdir = format!("confdir={}", folder.path().display());
+        let row = |options: &Vec<String>| {
+            let common = ["--listen-host", "127.0.0.1", "-p", "0", "--set", &confdir];
+            common.map(str::to_owned).into_iter().chain(options.clone()).collect::<Vec<_>>().join("\x1f")
+        };
+        let arguments: Vec<_> = rows.iter().map(row).collect();
+        let mut command = Process::command(python);
+        command.args(["-c", MITMDUMPS]).arg(arguments.join("\x1e")).arg(folder.path());
+        Self { process: Process::spawn("mitmdump", command), _folder: folder }
+    }
+
+    fn address(&self, number: usize) -> SocketAddr {
+        self.process.wait_for("the address of a mitmdump", LONG_PATIENCE, |line| {
+            let (of, text) = line.text.split_once(": ")?;
+            let (_, address) = text.split_once("listening at ").filter(|_| of == number.to_string())?;
+            address.trim_end_matches('.').parse().ok()
+        })
+    }
 }
 
-fn mitmdump(python: &Path, options: &[String]) -> Proxy {
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = Process::command(python);
-    command.args(["-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]);
-    command.args(["--listen-host", "127.0.0.1", "-p", "0", "--set"]);
-    command.arg(format!("confdir={}", folder.path().display())).args(options);
-    command.env("PYTHONUNBUFFERED", "1");
-    let process = Process::spawn("mitmdump", command);
-    let address = process.wait_for("the address of mitmdump", PATIENCE, |line| {
-        let (_, address) = line.text.split_once("listening at ")?;
-        address.trim_end_matches('.').parse().ok()
-    });
-    Proxy { address, _flowgate: None, _mitmdump: Some((process, folder)) }
-}
+/// All of them start at once.
+const LONG_PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
 
 /// Reads a request and answers by its path. Every connection carries one.
 fn answer(connection: &mut RawConnection) -> io::Result<()> {
@@ -326,9 +359,9 @@ struct Outcome {
 }
 
 /// Sends a request through a proxy that is alone in using these servers.
-fn send(proxy: &Proxy, servers: &[&RawServer; 2], request: &str) -> Outcome {
+fn send(proxy: SocketAddr, servers: &[&RawServer; 2], request: &str) -> Outcome {
     let before = servers.map(RawServer::connections);
-    let mut socket = TcpStream::connect(proxy.address).unwrap();
+    let mut socket = TcpStream::connect(proxy).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
     socket.write_all(request.as_bytes()).unwrap();
@@ -425,34 +458,40 @@ fn the_same_as_mitmproxy_or_different_on_purpose() {
     record(&folder.path().join("flows"));
     let mut failures = String::new();
     let mut combinations = 0;
-    for row in ROWS.iter().chain(REPLAY) {
-        // Its own servers, so that what is left of one row is not seen in the next.
-        let [server, other] = [RawServer::start(answer), RawServer::start(answer)];
-        let host = server.http_url("").trim_start_matches("http://").to_owned();
-        let other_host = other.http_url("").trim_start_matches("http://").to_owned();
-        let filled = |text: &str| {
-            text.replace("FOLDER", &folder.path().display().to_string())
-                .replace("SERVER", &format!("http://{host}"))
-                .replace("HOST", &host)
-                .replace("OTHER", &other_host)
-        };
-        let options: Vec<String> = row.options.iter().map(|option| filled(option)).collect();
-        let (ours, theirs) = (flowgate(&options), mitmdump(&python, &options));
+    let rows: Vec<&Row> = ROWS.iter().chain(REPLAY).collect();
+    // Servers of its own for each row, so that what is left of one is not seen in the next.
+    let servers: Vec<_> = rows.iter().map(|_| [RawServer::start(answer), RawServer::start(answer)]).collect();
+    let host = |server: &RawServer| server.http_url("").trim_start_matches("http://").to_owned();
+    let filled = |text: &str, [server, other]: &[RawServer; 2]| {
+        text.replace("FOLDER", &folder.path().display().to_string())
+            .replace("SERVER", &format!("http://{}", host(server)))
+            .replace("HOST", &host(server))
+            .replace("OTHER", &host(other))
+    };
+    let options = |(row, servers): (&&Row, &[RawServer; 2])| {
+        row.options.iter().map(|option| filled(option, servers)).collect::<Vec<_>>()
+    };
+    let options: Vec<_> = rows.iter().zip(&servers).map(options).collect();
+    let mitmdumps = Mitmdumps::start(&python, &options);
+    for (number, ((row, servers), options)) in rows.iter().zip(&servers).zip(options).enumerate() {
+        let ours = Flowgate::builder(FLOWGATE).args(options).start();
+        let theirs = mitmdumps.address(number);
         for case in row.cases {
             combinations += 1;
-            let request = filled(case.request);
-            let servers = [&server, &other];
-            let (ours, theirs) = (send(&ours, &servers, &request), send(&theirs, &servers, &request));
+            let request = filled(case.request, servers);
+            let both = servers.each_ref();
+            let (ours, theirs) = (send(ours.address(), &both, &request), send(theirs, &both, &request));
             match (ours == theirs, case.differs) {
                 (true, None) | (false, Some(_)) => {}
                 (true, Some(why)) => {
-                    failures += &format!("{:?} {request:?}: no difference, although {why}\n", row.options)
+                    failures += &format!("{:?} {request:?}: no difference, although {why}\n", row.options);
                 }
                 (false, None) => {
                     failures +=
                         &format!("{:?} {request:?}:\n   ours: {ours:?}\n theirs: {theirs:?}\n", row.options);
                 }
             }
+            assert!(ours.client.is_empty() || ours.client.starts_with("HTTP/1.1 "), "{ours:?}");
         }
     }
     assert!(failures.is_empty(), "{failures}");
