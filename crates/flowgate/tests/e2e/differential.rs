@@ -304,7 +304,7 @@ impl Mitmdumps {
     }
 }
 
-/// All of them start at once.
+/// They all start at once, and a first request finds much that is not loaded yet.
 const LONG_PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
 
 /// Reads a request and answers by its path. Every connection carries one.
@@ -362,7 +362,7 @@ struct Outcome {
 fn send(proxy: SocketAddr, servers: &[&RawServer; 2], request: &str) -> Outcome {
     let before = servers.map(RawServer::connections);
     let mut socket = TcpStream::connect(proxy).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(LONG_PATIENCE)).unwrap();
     let request = request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
     socket.write_all(request.as_bytes()).unwrap();
     let mut got = Vec::new();
