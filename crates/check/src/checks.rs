@@ -73,7 +73,7 @@ impl Checks {
         });
         read.and_then(|text: FileText| reading.file(text)).map_err(|(at, problem)| {
             let Place { line, column } = reading.places.of(at);
-            CheckError { file: file.to_owned(), line, column, problem }
+            CheckError { file: file.to_owned(), line, column, problem: Box::new(problem) }
         })?;
         let Reading { checks, searches, .. } = reading;
         Ok(Self { file: file.to_owned(), checks, searches })

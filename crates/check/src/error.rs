@@ -18,7 +18,7 @@ pub struct CheckError {
     /// The column, from 1, in characters.
     pub column: usize,
     /// What is wrong there.
-    pub problem: CheckProblem,
+    pub problem: Box<CheckProblem>,
 }
 
 impl fmt::Display for CheckError {
@@ -30,7 +30,11 @@ impl fmt::Display for CheckError {
 
 impl std::error::Error for CheckError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.problem.source()
+        match &*self.problem {
+            CheckProblem::Schema { source, .. } => Some(source),
+            // The line has it all.
+            _ => None,
+        }
     }
 }
 
@@ -38,7 +42,7 @@ impl CheckError {
     /// The next step for the user, when there is one to name.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        Some(match &self.problem {
+        Some(match &*self.problem {
             CheckProblem::NoCheck => {
                 "begin with `[[check]]`, `name = \"...\"` and `forbid = \"~e\"`".to_owned()
             }
@@ -158,13 +162,4 @@ pub enum CheckProblem {
     /// More checks than any file needs.
     #[error("more than {CHECKS_MAX} checks")]
     TooMany,
-}
-
-impl CheckProblem {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Schema { source, .. } => Some(source),
-            _ => None,
-        }
-    }
 }

@@ -81,7 +81,7 @@ pub struct FlowRef {
 impl FlowRef {
     pub(crate) fn of(row: &Row) -> Self {
         let first = row.method.clone().unwrap_or_else(|| row.kind_name().as_bytes().to_vec());
-        let rest = row.url.as_deref().or(row.destination.as_deref().map(str::as_bytes));
+        let rest = row.url.as_deref().or_else(|| row.destination.as_deref().map(str::as_bytes));
         let mut title = shown(&first);
         if let Some(rest) = rest {
             title.push(' ');

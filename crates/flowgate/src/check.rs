@@ -198,7 +198,7 @@ pub(crate) fn undecided(error: &CheckingError) -> ExitCode {
 pub(crate) fn load(path: &Path) -> Result<Arc<Checks>, CheckingError> {
     let opened = |source| CheckingError::Open { path: path.to_owned(), source };
     let text = read_text(path, CHECKS_BYTES_MAX).map_err(opened)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let schema = |name: &str| read_text(&folder.join(name), SCHEMA_BYTES_MAX);
     Ok(Arc::new(Checks::parse(&text, &path.display().to_string(), case_from_env(), &schema)?))
 }

@@ -73,38 +73,59 @@ fn a_command_is_decrypted_without_being_told_how() {
 
 #[test]
 fn the_exit_code_is_the_commands() {
-    check(&["--", "sh", "-c", "echo out; echo err >&2; exit 7"], expect![[r#"
+    check(
+        &["--", "sh", "-c", "echo out; echo err >&2; exit 7"],
+        expect![[r#"
         exit 7
         out
         err
-    "#]]);
-    check(&["--", "sh", "-c", "kill -9 $$"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["--", "sh", "-c", "kill -9 $$"],
+        expect![[r#"
         exit 137
-    "#]]);
-    check(&["--", "./none"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["--", "./none"],
+        expect![[r#"
         exit 127
         error: cannot run `./none`
           cause: No such file or directory (os error 2)
-    "#]]);
-    check(&["--"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["--"],
+        expect![[r#"
         exit 1
         error: `flowgate run` needs a command behind `--`
         hint: as in `flowgate run -w session.flows -- curl https://example.com/`
-    "#]]);
-    check(&["sh"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["sh"],
+        expect![[r#"
         exit 1
         error: unexpected argument `sh`
-    "#]]);
-    check(&["--check", "none.toml", "--", "sh", "-c", "echo not run"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["--check", "none.toml", "--", "sh", "-c", "echo not run"],
+        expect![[r#"
         exit 2
         error: cannot read the checks in none.toml
           cause: No such file or directory (os error 2)
-    "#]]);
-    check(&["--mode", "nonsense", "--", "sh", "-c", "echo not run"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["--mode", "nonsense", "--", "sh", "-c", "echo not run"],
+        expect![[r#"
         exit 1
         error: option `mode`: invalid proxy mode specification: `nonsense`: there is no such mode
         hint: modes that run today: `regular`, `transparent`, `socks5`, `upstream:` with `http`, `https` or `socks5`, and `reverse:` with `http`, `https`, `tcp`, `tls`, `udp`, `quic` or `http3`; each may end in `@[host:]port`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -40,8 +40,8 @@ mod settings;
 pub use http::{check_connection, check_http2_connection};
 
 pub use addon::{
-    Addon, Addons, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, NameHost, RespondError, ServerFacts,
-    Transform,
+    Addon, Addons, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, NameHost, RespondError,
+    ServerFacts, Transform,
 };
 pub use context::Proxy;
 pub use egress::{Egress, UpstreamProxy};
