@@ -19,6 +19,8 @@ use samples::{assert_same, flow, flows, request, response};
 
 /// Written by mitmproxy 12.2.3: `tests/interop/mitmproxy_flows.py write`.
 const MITMPROXY: &[u8] = include_bytes!("data/mitmproxy-12.2.3-v21.flows");
+/// The same by mitmproxy 11.1.3.
+const MITMPROXY_11: &[u8] = include_bytes!("data/mitmproxy-11.1.3-v21.flows");
 
 fn written(flows: &[Flow]) -> Vec<u8> {
     let (mut out, mut writer) = (Vec::new(), FlowWriter::new());
@@ -99,12 +101,14 @@ fn what_is_written_is_read() {
 
 #[test]
 fn what_mitmproxy_wrote_is_written_back() {
-    let flows = read(MITMPROXY);
-    assert_eq!(flows.len(), 17);
-    for (ours, theirs) in states(&written(&flows)).into_iter().zip(states(MITMPROXY)) {
-        assert_eq!(ours, theirs);
+    for file in [MITMPROXY, MITMPROXY_11] {
+        let flows = read(file);
+        assert_eq!(flows.len(), 17);
+        for (ours, theirs) in states(&written(&flows)).into_iter().zip(states(file)) {
+            assert_eq!(ours, theirs);
+        }
+        assert_same(&read(&written(&flows)), &flows);
     }
-    assert_same(&read(&written(&flows)), &flows);
 }
 
 #[test]
