@@ -35,14 +35,15 @@ impl FlowStoreError {
 /// Limits of retention that cannot be read.
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
 #[error("option `store_retention`: {0}")]
-pub struct BadRetention(#[from] RetentionError);
+pub struct BadRetention(pub RetentionError);
 
 /// What `store_retention` says is kept.
 ///
 /// # Errors
 /// What is wrong with it, and at which column.
 pub fn retention(values: &Values) -> Result<Retention, BadRetention> {
-    Ok(Retention::parse(values.store_retention.as_deref().unwrap_or_default(), case_from_env())?)
+    let text = values.store_retention.as_deref().unwrap_or_default();
+    Retention::parse(text, case_from_env()).map_err(BadRetention)
 }
 
 /// A store that flows are saved in.

@@ -44,6 +44,9 @@ pub const INDEX_CACHE_KIB: u32 = 16 * 1024;
 /// The index's journal is cut to this many bytes when it is done with.
 pub const JOURNAL_BYTES_KEPT: u64 = 16 * 1024 * 1024;
 
+/// While writing fails, the index's journal is made reusable no more often than this.
+pub const JOURNAL_REUSE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The largest flow, without its bodies, that is read back, in bytes.
 pub const FLOW_BYTES_MAX: u64 = 4 << 30;
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use flowgate_filter::{BodyDecoder, NoDecoding};
 use flowgate_flow::Flow;
@@ -18,7 +19,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::body_writer::{BodyWriter, segment_files};
 use crate::error::StoreError;
 use crate::ledger::{Entry, Ledger};
-use crate::limits::KNOWN_SITES_MAX;
+use crate::limits::{JOURNAL_REUSE_INTERVAL, KNOWN_SITES_MAX};
 use crate::record::RecordWriter;
 use crate::retention::Retention;
 use crate::row::{Flags, Row, Text, id_value, kind_number};
@@ -37,6 +38,8 @@ pub struct StoreWriter {
     texts: Option<Texts>,
     pub(crate) ledger: Ledger,
     pub(crate) tending: Tending,
+    /// When [`StoreWriter::reuse_journal`] did something.
+    journal_reused: Option<Instant>,
 }
 
 /// What [`StoreWriter::tend`] knows.
@@ -102,6 +105,7 @@ impl StoreWriter {
             texts: None,
             ledger,
             tending,
+            journal_reused: None,
         })
     }
 
@@ -269,6 +273,16 @@ impl StoreWriter {
         Ok(id)
     }
 
+    /// Lets the journal be written from its beginning again: on a full disk there may be no other room, and that it is long enough
+    /// for it to happen by itself may never come. Not for every flow that fails, since it takes the medium's time.
+    fn reuse_journal(&mut self) {
+        let now = Instant::now();
+        if self.journal_reused.is_none_or(|last| now.duration_since(last) >= JOURNAL_REUSE_INTERVAL) {
+            self.journal_reused = Some(now);
+            let _ = self.index.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+        }
+    }
+
     fn forget_batch(&mut self) {
         self.batch = 0;
         self.ledger.roll_back();
@@ -280,6 +294,7 @@ impl StoreWriter {
         if !self.index.is_autocommit() {
             let _ = self.index.execute_batch("ROLLBACK");
         }
+        self.reuse_journal();
     }
 }
 

@@ -22,10 +22,19 @@ pub fn require(program: &str) -> Option<PathBuf> {
     if found.is_none() {
         let hint =
             format!("{program} is not installed (`cargo xtask test` as root installs it, or says how)");
-        assert!(!is_set(env::var_os("CI").as_deref()), "{hint}");
-        skip(&hint);
+        unavailable(&hint);
     }
     found
+}
+
+/// Says what this machine does not have.
+///
+/// # Panics
+///
+/// When `CI` is set.
+pub(crate) fn unavailable(what: &str) {
+    assert!(!is_set(env::var_os("CI").as_deref()), "{what}");
+    skip(what);
 }
 
 /// The Python interpreter of an environment with mitmproxy 12 in it, or `None` after a skip line.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
 
-use flowgate_testkit::{Flowgate, Output, PATIENCE, RawServer, Signal};
+use flowgate_testkit::{Flowgate, Output, PATIENCE, RawServer, Signal, SmallDisk};
 
 use crate::support::{Client, FLOWGATE, flowgate, read_flows, text};
 
@@ -137,4 +137,72 @@ fn a_list_is_followed() {
     assert!(follower.lines().iter().all(|line| !line.text.ends_with("/a")));
     follower.signal(Signal::TERM);
     assert!(!follower.wait(PATIENCE).success());
+}
+
+#[test]
+fn a_full_disk_stops_the_recording_and_nothing_else() {
+    let Some(disk) = SmallDisk::new(512 * 1024) else { return };
+    let server = server();
+    let store = disk.path().join("store");
+    let flowgate = Flowgate::builder(FLOWGATE).args(["--store", store.to_str().unwrap()]).start();
+    get(&flowgate, &server, &["/before"]);
+    assert_eq!(wait_for_paths(&store, 1), ["before"]);
+    let filler = disk.fill();
+    // Traffic goes on, long after there is no room even in pages that are there already.
+    let lost: Vec<_> = (0..300).map(|n| format!("/full/{n}?{}", "x".repeat(2000))).collect();
+    get(&flowgate, &server, &lost.iter().map(String::as_str).collect::<Vec<_>>());
+    const PAUSED: &str = "cannot save flows in the store at the moment, traffic goes on: ";
+    const RESUMED: &str = "saving flows in the store works again; ";
+    flowgate.wait_for(|line| line.contains(PAUSED));
+    fs::remove_file(filler).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut resumed = 0;
+    while !flowgate.lines().iter().any(|line| line.text.contains(RESUMED)) {
+        assert!(Instant::now() < deadline, "{:#?}", flowgate.lines());
+        resumed += 1;
+        get(&flowgate, &server, &[&format!("/resumed/{resumed}")]);
+    }
+    get(&flowgate, &server, &["/after"]);
+    assert_eq!(flowgate.stop(Signal::TERM).code(), Some(0));
+    let notices = |part: &str| flowgate.lines().iter().filter(|line| line.text.contains(part)).count();
+    assert_eq!((notices(PAUSED), notices(RESUMED)), (1, 1), "{:#?}", flowgate.lines());
+    let paths = wait_for_paths(&store, 2);
+    assert_eq!(
+        (paths.first().map(String::as_str), paths.last().map(String::as_str)),
+        (Some("before"), Some("after"))
+    );
+    // All that it shows can be read.
+    let printed = run(&["dump", "-nr", store.to_str().unwrap(), "--flow-detail", "3"]);
+    assert_eq!((printed.status.code(), printed.stderr.as_str()), (Some(0), ""), "{printed:?}");
+    assert_eq!(printed.stdout.matches(" GET http://").count(), paths.len());
+    // A flow that ended while there was no room is either there as a whole or not at all.
+    assert!(paths.len() < lost.len(), "{}", paths.len());
+}
+
+#[test]
+fn what_is_kept_can_be_said_while_it_runs() {
+    let server = server();
+    let builder = Flowgate::builder(FLOWGATE).confdir_file("config.yaml", "store_retention: '2'\n");
+    let store = builder.path("store");
+    let flowgate = builder.args(["--store", store.to_str().unwrap()]).start();
+    let wait_for = |wanted: &[&str]| {
+        let deadline = Instant::now() + PATIENCE;
+        while wait_for_paths(&store, 0) != wanted {
+            assert!(Instant::now() < deadline, "{:?}", wait_for_paths(&store, 0));
+        }
+    };
+    get(&flowgate, &server, &["/a", "/b", "/c"]);
+    wait_for(&["b", "c"]);
+    fs::write(flowgate.confdir().join("config.yaml"), "store_retention: '~u /c: 0'\n").unwrap();
+    flowgate.wait_for(|line| line.contains("options reloaded: `store_retention`"));
+    wait_for(&["b"]);
+    assert_eq!(flowgate.stop(Signal::TERM).code(), Some(0));
+    let refused =
+        run(&["dump", "-n", "--store", store.to_str().unwrap(), "--set", "store_retention=7d; ~e 30d"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(
+        refused.stderr,
+        "error: option `store_retention`: `~e 30d` is no limit; limits are a size (500m), an age (30s, 10min, 12h, 7d, 2w) or a number of \
+         flows (10000) at column 5\n"
+    );
 }
