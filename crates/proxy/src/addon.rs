@@ -10,20 +10,22 @@
 mod body;
 mod connection;
 mod live;
+mod message;
 mod run;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use flowgate_flow::ClientConnection;
+use flowgate_flow::{ClientConnection, Flow};
 
 pub use body::{BodyNeed, Transform};
 pub use connection::{LiveClient, LiveServer, ServerFacts};
 pub(crate) use live::{Lent, Outcome, Standing, no_request, no_server};
 pub use live::{LiveFlow, NameHost, RespondError};
+pub use message::{Injected, Injector, LiveConversation, LiveMessage};
 pub use run::Addons;
-pub(crate) use run::{Hook, Needs, ServerEvent};
+pub(crate) use run::{Hook, Moment, Needs, ServerEvent};
 
 /// Code on hooks. Each hook may wait; it holds only its own flow (or connection) meanwhile, and is dropped unfinished when the
 /// client resets the stream or connection. A panic fails its own flow and no other. Flows that a rule hides are offered to
@@ -129,6 +131,57 @@ pub trait Addon: Send + Sync {
     /// The flow failed, or was killed: there will be no `response`. Why is in the flow's error. Nothing can be changed but what is noted
     /// on the flow.
     fn error<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
+    }
+
+    /// Whether it needs the messages of this WebSocket or raw connection, asked when it begins. If nobody does, bytes are relayed as
+    /// they come, and there are no `websocket_message` and `tcp_message` for it.
+    fn messages(&self, flow: &Flow) -> bool {
+        let _ = flow;
+        false
+    }
+
+    /// A WebSocket begins: its 101 was passed on.
+    fn websocket_start<'a>(&'a self, conversation: &'a mut LiveConversation) -> HookFuture<'a> {
+        let _ = conversation;
+        HookFuture::DONE
+    }
+
+    /// A message of a WebSocket is whole, and nothing of it was sent on. It can be changed or discarded; what nobody changes keeps its
+    /// fragments and compression. Messages of the two sides may be offered at the same time.
+    fn websocket_message<'a>(&'a self, message: &'a mut LiveMessage) -> HookFuture<'a> {
+        let _ = message;
+        HookFuture::DONE
+    }
+
+    /// A WebSocket has ended.
+    fn websocket_end<'a>(&'a self, flow: &'a Flow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
+    }
+
+    /// A raw connection that is recorded begins.
+    fn tcp_start<'a>(&'a self, conversation: &'a mut LiveConversation) -> HookFuture<'a> {
+        let _ = conversation;
+        HookFuture::DONE
+    }
+
+    /// Bytes came on a raw connection, cut wherever the network cut them. They can be changed or discarded. Those of the two sides may
+    /// be offered at the same time.
+    fn tcp_message<'a>(&'a self, message: &'a mut LiveMessage) -> HookFuture<'a> {
+        let _ = message;
+        HookFuture::DONE
+    }
+
+    /// A raw connection has ended.
+    fn tcp_end<'a>(&'a self, flow: &'a Flow) -> HookFuture<'a> {
+        let _ = flow;
+        HookFuture::DONE
+    }
+
+    /// A raw connection failed: there will be no `tcp_end`.
+    fn tcp_error<'a>(&'a self, flow: &'a Flow) -> HookFuture<'a> {
         let _ = flow;
         HookFuture::DONE
     }

@@ -13,6 +13,7 @@ mod early;
 mod explicit;
 mod http;
 mod instance;
+mod messages;
 mod raw;
 mod reverse;
 mod socks5;
@@ -40,8 +41,8 @@ mod settings;
 pub use http::{check_connection, check_http2_connection};
 
 pub use addon::{
-    Addon, Addons, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, NameHost, RespondError,
-    ServerFacts, Transform,
+    Addon, Addons, BodyNeed, HookFuture, Injected, Injector, LiveClient, LiveConversation, LiveFlow, LiveMessage,
+    LiveServer, NameHost, RespondError, ServerFacts, Transform,
 };
 pub use context::Proxy;
 pub use egress::{Egress, UpstreamProxy};

@@ -45,6 +45,8 @@ pub const RAW_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How much the recorded messages of a WebSocket may take, in bytes of content and of what stands around it; what follows
 /// crosses unrecorded.
 pub const WEBSOCKET_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How many messages that addons inject may wait, for each side of a conversation.
+pub const INJECTED_MESSAGES_MAX: usize = 64;
 /// How many UDP conversations one socket has at a time; datagrams that would begin another are dropped.
 pub const UDP_CONVERSATIONS_MAX: usize = 4096;
 /// How long a UDP conversation may be silent. Differs from mitmproxy, which ends it after 20 s: RFC 4787 section 4.3 wants

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::idle::IdleTimer;
 use crate::limits::RAW_RECORD_BYTES_MAX;
+use crate::messages;
 
 /// The metadata of a raw flow that says how many bytes crossed from the client to the server, and back.
 const BYTES_UP: &str = "flowgate.bytes.up";
@@ -29,6 +30,10 @@ pub(crate) async fn relay_recorded(
     server: BoxIo,
     facts: Arc<ServerConnection>,
 ) {
+    if !context.proxy.addons.is_empty() && !context.hidden {
+        // Boxed: without addons there is no room for it.
+        return Box::pin(messages::relay_tcp(context, client, server, facts)).await;
+    }
     let kind = FlowKind::Tcp(RawFlow::default());
     let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, clock::now());
     let mut tap = Recording::new(context, flow);
@@ -122,6 +127,11 @@ impl<'a> Recording<'a> {
         let keep = context.keeps_bodies();
         let (messages, activity) = (Vec::new(), Arc::default());
         Self { context, flow, keep, kept: 0, up: 0, down: 0, truncated: false, messages, activity }
+    }
+
+    /// Counted up with each piece.
+    pub(crate) fn activity(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.activity)
     }
 }
 

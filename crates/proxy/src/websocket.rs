@@ -16,11 +16,13 @@ use flowgate_net::{BoxIo, RelayEnd, Tap, relay};
 use flowgate_wire::limits::WEBSOCKET_MESSAGE_BYTES_MAX;
 use flowgate_wire::websocket::{Extensions, FrameDecoder, Sender, parse_extensions};
 
+use crate::addon::{Injector, LiveConversation, Moment};
 use crate::clock;
 use crate::context::Context;
 use crate::events::Events;
+use crate::messages::{self, Reader};
 use crate::raw::{self, Ended};
-use record::Record;
+pub(crate) use record::Record;
 
 /// Whether an exchange turned its connections into a WebSocket: both sides say so (RFC 6455 section 4), in the
 /// version whose frames we know.
@@ -40,10 +42,58 @@ fn names_websocket(headers: &Headers) -> bool {
 
 /// Relays a WebSocket to its end and reports its flow.
 pub(crate) async fn relay_recorded(context: &Context, flow: Flow, client: BoxIo, server: BoxIo) {
-    let mut recording = Recording::new(&*context.proxy.events, flow);
+    let addons = &context.proxy.addons;
+    let mut recording = Recording::new(&*context.proxy.events, flow, !addons.is_empty());
     let activity = Arc::clone(&recording.activity);
-    let end = raw::run(context, relay(client, server, &mut recording), &activity).await;
-    context.report(recording.finish(end)).await;
+    let end = if addons.is_empty() {
+        raw::run(context, relay(client, server, &mut recording), &activity).await
+    } else {
+        // Boxed: without addons there is no room for it.
+        Box::pin(relay_offered(context, &mut recording, client, server)).await
+    };
+    let flow = recording.finish(end);
+    if !addons.is_empty() {
+        addons.conversation_over(Moment::WebSocketEnd, &flow).await;
+    }
+    context.report(flow).await;
+}
+
+/// Relays a WebSocket that addons are offered, message by message if one of them needs its messages.
+async fn relay_offered(
+    context: &Context,
+    recording: &mut Recording<'_>,
+    client: BoxIo,
+    server: BoxIo,
+) -> Ended {
+    let addons = &context.proxy.addons;
+    let (injector, injections) = Injector::new();
+    let flow = Arc::new(recording.record.flow().clone());
+    let mut live = LiveConversation::new(Arc::clone(&flow), injector);
+    addons.conversation(Moment::WebSocketStart, &mut live).await;
+    drop(live);
+    let activity = Arc::clone(&recording.activity);
+    let takeover = recording.takeover;
+    if addons.want_messages(&flow)
+        && let (Some(of_client), Some(of_server)) = (recording.client.take(), recording.server.take())
+    {
+        let readers = (
+            Reader { decoder: of_client, context_takeover: takeover.0 },
+            Reader { decoder: of_server, context_takeover: takeover.1 },
+        );
+        recording.offered = true;
+        let sides = (client, server);
+        let relaying = messages::relay_websocket(
+            context,
+            &flow,
+            &mut recording.record,
+            sides,
+            readers,
+            injections,
+            &activity,
+        );
+        return raw::run(context, Box::pin(relaying), &activity).await;
+    }
+    raw::run(context, relay(client, server, recording), &activity).await
 }
 
 /// Looks on.
@@ -53,10 +103,15 @@ struct Recording<'a> {
     server: Option<FrameDecoder>,
     record: Record<'a>,
     activity: Arc<AtomicU64>,
+    /// Whether the client's (the server's) messages may refer to those before them.
+    takeover: (bool, bool),
+    /// Its messages were offered one by one.
+    offered: bool,
 }
 
 impl<'a> Recording<'a> {
-    fn new(events: &'a dyn Events, flow: Flow) -> Self {
+    /// `contents` if somebody wants what is said, be it kept or not.
+    fn new(events: &'a dyn Events, flow: Flow, contents: bool) -> Self {
         let mut record = Record::new(events, flow);
         let agreed = parse_extensions(record.response_values("sec-websocket-extensions"));
         let Extensions { deflate, unknown } = agreed.unwrap_or_else(|err| {
@@ -66,15 +121,19 @@ impl<'a> Recording<'a> {
         for name in unknown {
             record.fault(format!("extension {name} is not known: what it does to messages is not undone"));
         }
-        let content_bytes_max = if events.keeps_bodies() { WEBSOCKET_MESSAGE_BYTES_MAX } else { 0 };
+        let content_bytes_max =
+            if contents || events.keeps_bodies() { WEBSOCKET_MESSAGE_BYTES_MAX } else { 0 };
         let decoder = |sender| Some(FrameDecoder::new(sender, deflate.as_ref(), content_bytes_max));
         let (client, server) = (decoder(Sender::Client), decoder(Sender::Server));
-        Self { client, server, record, activity: Arc::default() }
+        let takeover = deflate.as_ref().map_or((false, false), |deflate| {
+            (deflate.client.context_takeover, deflate.server.context_takeover)
+        });
+        Self { client, server, record, activity: Arc::default(), takeover, offered: false }
     }
 
     /// The flow with all that was recorded.
     fn finish(self, end: Ended) -> Flow {
-        let read_both = self.client.is_some() && self.server.is_some();
+        let read_both = self.offered || (self.client.is_some() && self.server.is_some());
         let now = clock::now();
         let failed_side = match &end {
             Ended::Relay(RelayEnd { failure: Some((client, _)), .. }) => Some(*client),

@@ -10,7 +10,7 @@ const PAGE: &str = "docs/reference/hooks.md";
 const TRAIT: &str = include_str!("../src/addon.rs");
 
 /// What an addon is asked, rather than told.
-const QUESTIONS: [&str; 3] = ["judge_address", "request_body", "response_body"];
+const QUESTIONS: [&str; 4] = ["judge_address", "request_body", "response_body", "messages"];
 
 /// The methods of the trait: name, what it is given, documentation.
 fn methods() -> Vec<(String, String, String)> {
@@ -67,6 +67,8 @@ fn page() -> String {
          `responseheaders`, `response`; a failure ends it with `error`. A server that is connected to before it is needed\n\
          (`connection_strategy=eager`) comes earlier. An answer of an addon at `requestheaders` or `request` is followed by\n\
          `responseheaders` and `response`, and its body can be changed like a server's.\n\n\
+         Messages of WebSockets and raw connections are offered if an addon asked for those of that flow. The two directions of one\n\
+         conversation are offered independently of each other.\n\n\
          Differs from mitmproxy: bodies stream unless an addon asks for them, flow by flow; `request` is skipped for flows\n\
          that were answered at `requestheaders`; an answer at `responseheaders` or `response` takes the place of the server's.\n",
     );

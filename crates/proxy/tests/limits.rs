@@ -99,6 +99,7 @@ const UNNAMED: &[(&str, &str)] = &[
     ("BODY_READ_BYTES", "likewise"),
     ("COALESCE_BYTES", "likewise"),
     ("HELD_READ_BYTES", "likewise"),
+    ("INJECTED_MESSAGES_MAX", "the room of a channel, which refuses what is beyond or makes its sender wait"),
     ("HELD_BODY_BYTES_MAX", "tested through option `stream_large_bodies`, which lowers it"),
     ("SERVER_FIRST_DELAY", "a wait, not a bound; e2e tests of servers that speak first depend on its end"),
     (

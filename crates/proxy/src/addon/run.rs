@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use std::net::SocketAddr;
 
-use flowgate_flow::ClientConnection;
+use flowgate_flow::{ClientConnection, Flow};
 use futures_util::FutureExt;
 
-use super::{Addon, BodyNeed, HookFuture, LiveClient, LiveFlow, LiveServer, Outcome, ServerFacts, Transform};
+use super::{
+    Addon, BodyNeed, HookFuture, LiveClient, LiveConversation, LiveFlow, LiveMessage, LiveServer, Outcome,
+    ServerFacts, Transform,
+};
 
 /// The hooks of an HTTP flow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,6 +23,18 @@ pub(crate) enum Hook {
     ResponseHeaders,
     Response,
     Error,
+}
+
+/// The hooks of conversations.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Moment {
+    WebSocketStart,
+    WebSocketMessage,
+    WebSocketEnd,
+    TcpStart,
+    TcpMessage,
+    TcpEnd,
+    TcpError,
 }
 
 /// What becomes of a server's connection.
@@ -125,6 +140,59 @@ impl Addons {
                 }
             });
             // As above.
+            let _ = telling.catch_unwind().await;
+        }
+    }
+
+    /// Whether anybody needs the messages of this flow.
+    pub(crate) fn want_messages(&self, flow: &Flow) -> bool {
+        let wants =
+            |addon: &Arc<dyn Addon>| catch_unwind(AssertUnwindSafe(|| addon.messages(flow))).unwrap_or(false);
+        self.0.iter().any(wants)
+    }
+
+    /// Offers the beginning of a conversation.
+    pub(crate) async fn conversation(&self, moment: Moment, live: &mut LiveConversation) {
+        for addon in self.0.iter() {
+            let running = AssertUnwindSafe(async {
+                match moment {
+                    Moment::WebSocketStart => addon.websocket_start(live).await,
+                    _ => addon.tcp_start(live).await,
+                }
+            });
+            // Nothing depends on it: the conversation goes on.
+            let _ = running.catch_unwind().await;
+        }
+    }
+
+    /// Offers a message, until one discards it. One whose hook panics is discarded: half a change is none.
+    pub(crate) async fn message(&self, moment: Moment, live: &mut LiveMessage) {
+        for addon in self.0.iter() {
+            let running = AssertUnwindSafe(async {
+                match moment {
+                    Moment::WebSocketMessage => addon.websocket_message(live).await,
+                    _ => addon.tcp_message(live).await,
+                }
+            });
+            if running.catch_unwind().await.is_err() {
+                live.discard();
+            }
+            if live.is_discarded() {
+                break;
+            }
+        }
+    }
+
+    /// Tells all of the end of a conversation.
+    pub(crate) async fn conversation_over(&self, moment: Moment, flow: &Flow) {
+        for addon in self.0.iter() {
+            let telling = AssertUnwindSafe(async {
+                match moment {
+                    Moment::WebSocketEnd => addon.websocket_end(flow).await,
+                    Moment::TcpError => addon.tcp_error(flow).await,
+                    _ => addon.tcp_end(flow).await,
+                }
+            });
             let _ = telling.catch_unwind().await;
         }
     }

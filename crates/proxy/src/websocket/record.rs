@@ -1,5 +1,6 @@
 //! What is kept of a WebSocket, and told of it while it lives. Bounded by [`WEBSOCKET_RECORD_BYTES_MAX`].
 
+use bytes::Bytes;
 use flowgate_flow::{Flow, FlowError, FlowKind, MetadataValue, Timestamp, WebSocketData, WebSocketMessage};
 use flowgate_wire::websocket::{CloseFrame, Event, Message};
 
@@ -13,7 +14,7 @@ const NO_CODE: u16 = 1005;
 const CUT: u16 = 1006;
 
 /// A WebSocket's flow in the making.
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     events: &'a dyn Events,
     /// The flow as live readers see it: without its messages.
     flow: Flow,
@@ -42,6 +43,11 @@ impl<'a> Record<'a> {
         Self { events, flow, data, keep, kept: 0, full: false, truncated: false, faults, ended_first: None }
     }
 
+    /// The flow as live readers see it: without its messages.
+    pub(super) const fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
     /// The values of the response's fields of this name.
     pub(super) fn response_values<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b [u8]> {
         let response = match &self.flow.kind {
@@ -52,13 +58,13 @@ impl<'a> Record<'a> {
     }
 
     /// Why something is missing from the record, or is not as it was meant.
-    pub(super) fn fault(&mut self, text: String) {
+    pub(crate) fn fault(&mut self, text: String) {
         self.faults.push(text);
     }
 
-    pub(super) fn event(&mut self, from_client: bool, event: Event) {
+    pub(crate) fn event(&mut self, from_client: bool, event: Event) {
         match event {
-            Event::Message(message) => self.message(from_client, message),
+            Event::Message(message) => self.message(from_client, message, false, false),
             Event::Close(close) => self.close(from_client, close),
             // Signs of life, not messages (mitmproxy keeps none either).
             Event::Ping(_) | Event::Pong(_) => {}
@@ -66,20 +72,21 @@ impl<'a> Record<'a> {
     }
 
     /// A side will send no more.
-    pub(super) fn ended(&mut self, from_client: bool) {
+    pub(crate) fn ended(&mut self, from_client: bool) {
         self.ended_first.get_or_insert(from_client);
     }
 
-    fn message(&mut self, from_client: bool, message: Message) {
+    pub(crate) fn message(&mut self, from_client: bool, message: Message, dropped: bool, injected: bool) {
         let Message { kind, content, truncated } = message;
         let message = WebSocketMessage {
             opcode: kind.opcode().bits(),
             from_client,
             content,
             timestamp: clock::now(),
-            dropped: false,
-            injected: false,
+            dropped,
+            injected,
         };
+        let message = if self.keep { message } else { WebSocketMessage { content: Bytes::new(), ..message } };
         self.events.websocket_message(&self.flow, &message);
         if !self.keep || self.full {
             return;

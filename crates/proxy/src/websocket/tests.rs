@@ -323,7 +323,7 @@ async fn contents_that_nobody_keeps_are_not_read() {
 fn the_record_is_bounded() {
     for len in [1000, WEBSOCKET_MESSAGE_BYTES_MAX] {
         let listener = Listener::new(true);
-        let mut recording = Recording::new(&*listener, agreed(""));
+        let mut recording = Recording::new(&*listener, agreed(""), false);
         let message = frame(false, Opcode::Binary, &vec![0; len]);
         let cost = len + size_of::<WebSocketMessage>();
         let fitting = WEBSOCKET_RECORD_BYTES_MAX / cost;
@@ -339,7 +339,7 @@ fn the_record_is_bounded() {
 #[test]
 fn a_message_that_is_cut_marks_its_flow() {
     let listener = Listener::new(true);
-    let mut recording = Recording::new(&*listener, agreed(""));
+    let mut recording = Recording::new(&*listener, agreed(""), false);
     recording.chunk(false, &frame(false, Opcode::Binary, &vec![0; WEBSOCKET_MESSAGE_BYTES_MAX + 1]));
     let flow = recording.finish(Ended::Idle);
     assert_eq!(data(&flow).unwrap().messages[0].content.len(), WEBSOCKET_MESSAGE_BYTES_MAX);
