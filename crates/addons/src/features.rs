@@ -18,6 +18,7 @@ use crate::map_local::MapLocal;
 use crate::map_remote::MapRemote;
 use crate::modify_body::ModifyBody;
 use crate::modify_headers::ModifyHeaders;
+use crate::private_targets::PrivateTargets;
 use crate::server_replay::{Index, Recordings, ServerReplay};
 use crate::small_edits::{AltSvc, AntiCache, AntiComp};
 use crate::sticky_auth::{Seen, StickyAuth};
@@ -36,10 +37,11 @@ pub struct Features {
 }
 
 /// The options that features are made of.
-pub const OPTIONS: [&str; 22] = [
+pub const OPTIONS: [&str; 23] = [
     "anticache",
     "anticomp",
     "block_list",
+    "block_private_targets",
     "keep_alt_svc_header",
     "map_local",
     "map_remote",
@@ -101,6 +103,9 @@ impl Features {
         let block_list = BlockList::parse(&values.block_list, case)?;
         if !block_list.is_empty() {
             addons.push(Arc::new(block_list));
+        }
+        if values.block_private_targets {
+            addons.push(Arc::new(PrivateTargets));
         }
         if values.anticache {
             addons.push(Arc::new(AntiCache));
@@ -182,12 +187,14 @@ mod tests {
             ("server_replay", "flows"),
             ("anticomp", "true"),
             ("anticache", "true"),
+            ("block_private_targets", "true"),
             ("block_list", "/~q/403"),
             ("modify_headers", "/a/b"),
         ];
         let order = [
             "modify_headers",
             "block_list",
+            "block_private_targets",
             "anticache",
             "anticomp",
             "server_replay",

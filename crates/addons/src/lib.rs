@@ -21,6 +21,7 @@ mod map_local;
 mod map_remote;
 mod modify_body;
 mod modify_headers;
+mod private_targets;
 mod server_replay;
 mod small_edits;
 mod sticky_auth;

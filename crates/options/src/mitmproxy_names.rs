@@ -134,7 +134,8 @@ mod tests {
     }
 
     /// What mitmproxy does not have.
-    const OWN: [&str; 7] = [
+    const OWN: [&str; 8] = [
+        "block_private_targets",
         "rules",
         "hide_ignored_requests",
         "ech",

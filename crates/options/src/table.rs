@@ -225,6 +225,11 @@ options! {
         /// Answer requests with an empty response: `/filter/status`, where the first character is the separator. Status 444 closes the
         /// connection without a response. May be given several times.
         block_list: Vec<String> = Vec::new(), ALL, NO_FLAG;
+
+        /// Do not connect to servers at loopback, link-local, private or reserved addresses, whatever name or notation led there, so that
+        /// a proxy that others use does not let them into its own network. Not for mode `reverse:`, and not behind an upstream proxy,
+        /// which looks names up itself.
+        block_private_targets: bool = false, ALL, NO_FLAG;
     }
 
     "Replay" {

@@ -280,3 +280,35 @@ fn recordings_that_cannot_be_read_end_the_start() {
     let said = refused(&["-S", "/no/such"]);
     assert!(said.starts_with("error: option `server_replay` cannot be put into effect\n  cause: cannot read flows from /no/such\n"), "{said}");
 }
+
+#[test]
+fn servers_in_our_own_network_are_refused_however_they_are_written() {
+    let server = counting();
+    let port = server.address().port();
+    let flowgate = flowgate().set("block_private_targets", true).start();
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "127.1",
+        "0x7f000001",
+        "0177.0.0.1",
+        "2130706433",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+    ] {
+        let mut client = Client::connect(&flowgate);
+        client.send(format!("GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"));
+        let (head, _) = client.response();
+        assert!(!head.starts_with("HTTP/1.1 200 "), "{host}: {head}");
+        let mut tunnel = Client::connect(&flowgate);
+        tunnel.send(format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"));
+        let head = tunnel.read_until("\r\n\r\n");
+        assert!(!head.starts_with("HTTP/1.1 2"), "{host}: {head}");
+    }
+    let mut client = Client::connect(&flowgate);
+    client.send(format!("GET http://127.0.0.1:{port}/ HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let (head, body) = client.response();
+    assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+    assert!(body.contains("block_private_targets: 127.0.0.1 is a loopback address"), "{body}");
+    assert_eq!(server.connections(), 0);
+}
