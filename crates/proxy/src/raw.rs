@@ -30,7 +30,7 @@ pub(crate) async fn relay_recorded(
     server: BoxIo,
     facts: Arc<ServerConnection>,
 ) {
-    if !context.proxy.addons.is_empty() && !context.hidden {
+    if !context.settings.addons.is_empty() && !context.hidden {
         // Boxed: without addons there is no room for it.
         return Box::pin(messages::relay_tcp(context, client, server, facts)).await;
     }

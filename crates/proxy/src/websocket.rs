@@ -42,7 +42,7 @@ fn names_websocket(headers: &Headers) -> bool {
 
 /// Relays a WebSocket to its end and reports its flow.
 pub(crate) async fn relay_recorded(context: &Context, flow: Flow, client: BoxIo, server: BoxIo) {
-    let addons = &context.proxy.addons;
+    let addons = &context.settings.addons;
     let mut recording = Recording::new(&*context.proxy.events, flow, !addons.is_empty());
     let activity = Arc::clone(&recording.activity);
     let end = if addons.is_empty() {
@@ -65,7 +65,7 @@ async fn relay_offered(
     client: BoxIo,
     server: BoxIo,
 ) -> Ended {
-    let addons = &context.proxy.addons;
+    let addons = &context.settings.addons;
     let (injector, injections) = Injector::new();
     let flow = Arc::new(recording.record.flow().clone());
     let mut live = LiveConversation::new(Arc::clone(&flow), injector);

@@ -16,7 +16,7 @@ use crate::raw::{self, Recording};
 pub(crate) async fn relay(context: &Context, client: BoxIo, server: BoxIo, facts: Arc<ServerConnection>) {
     let kind = FlowKind::Tcp(RawFlow::default());
     let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, clock::now());
-    let addons = &context.proxy.addons;
+    let addons = &context.settings.addons;
     let (injector, injections) = Injector::new();
     let started = Arc::new(flow.clone());
     let mut live = LiveConversation::new(Arc::clone(&started), injector);
@@ -49,7 +49,7 @@ struct Pieces<'a, 'b> {
 impl Pieces<'_, '_> {
     async fn offer(&self, content: Bytes, injected: bool, out: &mut BytesMut) {
         let mut live = LiveMessage::new(Arc::clone(self.flow), self.from_client, false, injected, content);
-        self.context.proxy.addons.message(Moment::TcpMessage, &mut live).await;
+        self.context.settings.addons.message(Moment::TcpMessage, &mut live).await;
         if !live.is_discarded() {
             out.extend_from_slice(live.content());
             let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);

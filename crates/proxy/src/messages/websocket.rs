@@ -107,7 +107,7 @@ impl Messages<'_, '_> {
         // One that is not whole cannot be put together again.
         let whole = !message.truncated;
         if whole {
-            self.context.proxy.addons.message(Moment::WebSocketMessage, &mut live).await;
+            self.context.settings.addons.message(Moment::WebSocketMessage, &mut live).await;
         }
         let (dropped, changed) = (live.is_discarded(), live.is_changed());
         let content = live.content().clone();
