@@ -255,6 +255,44 @@ fn help() {
                   --store-streamed-bodies     Keep bodies that `stream_large_bodies` would leave out.
                   --no-store-streamed-bodies  The opposite of `--store-streamed-bodies`.
 
+            Rewriting:
+              -H, --modify-headers <PATTERN>  Set header fields, or remove them: `[/filter]/name/[@]value`, where the first
+                                              character is the separator, whatever it is. An empty value removes; `@path`
+                                              reads the value from a file. May be given several times.
+              -B, --modify-body <PATTERN>     Find and replace in bodies: `[/filter]/regex/[@]replacement`, where the first
+                                              character is the separator. The replacement is literal; `@path` reads it from a
+                                              file. May be given several times.
+              -M, --map-remote <PATTERN>      Send requests to another address: `[/filter]/url-regex/replacement`, where the
+                                              first character is the separator. The replacement may name groups: `\1`. May be
+                                              given several times.
+                  --map-local <PATTERN>       Answer requests from files: `[/filter]/url-regex/file-or-folder`, where the
+                                              first character is the separator. Below a folder, what follows the match names
+                                              the file. May be given several times.
+                  --anticache                 Take conditions out of requests (`If-Modified-Since`, `If-None-Match`), so that
+                                              servers answer in full.
+                  --no-anticache              The opposite of `--anticache`.
+                  --anticomp                  Ask servers for bodies that are not compressed.
+                  --no-anticomp               The opposite of `--anticomp`.
+                  --stickycookie <FILTER>     Remember the cookies that servers set, and add them to requests that match this
+                                              filter.
+                  --stickyauth <FILTER>       Remember the `Authorization` that a client sends to a host, and add it to
+                                              requests to that host that have none and match this filter.
+
+            Replay:
+              -S, --server-replay <PATH>          Answer requests from the flows in this file or store: the response that was
+                                                  recorded for the same request. May be given several times.
+                  --server-replay-extra <CHOICE>  What becomes of requests for which nothing was recorded: they go to the server,
+                                                  get no answer, or one with this status. With all but `forward` no server is
+                                                  connected to, so that nothing reaches the network.
+                  --server-replay-kill-extra      The old way to say `server_replay_extra=kill`.
+                  --no-server-replay-kill-extra   The opposite of `--server-replay-kill-extra`.
+                  --server-replay-reuse           Answer with the same recording again and again. Off uses each once, in the order
+                                                  in which they were recorded.
+                  --no-server-replay-reuse        The opposite of `--server-replay-reuse`.
+                  --server-replay-refresh         Move the dates in recorded responses, and when their cookies expire, so that
+                                                  they are as far from now as they were from the recording.
+                  --no-server-replay-refresh      The opposite of `--server-replay-refresh`.
+
             Reading and saving flows:
               -r, --rfile <PATH>             Read flows from this file, or the store in this folder, at the start; `-` reads
                                              standard input.

@@ -347,9 +347,9 @@ fn flags_of_mitmproxy() {
     check(
         "flowgate dump --replace x",
         expect![[r#"
-        error: `--replace` is a flag that mitmproxy removed
-        hint: it is option `modify_body` or option `modify_headers` now, which flowgate does not have yet
-    "#]],
+            error: `--replace` is a flag that mitmproxy removed
+            hint: it is `--modify-body PATTERN` or `--modify-headers PATTERN` now
+        "#]],
     );
     check(
         "flowgate dump --norefresh",
@@ -429,9 +429,9 @@ fn unknown_flags() {
     check(
         "flowgate dump --no-s",
         expect![[r#"
-        error: `--no-s` is cut too short
-        hint: it could be `--no-server`, `--no-show-ignored-hosts`, `--no-ssl-insecure`, `--no-store-streamed-bodies`, `--no-showhost`
-    "#]],
+            error: `--no-s` is cut too short
+            hint: it could be `--no-server`, `--no-show-ignored-hosts`, `--no-ssl-insecure`, `--no-store-streamed-bodies`, `--no-server-replay-kill-extra`, `--no-server-replay-reuse`, `--no-server-replay-refresh`, `--no-showhost`
+        "#]],
     );
     check(
         "flowgate dump --no-listen-port",
