@@ -46,18 +46,26 @@ impl Fixture {
         format!("https://{}/", self.authority())
     }
 
-    /// What is told next, without what differs from run to run.
+    /// What is told of the next client, without what differs from run to run. A browser opens several connections at once, and
+    /// what is told of one may stand between the lines of another.
     fn told(&mut self) -> String {
-        let (mut told, mut found) = (String::new(), 0);
+        let (mut told, mut clients, mut of) = (String::new(), 0, None);
         self.flowgate.wait_for(|line| {
-            let Some(at) = line.find("Client TLS ").or_else(|| line.find("hint: ")) else {
+            let found =
+                |what| line.find(what).map(|at| (line[..at].rsplit('[').next().unwrap().to_owned(), at));
+            if let Some((client, at)) = found("Client TLS ") {
+                clients += 1;
+                if clients == self.seen + 1 {
+                    told = line[at..].to_owned() + "\n";
+                    of = Some(client);
+                }
+                return false;
+            }
+            let Some((_, at)) = found("hint: ").filter(|(client, _)| of.as_ref() == Some(client)) else {
                 return false;
             };
-            found += 1;
-            if found > 2 * self.seen {
-                told = told.clone() + &line[at..] + "\n";
-            }
-            found == 2 * self.seen + 2
+            told = told.clone() + &line[at..] + "\n";
+            true
         });
         self.seen += 1;
         let told = told
