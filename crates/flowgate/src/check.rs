@@ -16,7 +16,8 @@ use flowgate_dump::Companion;
 use flowgate_flow::Flow;
 use flowgate_options::{Values, expand_home};
 use flowgate_session::{
-    Configuration, Decoding, FlowSource, Found, ReadFlowsError, Saver, Sink, case_from_env, read_flows,
+    Configuration, Decoding, FlowSource, Found, ReadFlowsError, Saver, Sink, case_from_env, read_bounded,
+    read_flows,
 };
 use tokio::sync::mpsc::Sender;
 
@@ -205,11 +206,10 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Checks>, CheckingError> {
 
 /// A text of bounded length.
 fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
-    if fs::metadata(path)?.len() > bytes_max {
-        let message = format!("it is longer than {bytes_max} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    fs::read_to_string(path)
+    let too_long =
+        || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {bytes_max} bytes"));
+    let bytes = read_bounded(path, bytes_max)?.ok_or_else(too_long)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 fn judge(

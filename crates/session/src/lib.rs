@@ -36,7 +36,7 @@ pub use flow_store::{BadRetention, FlowStore, FlowStoreError, RetentionControl, 
 pub use har_file::{HarFile, HarFileError, Spool};
 pub use progress::Progress;
 pub use read::{ReadFlowsError, read_flows, read_flows_with};
-pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError};
+pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError, read_bounded};
 pub use saver::{FLOWS_BATCH_MAX, FLOWS_WAITING_MAX, Saver, Sink, Tend};
 pub use session::{Session, SessionError};
 pub use settings::sources;

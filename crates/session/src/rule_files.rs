@@ -267,7 +267,10 @@ fn read_list(path: &Path, rule: &RuleText, word: &Word) -> Result<(NameSet, List
 }
 
 /// The file's bytes; `None` if there are too many.
-fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+///
+/// # Errors
+/// What the medium says.
+pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let read = File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok((read as u64 <= bytes_max).then_some(bytes))
