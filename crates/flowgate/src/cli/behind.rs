@@ -1,7 +1,7 @@
 //! `flowgate run`: the flags of a proxy, a file of checks, and behind `--` the command that is run.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches};
 use flowgate_options::registry::find;
@@ -11,6 +11,7 @@ use super::check::{report_flags, reports};
 use super::error::CliError;
 use super::flags;
 use super::query::TOOL;
+use super::tool::first_word;
 use crate::cli::Reports;
 
 /// A command that is run behind the proxy.
@@ -30,17 +31,10 @@ const CHECK: &str = "check";
 
 /// The arguments behind `flowgate run`, behind the program's name, and the command.
 pub(super) fn split(arguments: &[OsString]) -> Option<(Vec<OsString>, Vec<OsString>)> {
-    let (program, rest) = arguments.split_first()?;
-    let (word, rest) = rest.split_first()?;
-    let stem = Path::new(program).file_stem()?.to_str()?;
-    // Under mitmproxy's names the first word is a filter.
-    if word != "run" || stem.starts_with("mitm") {
-        return None;
-    }
-    let mut parts = rest.splitn(2, |word| word == "--");
-    let flags = parts.next().unwrap_or_default();
-    let command = parts.next().unwrap_or_default();
-    Some((std::iter::once(program).chain(flags).cloned().collect(), command.to_vec()))
+    let (_, mut flags) = first_word(arguments).filter(|(word, _)| *word == "run")?;
+    let Some(at) = flags.iter().position(|word| word == "--") else { return Some((flags, Vec::new())) };
+    let command = flags.split_off(at);
+    Some((flags, command.into_iter().skip(1).collect()))
 }
 
 pub(super) fn command() -> clap::Command {
@@ -77,4 +71,27 @@ pub(super) fn read(matches: &ArgMatches, command: Vec<OsString>) -> Result<Behin
     })?;
     let checks = matches.get_one::<String>(CHECK).map(PathBuf::from);
     Ok(Behind { program, arguments: command.collect(), checks, reports: reports(matches) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_end_where_the_command_begins() {
+        let words = |line: &str| line.split_whitespace().map(OsString::from).collect::<Vec<_>>();
+        let table = [
+            ("flowgate run -q -- a -b", Some(("flowgate -q", "a -b"))),
+            ("flowgate run -- a -- b", Some(("flowgate", "a -- b"))),
+            ("flowgate run --", Some(("flowgate", ""))),
+            ("flowgate run a", Some(("flowgate a", ""))),
+            ("flowgate dump -- run", None),
+            ("mitmdump run -- a", None),
+            ("flowgate", None),
+        ];
+        for (line, expected) in table {
+            let expected = expected.map(|(flags, command)| (words(flags), words(command)));
+            assert_eq!(split(&words(line)), expected, "{line}");
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! `flowgate check`: the flags of a proxy, a file of checks, and where reports go.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
 use super::error::CliError;
 use super::flags;
 use super::query::TOOL;
+use super::tool::first_word;
 
 /// What flows are held against.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,12 +37,7 @@ const SARIF: &str = "sarif";
 
 /// The arguments behind `flowgate check`, behind the program's name.
 pub(super) fn split(arguments: &[OsString]) -> Option<Vec<OsString>> {
-    let (program, rest) = arguments.split_first()?;
-    let (word, rest) = rest.split_first()?;
-    let stem = Path::new(program).file_stem()?.to_str()?;
-    // Under mitmproxy's names the first word is a filter.
-    (word == "check" && !stem.starts_with("mitm"))
-        .then(|| std::iter::once(program).chain(rest).cloned().collect())
+    first_word(arguments).filter(|(word, _)| *word == "check").map(|(_, arguments)| arguments)
 }
 
 pub(super) fn command() -> clap::Command {

@@ -1,7 +1,6 @@
 //! `flowgate export`: the flags of a proxy, and which flows are wanted in which form.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::str::FromStr;
 
 use clap::{Arg, ArgMatches};
@@ -10,6 +9,7 @@ use flowgate_formats::export::{ExportFormat, UnknownFormat};
 use super::error::CliError;
 use super::flags;
 use super::query::TOOL;
+use super::tool::first_word;
 
 /// Flows of a file, to be printed in another form.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,12 +55,7 @@ const KEY_LOG: &str = "key-log";
 
 /// The arguments behind `flowgate export`, behind the program's name.
 pub(super) fn split(arguments: &[OsString]) -> Option<Vec<OsString>> {
-    let (program, rest) = arguments.split_first()?;
-    let (word, rest) = rest.split_first()?;
-    let stem = Path::new(program).file_stem()?.to_str()?;
-    // Under mitmproxy's names the first word is a filter.
-    (word == "export" && !stem.starts_with("mitm"))
-        .then(|| std::iter::once(program).chain(rest).cloned().collect())
+    first_word(arguments).filter(|(word, _)| *word == "export").map(|(_, arguments)| arguments)
 }
 
 pub(super) fn command() -> clap::Command {

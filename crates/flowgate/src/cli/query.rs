@@ -2,14 +2,13 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::Path;
 
 use clap::{Arg, ArgMatches};
 use flowgate_flow::Address;
 
 use super::error::CliError;
 use super::flags;
-use super::tool::Tool;
+use super::tool::{Tool, first_word};
 
 /// A question about options, answered without starting a proxy.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,16 +61,13 @@ const PORT: u16 = 443;
 
 /// The query that a command line asks for, and the arguments that are left behind the program's name.
 pub(super) fn split(arguments: &[OsString]) -> Option<(Kind, Vec<OsString>)> {
-    let (program, rest) = arguments.split_first()?;
-    let (word, rest) = rest.split_first()?;
-    let stem = Path::new(program).file_stem()?.to_str()?;
-    let kind = match word.to_str()? {
+    let (word, arguments) = first_word(arguments)?;
+    let kind = match word {
         "why" => Kind::Why,
         "lint" => Kind::Lint,
         _ => return None,
     };
-    // Under mitmproxy's names the first word is a filter.
-    (!stem.starts_with("mitm")).then(|| (kind, std::iter::once(program).chain(rest).cloned().collect()))
+    Some((kind, arguments))
 }
 
 pub(super) fn command(kind: Kind) -> clap::Command {

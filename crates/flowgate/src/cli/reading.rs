@@ -1,13 +1,13 @@
 //! `flowgate flows`, `show`, `diff` and `convert`: the flags of a proxy, of which they use a few, and what is to be read.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
 use super::error::CliError;
 use super::flags;
 use super::query::TOOL;
+use super::tool::first_word;
 
 /// What is to be read from recorded flows.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,18 +59,15 @@ const FOLLOW: &str = "follow";
 
 /// The reader that a command line asks for, and the arguments that are left behind the program's name.
 pub(super) fn split(arguments: &[OsString]) -> Option<(Kind, Vec<OsString>)> {
-    let (program, rest) = arguments.split_first()?;
-    let (word, rest) = rest.split_first()?;
-    let stem = Path::new(program).file_stem()?.to_str()?;
-    let kind = match word.to_str()? {
+    let (word, arguments) = first_word(arguments)?;
+    let kind = match word {
         "flows" => Kind::Flows,
         "show" => Kind::Show,
         "diff" => Kind::Diff,
         "convert" => Kind::Convert,
         _ => return None,
     };
-    // Under mitmproxy's names the first word is a filter.
-    (!stem.starts_with("mitm")).then(|| (kind, std::iter::once(program).chain(rest).cloned().collect()))
+    Some((kind, arguments))
 }
 
 pub(super) fn command(kind: Kind) -> clap::Command {

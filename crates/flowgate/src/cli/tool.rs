@@ -45,6 +45,16 @@ impl Tool {
     }
 }
 
+/// The first word, for those that are no tools, and the arguments that are left behind the program's name. Under mitmproxy's names
+/// the first word is a filter.
+pub(super) fn first_word(arguments: &[OsString]) -> Option<(&str, Vec<OsString>)> {
+    let (program, rest) = arguments.split_first()?;
+    let (word, rest) = rest.split_first()?;
+    let stem = Path::new(program).file_stem()?.to_str()?;
+    let arguments = || std::iter::once(program).chain(rest).cloned().collect();
+    (!stem.starts_with("mitm")).then(|| word.to_str().map(|word| (word, arguments()))).flatten()
+}
+
 /// The tool, the words that started it (for usage lines), and the arguments that are left, behind a program name.
 pub(super) fn split(
     arguments: impl IntoIterator<Item = OsString>,
