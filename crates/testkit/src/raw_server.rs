@@ -180,6 +180,12 @@ impl RawConnection {
         self.index
     }
 
+    /// The negotiated ALPN protocol, with TLS.
+    #[must_use]
+    pub fn alpn(&self) -> Option<Vec<u8>> {
+        self.shared.lock().get(self.index).and_then(|slot| slot.record.alpn.clone())
+    }
+
     /// Reads up to and including `end`, and no byte more.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod exemptions;
 mod hidden;
 mod pass_through;
 mod tunnels;
+mod websockets;
 
 mod datagrams;
 

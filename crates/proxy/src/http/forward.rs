@@ -100,6 +100,12 @@ pub(crate) fn asks_to_upgrade(headers: &Headers) -> bool {
             .any(|value| options(value).any(|o| o.eq_ignore_ascii_case(b"upgrade")))
 }
 
+/// Whether a request asks for a protocol to which only HTTP/1.1 can switch. `h2c` is none: HTTP/2 is what it would come to, and
+/// RFC 9113 took it back.
+pub(crate) fn asks_to_leave_http(headers: &Headers) -> bool {
+    asks_to_upgrade(headers) && protocols(headers).iter().any(|protocol| protocol != b"h2c")
+}
+
 /// The protocols that `Upgrade` names, in lower case.
 pub(crate) fn protocols(headers: &Headers) -> Vec<Vec<u8>> {
     headers.get_all("upgrade").flat_map(options).map(<[u8]>::to_ascii_lowercase).collect()

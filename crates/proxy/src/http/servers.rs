@@ -26,6 +26,15 @@ pub(crate) struct Route {
     pub(crate) egress: Option<Arc<Egress>>,
 }
 
+/// What a request needs of its connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wanted {
+    /// That an exchange can be had on it, in whatever version.
+    Exchange,
+    /// HTTP/1.1, since that alone can switch to another protocol afterwards (RFC 9113 section 8.6).
+    Upgrade,
+}
+
 /// A connection that is ready for one exchange.
 pub(crate) enum Link {
     H1(Box<H1Link>),
@@ -50,6 +59,8 @@ pub(crate) struct H1Link {
     pub(crate) facts: Arc<ServerConnection>,
     /// Whether it carried an exchange before.
     pub(crate) reused: bool,
+    /// It speaks HTTP/1 only because an upgrade was asked for: others are better served by HTTP/2.
+    for_upgrades: bool,
     route: Route,
     guard: ServerGuard,
 }
@@ -134,24 +145,28 @@ impl Servers {
         route: Route,
         open: OpenServer,
     ) -> Result<(), ServerError> {
-        match self.link(context, route.clone(), open).await? {
+        match self.link(context, route.clone(), open, Wanted::Exchange).await? {
             Link::H1(link) => self.give_back(link),
             Link::H2 { .. } => {}
         }
         Ok(())
     }
 
-    /// A connection on this route: an idle one unless `fresh`, or a new one.
+    /// A connection on this route that can do what is wanted: an idle one unless `fresh`, or a new one.
     ///
     /// Opening one is boxed: every idle client would have the room for it otherwise.
     pub(crate) async fn get(
         &self,
         context: &Context,
         route: &Route,
+        wanted: Wanted,
         fresh: bool,
     ) -> Result<Link, ServerError> {
         if let Some((_, error)) = self.failed.as_ref().filter(|(failed, _)| failed == route) {
             return Err(error.clone());
+        }
+        if wanted != Wanted::Exchange && self.could_be_http2(route) {
+            return Box::pin(self.get_for_upgrade(context, route, fresh)).await;
         }
         if !fresh && let Some(link) = self.existing(route).await {
             return Ok(link);
@@ -162,13 +177,26 @@ impl Servers {
             self.is_clear_http2(route)
         };
         if !may_multiplex {
-            return Box::pin(self.open(context, route)).await;
+            return Box::pin(self.open(context, route, Wanted::Exchange)).await;
         }
         let _opening = self.opening.lock().await;
         if !fresh && let Some(link) = self.existing(route).await {
             return Ok(link);
         }
-        Box::pin(self.open(context, route)).await
+        Box::pin(self.open(context, route, Wanted::Exchange)).await
+    }
+
+    /// A connection of HTTP/1.1 on a route where others would be of HTTP/2: the server is offered nothing else.
+    async fn get_for_upgrade(
+        &self,
+        context: &Context,
+        route: &Route,
+        fresh: bool,
+    ) -> Result<Link, ServerError> {
+        if !fresh && let Some(link) = self.idle(route, Wanted::Upgrade).await {
+            return Ok(Link::H1(link));
+        }
+        self.open(context, route, Wanted::Upgrade).await
     }
 
     /// Keeps a connection for the next exchange if it can take one.
@@ -184,10 +212,8 @@ impl Servers {
     }
 
     async fn existing(&self, route: &Route) -> Option<Link> {
-        while let Some(mut link) = self.take_idle(route) {
-            if !link.reused || link.server.is_fresh().await {
-                return Some(Link::H1(link));
-            }
+        if let Some(link) = self.idle(route, Wanted::Exchange).await {
+            return Some(Link::H1(link));
         }
         while let Some((link, facts)) = self.find_multiplexed(route) {
             if poll_fn(|cx| link.poll_can_open(cx)).await {
@@ -203,9 +229,28 @@ impl Servers {
         self.clear_http2.as_ref().is_some_and(|clear| clear == route)
     }
 
-    fn take_idle(&self, route: &Route) -> Option<Box<H1Link>> {
+    /// Whether a new connection on this route may turn out to be one of HTTP/2.
+    fn could_be_http2(&self, route: &Route) -> bool {
+        match route.tls_name {
+            Some(_) => self.offers.iter().any(|offer| offer == "h2"),
+            None => self.is_clear_http2(route),
+        }
+    }
+
+    /// An idle connection of HTTP/1 that is still good.
+    async fn idle(&self, route: &Route, wanted: Wanted) -> Option<Box<H1Link>> {
+        while let Some(mut link) = self.take_idle(route, wanted) {
+            if !link.reused || link.server.is_fresh().await {
+                return Some(link);
+            }
+        }
+        None
+    }
+
+    fn take_idle(&self, route: &Route, wanted: Wanted) -> Option<Box<H1Link>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle.iter().rposition(|link| link.route == *route)?;
+        let serves = |link: &H1Link| !link.for_upgrades || wanted != Wanted::Exchange;
+        let at = idle.iter().rposition(|link| link.route == *route && serves(link))?;
         Some(idle.swap_remove(at))
     }
 
@@ -215,36 +260,62 @@ impl Servers {
         Some((known.link.clone(), Arc::clone(&known.facts)))
     }
 
-    async fn open(&self, context: &Context, route: &Route) -> Result<Link, ServerError> {
+    async fn open(&self, context: &Context, route: &Route, wanted: Wanted) -> Result<Link, ServerError> {
         let routed = route.egress.as_ref().map(|egress| context.with_egress(Arc::clone(egress)));
         let context = routed.as_ref().unwrap_or(context);
         #[cfg(any(test, fuzzing))]
         if let Some(network) = &self.network {
-            return self.link(context, route.clone(), network.connect(context, &route.address)).await;
+            let open = network.connect(context, &route.address);
+            return self.link(context, route.clone(), open, wanted).await;
         }
         let mut open = server::open(context, &route.address, route.purpose).await?;
         if let Some(name) = &route.tls_name {
-            open = server::open_tls(context, open, name, &self.offers).await?;
+            let http1;
+            let offers = match wanted {
+                Wanted::Exchange => &self.offers,
+                Wanted::Upgrade => {
+                    http1 = super::service::offers(false);
+                    &http1
+                }
+            };
+            open = server::open_tls(context, open, name, offers).await?;
         }
-        self.link(context, route.clone(), open).await
+        self.link(context, route.clone(), open, wanted).await
     }
 
     /// Puts the protocol that was negotiated on a connection.
-    async fn link(&self, context: &Context, route: Route, open: OpenServer) -> Result<Link, ServerError> {
+    async fn link(
+        &self,
+        context: &Context,
+        route: Route,
+        open: OpenServer,
+        wanted: Wanted,
+    ) -> Result<Link, ServerError> {
         let OpenServer { io, facts, guard } = open;
         let facts = Arc::new(facts);
         let http2 = match &route.tls_name {
             Some(_) => facts.connection.alpn.as_deref() == Some(b"h2"),
-            None => self.is_clear_http2(&route),
+            None => self.is_clear_http2(&route) && wanted == Wanted::Exchange,
         };
         if !http2 {
-            self.single.store(true, Ordering::Relaxed);
+            // What was offered nothing else says nothing of the server.
+            let for_upgrades = wanted == Wanted::Upgrade;
+            if !for_upgrades {
+                self.single.store(true, Ordering::Relaxed);
+            }
             let server = H1Server::new(
                 io,
                 context.egress.forwarded_requests(route.purpose),
                 context.settings.header_names(),
             );
-            return Ok(Link::H1(Box::new(H1Link { server, facts, reused: false, route, guard })));
+            return Ok(Link::H1(Box::new(H1Link {
+                server,
+                facts,
+                reused: false,
+                for_upgrades,
+                route,
+                guard,
+            })));
         }
         let driver = Driver::for_server(io, guard, context.settings.http2_ping_keepalive);
         let link = driver.link.clone();

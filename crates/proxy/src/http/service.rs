@@ -15,10 +15,10 @@ use std::sync::Arc;
 use super::error_page::error_page;
 use super::exchange::Exchange;
 use super::failure::{Cause, Failure, may_try_again};
-use super::forward::{asks_to_upgrade, remove_connection_fields};
+use super::forward::{asks_to_leave_http, asks_to_upgrade, remove_connection_fields};
 use super::h2_server::H2ServerStream;
 use super::hooked::{Destination, Hooked};
-use super::servers::{H1Link, Link, Route, Servers};
+use super::servers::{H1Link, Link, Route, Servers, Wanted};
 use super::side::{ClientSide, ServerSide, SideError};
 use crate::clock;
 use crate::context::Context;
@@ -183,10 +183,13 @@ impl Service {
             let address = Address { host: exchange.request.host.clone(), port: exchange.request.port };
             return Carried::Failed(Arc::new(ServerConnection::new(clock::new_id(), Some(address))), failure);
         }
+        // Asked of the request as it is sent: an addon may have changed it.
+        let upgrades = exchange.request.version.is_http1() && asks_to_leave_http(&exchange.request.headers);
+        let wanted = if upgrades { Wanted::Upgrade } else { Wanted::Exchange };
         let mut fresh = false;
         let mut tries = 1;
         loop {
-            let link = match self.servers.get(&self.context, route, fresh).await {
+            let link = match self.servers.get(&self.context, route, wanted, fresh).await {
                 Ok(link) => link,
                 Err(error) => return Carried::NoServer(error),
             };

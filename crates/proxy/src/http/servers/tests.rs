@@ -16,7 +16,9 @@ async fn so_many_idle_connections_are_kept() {
     let context = context(Egress::of_mode(&Mode::Regular, &Settings::default()));
     let servers = Servers::new(Vec::new());
     for given in 1..=IDLE_SERVERS_MAX + 1 {
-        let Ok(Link::H1(link)) = servers.get(&context, &route, true).await else { panic!("no connection") };
+        let Ok(Link::H1(link)) = servers.get(&context, &route, Wanted::Exchange, true).await else {
+            panic!("no connection")
+        };
         servers.give_back(link);
         assert_eq!(servers.idle.lock().unwrap().len(), given.min(IDLE_SERVERS_MAX));
     }

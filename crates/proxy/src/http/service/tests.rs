@@ -46,7 +46,12 @@ async fn a_black_hole_is_504_when_connecting_took_too_long() {
     let context = context(Egress::of_mode(&Mode::Regular, &Settings::default()));
     let to = Address { host: address.ip().to_string(), port: address.port() };
     let route = Route { address: to, tls_name: None, purpose: Purpose::Requests, egress: None };
-    let error = Servers::new(offers(false)).get(&context, &route, false).await.err().unwrap().flow_error();
+    let error = Servers::new(offers(false))
+        .get(&context, &route, Wanted::Exchange, false)
+        .await
+        .err()
+        .unwrap()
+        .flow_error();
     assert_eq!((error.side, error.phase), (Some(Side::Server), Some(Phase::Connect)));
     assert!(error.message.contains("10 s"), "{}", error.message);
 }
