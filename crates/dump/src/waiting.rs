@@ -1,6 +1,8 @@
 //! A line on the terminal that says how far reading has come, for whoever waits for a large file.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::Duration;
 
 use flowgate_session::Progress;
@@ -11,11 +13,37 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// Says so on standard error until it is dropped, if somebody sees it there and nothing else is printed beside it.
 pub(crate) async fn tell(progress: &Progress, prints_flows: bool) {
-    if !io::stderr().is_terminal() || (prints_flows && io::stdout().is_terminal()) {
+    if !is_seen(prints_flows) {
         return std::future::pending().await;
     }
     let mut line = Line { shown: false };
     tell_to(progress, |text| line.show(text)).await;
+}
+
+/// The same while `work` is done, for those without a runtime.
+pub fn tell_while<T>(progress: &Progress, prints_flows: bool, work: impl FnOnce() -> T) -> T {
+    if !is_seen(prints_flows) {
+        return work();
+    }
+    thread::scope(|scope| {
+        // Dropped when the work is done, or panics.
+        let (_working, done) = channel::<()>();
+        let told = thread::Builder::new().name("progress".to_owned()).spawn_scoped(scope, move || {
+            let mut line_shown = Line { shown: false };
+            let mut wait = FIRST_AFTER;
+            while done.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                line_shown.show(&line(progress));
+                wait = EVERY;
+            }
+        });
+        // Without a thread for it nothing is told.
+        drop(told);
+        work()
+    })
+}
+
+fn is_seen(prints_flows: bool) -> bool {
+    io::stderr().is_terminal() && !(prints_flows && io::stdout().is_terminal())
 }
 
 async fn tell_to(progress: &Progress, mut show: impl FnMut(&str)) {

@@ -27,7 +27,7 @@ pub(crate) use check::{Check, Reports};
 pub(crate) use error::CliError;
 pub(crate) use export::{Export, Form};
 pub(crate) use query::{Query, Question};
-pub(crate) use reading::Reading;
+pub(crate) use reading::{Conversion, Reading};
 pub(crate) use tool::Tool;
 
 /// What the user wants.
@@ -48,8 +48,6 @@ pub(crate) enum Action {
     Run,
     /// Answer a question about the options.
     Query(Query),
-    /// Print flows of a file in another form.
-    Export(Export),
     /// Read recorded flows.
     Read(Reading),
     /// Hold flows against checks.
@@ -90,11 +88,6 @@ pub(crate) fn parse(
     if let Some((kind, arguments)) = query::split(&arguments) {
         return parse_query(query::command(kind), arguments, home, Vec::new(), |matches| {
             Ok(Action::Query(query::read(kind, matches)?))
-        });
-    }
-    if let Some(arguments) = export::split(&arguments) {
-        return parse_query(export::command(), arguments, home, Vec::new(), |matches| {
-            Ok(Action::Export(export::read(matches)?))
         });
     }
     if let Some(arguments) = check::split(&arguments) {

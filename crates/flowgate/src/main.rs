@@ -8,7 +8,6 @@
 mod behind;
 mod check;
 mod cli;
-mod export;
 mod query;
 mod readers;
 mod report;
@@ -38,13 +37,6 @@ fn main() -> ExitCode {
                     print(&answer.text);
                     ExitCode::FAILURE
                 }
-                Err(error) => report::failure(&error, error.hint()),
-            }
-        }
-        Action::Export(wanted) => {
-            match export::run(wanted, invocation.configuration.options().values(), home.as_deref()) {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::FAILURE,
                 Err(error) => report::failure(&error, error.hint()),
             }
         }

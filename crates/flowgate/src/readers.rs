@@ -1,4 +1,4 @@
-//! The readers of recorded flows: `flowgate flows`, `show`, `diff` and `convert`, on a store or a flow file.
+//! The readers of recorded flows: `flowgate flows`, `show`, `diff`, `export` and `convert`, on a store or a flow file.
 //!
 //! They start no proxy and write to standard output as they go, in bounded memory. What goes wrong is an error with its causes;
 //! what could be read before it is printed all the same.
@@ -8,16 +8,24 @@ use std::path::{Path, PathBuf};
 
 use flowgate_filter::{Filter, FilterError};
 use flowgate_options::{Values, expand_home};
-use flowgate_session::{FlowFileError, FlowSource, FlowStoreError, Found, ReadFlowsError, case_from_env};
+use flowgate_session::{
+    FileForm, FlowSource, FlowStoreError, Found, NewFileError, ReadFlowsError, case_from_env,
+};
 
 use crate::cli::Reading;
 
-mod convert;
-mod diff;
 mod flows;
 mod json;
-mod show;
 mod table;
+
+mod diff;
+mod show;
+
+mod convert;
+mod copy;
+mod export;
+mod interrupted;
+mod single;
 
 /// Why a reader ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -51,15 +59,30 @@ pub(crate) enum ReadingError {
     /// A file to which nothing is added.
     #[error("only a store can be followed, and {} is a file", .0.display())]
     NotFollowed(PathBuf),
+    /// No flow is meant by the filter, or there is none.
+    #[error("no flow of {} matches", .0.display())]
+    NoFlow(PathBuf),
+    /// The TLS secrets cannot be read.
+    #[error("cannot read TLS secrets from {}", path.display())]
+    KeyLog {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Bytes that mean nothing to a person would go to a terminal.
+    #[error("this form is not for a terminal")]
+    Terminal,
     /// The name of the file to be written says nothing.
     #[error("cannot tell from the name {} what to write", .0.display())]
-    UnknownFormat(PathBuf),
+    UnknownForm(PathBuf),
     /// It would be read and written at once.
     #[error("{} would be read and written at once", .0.display())]
     SamePlace(PathBuf),
-    /// The flow file cannot be written.
+    /// The file cannot be made.
     #[error(transparent)]
-    File(#[from] FlowFileError),
+    File(#[from] NewFileError),
     /// The store cannot be written.
     #[error(transparent)]
     Store(#[from] FlowStoreError),
@@ -70,7 +93,7 @@ pub(crate) enum ReadingError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: io::Error,
     },
 }
 
@@ -78,18 +101,18 @@ impl ReadingError {
     /// The next step for the user, when there is one to name.
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoSource => {
-                "name a store with `--store FOLDER`, or a flow file with `-r FILE`".to_owned()
-            }
+            Self::NoSource => "name a store with `--store FOLDER`, or a flow file with `-r FILE`".to_owned(),
             Self::Read(error) => return error.hint(),
             Self::File(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::NotFollowed(_) => "`flowgate dump --store FOLDER` keeps flows in a store".to_owned(),
             Self::NoSuchFlow(_) => "`flowgate flows` lists the flows with their ids".to_owned(),
             Self::Ambiguous { .. } => "write more of the id".to_owned(),
-            Self::UnknownFormat(_) => {
-                "the name ends in `.flows` (or `.mitm`, `.flow`, `.dump`) for a flow file, in `.store` or `/` for a store"
-                    .to_owned()
+            Self::Terminal => "write it to a file with `-o FILE`".to_owned(),
+            Self::UnknownForm(_) => {
+                let endings: Vec<_> =
+                    FileForm::ENDINGS.iter().map(|(ending, _)| format!("`.{ending}`")).collect();
+                format!("the name ends in {}, or for a store in `.store` or `/`", endings.join(", "))
             }
             _ => return None,
         })
@@ -135,10 +158,8 @@ fn run_to(
         }
         Reading::Show { id } => show::show(&source(values, home)?, id, values, out),
         Reading::Diff { one, other } => diff::diff(&source(values, home)?, [one, other], values, out),
-        Reading::Convert { from, to, filter: text } => {
-            let expanded = |path: &String| expand_home(path, home).unwrap_or_else(|| PathBuf::from(path));
-            convert::convert(&expanded(from), &expanded(to), filter(text)?.as_ref(), out)
-        }
+        Reading::Convert(wanted) => convert::convert(wanted, home, out),
+        Reading::Export(wanted) => export::export(wanted, values, home, out),
     }
 }
 

@@ -23,6 +23,11 @@ pub(crate) fn problem(what: &str, error: &dyn Error) {
     let _ = io::stderr().lock().write_all(format!("error: {what}: {text}").as_bytes());
 }
 
+/// Prints to standard error what is worth knowing and no failure.
+pub(crate) fn note(text: &str) {
+    let _ = io::stderr().lock().write_all(format!("note: {text}\n").as_bytes());
+}
+
 fn lines(error: &dyn Error, hint: Option<String>) -> String {
     let mut lines = format!("error: {error}\n");
     let mut cause = error.source();

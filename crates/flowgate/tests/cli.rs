@@ -319,7 +319,9 @@ fn help_of_the_whole_program() {
     let shown = run_in(&TempDir::new().unwrap(), "flowgate", &["--help"]);
     assert!(shown.starts_with("exit 0\n"), "{shown}");
     assert!(
-        shown.contains("Usage: flowgate [dump | web | flows | show | diff | convert | why | lint] [OPTIONS]"),
+        shown.contains(
+            "Usage: flowgate [dump | web | flows | show | diff | export | convert | why | lint] [OPTIONS]"
+        ),
         "{shown}"
     );
 }

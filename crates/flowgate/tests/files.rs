@@ -225,7 +225,7 @@ fn flows_are_exported() {
         b"",
         expect![[r#"
             exit 1
-            error: filter: ~d needs a regex at column 1; put a pattern with spaces, parentheses or a tilde in quotes
+            error: ~d needs a regex at column 1; put a pattern with spaces, parentheses or a tilde in quotes
         "#]],
     );
     check(
@@ -234,7 +234,7 @@ fn flows_are_exported() {
         b"",
         expect![[r#"
             exit 1
-            error: invalid value 'python' for '--format <FORMAT>': expected one of curl, httpie, raw, raw_request, raw_response, har, pcapng
+            error: invalid value 'python' for '--format <FORMAT>': expected one of curl, httpie, raw, raw_request, raw_response, har, zhar, pcapng, flows
         "#]],
     );
     check(
@@ -242,21 +242,21 @@ fn flows_are_exported() {
         &[],
         b"",
         expect![[r#"
-        exit 1
-        error: cannot read flows from nothing.flows
-          cause: No such file or directory (os error 2)
-        hint: `flowgate export FILE` reads a file of flows, as `-w` writes it
-    "#]],
+            exit 1
+            error: cannot read flows from nothing.flows
+              cause: No such file or directory (os error 2)
+            hint: `-r` names a file of flows, or the folder of a store
+        "#]],
     );
     check(
         &["export"],
         &[],
         b"",
         expect![[r#"
-        exit 1
-        error: `flowgate export` needs a file of flows
-        hint: as in `flowgate export FILE ~d example.com`
-    "#]],
+            exit 1
+            error: nothing says which flows are meant
+            hint: name a store with `--store FOLDER`, or a flow file with `-r FILE`
+        "#]],
     );
     check(
         &["export", "x.har", "--format", "pcapng", "--key-log", "none"],

@@ -217,8 +217,8 @@ fn conversion_loses_nothing() {
     expect![[r#"
         exit 1
         error: cannot write flows to b.flows
-          cause: File exists (os error 17)
-        hint: name another file, or take that one away first
+          cause: there is a file of this name already
+        hint: name another file, or let it be replaced with `--overwrite`
     "#]]
     .assert_eq(&run(&["convert", "a.store", "b.flows"]));
     expect![[r#"
@@ -229,7 +229,7 @@ fn conversion_loses_nothing() {
     expect![[r#"
         exit 1
         error: cannot tell from the name b.txt what to write
-        hint: the name ends in `.flows` (or `.mitm`, `.flow`, `.dump`) for a flow file, in `.store` or `/` for a store
+        hint: the name ends in `.flows`, `.flow`, `.mitm`, `.dump`, `.mitmdump`, `.har`, `.zhar`, `.pcapng`, or for a store in `.store` or `/`
     "#]].assert_eq(&run(&["convert", "a.store", "b.txt"]));
     expect![[r#"
         exit 1

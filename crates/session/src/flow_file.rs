@@ -37,9 +37,6 @@ impl FlowFileError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Open { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
-                Some("name another file, or take that one away first".to_owned())
-            }
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("the folder has to exist".to_owned())
             }
@@ -76,16 +73,6 @@ impl FlowFile {
             Ok(Self { file, end, written: 0, writer: FlowWriter::new() })
         };
         open().map_err(|source| FlowFileError::Open { path: path.to_owned(), source })
-    }
-
-    /// Makes a file that must not be there yet.
-    ///
-    /// # Errors
-    /// If it is there, or cannot be made.
-    pub fn create(path: &Path) -> Result<Self, FlowFileError> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|source| FlowFileError::Open { path: path.to_owned(), source })?;
-        Ok(Self { file, end: 0, written: 0, writer: FlowWriter::new() })
     }
 
     /// What empties this file, when all else has started.

@@ -8,6 +8,7 @@ use flowgate_filter::Filter;
 use flowgate_flow::Flow;
 use flowgate_store::{Hit, Row, Searched, StoreReader};
 
+use crate::progress::Progress;
 use crate::read::{ReadFlowsError, open_file};
 
 /// A store or a flow file.
@@ -81,15 +82,35 @@ impl FlowSource {
         &self,
         filter: Option<&Filter>,
         after: i64,
+        each: impl FnMut(Found<'_>) -> ControlFlow<B>,
+    ) -> Result<(Searched, Option<B>), ReadFlowsError> {
+        self.search_with(filter, after, &Progress::default(), each)
+    }
+
+    /// The same, counted while it goes on: what was read of a file, what was found in a store.
+    ///
+    /// # Errors
+    /// As [`FlowSource::search`].
+    pub fn search_with<B>(
+        &self,
+        filter: Option<&Filter>,
+        after: i64,
+        progress: &Progress,
         mut each: impl FnMut(Found<'_>) -> ControlFlow<B>,
     ) -> Result<(Searched, Option<B>), ReadFlowsError> {
         let Some(store) = &self.store else {
-            return self.search_file(filter, after, each);
+            return self.search_file(filter, after, progress, each);
         };
-        let found = |hit: Hit<'_>| each(Found(Inner::Stored(Box::new(hit), &self.path)));
-        store
-            .search(filter, after, &Decoding, found)
-            .map_err(|source| ReadFlowsError::Store { path: self.path.clone(), source })
+        let failed = |source| ReadFlowsError::Store { path: self.path.clone(), source };
+        if filter.is_none() && after == 0 {
+            progress.begin(store.count().map_err(failed)?);
+        }
+        let found = |hit: Hit<'_>| {
+            progress.flow();
+            progress.advance(1);
+            each(Found(Inner::Stored(Box::new(hit), &self.path)))
+        };
+        store.search(filter, after, &Decoding, found).map_err(failed)
     }
 
     /// The flows whose id begins with this text, at most `count_max` of them.
@@ -105,7 +126,7 @@ impl FlowSource {
         }
         let wanted = beginning.to_ascii_lowercase();
         let mut found = Vec::new();
-        let end = crate::read::each_flow(&self.path, |flow| {
+        let end = crate::read::each_flow(&self.path, &Progress::default(), |flow| {
             let id = flow.id.to_string();
             if id.starts_with(beginning) || id.starts_with(&wanted) {
                 let number = found.len() as i64 + 1;
@@ -124,11 +145,13 @@ impl FlowSource {
         &self,
         filter: Option<&Filter>,
         after: i64,
+        progress: &Progress,
         mut each: impl FnMut(Found<'_>) -> ControlFlow<B>,
     ) -> Result<(Searched, Option<B>), ReadFlowsError> {
         let mut searched = Searched::default();
-        let broken = crate::read::each_flow(&self.path, |flow| {
+        let broken = crate::read::each_flow(&self.path, progress, |flow| {
             searched.last += 1;
+            progress.flow();
             if searched.last <= after {
                 return ControlFlow::Continue(());
             }

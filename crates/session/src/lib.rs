@@ -18,6 +18,10 @@ mod flow_store;
 mod har_file;
 mod stream_file;
 
+// Files that are written at one go.
+mod file_form;
+mod new_file;
+
 mod filters;
 mod flow_source;
 mod progress;
@@ -29,11 +33,13 @@ pub use flowgate_net::raise_descriptor_limit;
 pub use flowgate_store::{Flags, Row, Searched};
 
 pub use configuration::{Configuration, ConfigurationError};
+pub use file_form::{FileForm, FormWriter, Written};
 pub use filters::case_from_env;
 pub use flow_file::{Emptying, FlowFile, FlowFileError};
 pub use flow_source::{FlowSource, Found};
 pub use flow_store::{BadRetention, FlowStore, FlowStoreError, RetentionControl, retention};
 pub use har_file::{HarFile, HarFileError, Spool};
+pub use new_file::{Existing, NewFile, NewFileError};
 pub use progress::Progress;
 pub use read::{ReadFlowsError, read_flows, read_flows_with};
 pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError, read_bounded};

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts while flows are read; can be looked at from any thread.
 #[derive(Debug, Default)]
 pub struct Progress {
-    bytes: AtomicU64,
-    bytes_in_all: AtomicU64,
+    /// Of a file its bytes, of a store its flows.
+    done: AtomicU64,
+    in_all: AtomicU64,
     flows: AtomicU64,
 }
 
@@ -21,13 +22,17 @@ impl Progress {
     /// How much was read, from 0 to 1, if it is known how much there is.
     #[must_use]
     pub fn part(&self) -> Option<f64> {
-        let in_all = self.bytes_in_all.load(Ordering::Relaxed);
-        let part = self.bytes.load(Ordering::Relaxed) as f64 / in_all as f64;
+        let in_all = self.in_all.load(Ordering::Relaxed);
+        let part = self.done.load(Ordering::Relaxed) as f64 / in_all as f64;
         (in_all > 0).then_some(part.min(1.0))
     }
 
-    pub(crate) fn begin(&self, bytes_in_all: u64) {
-        self.bytes_in_all.store(bytes_in_all, Ordering::Relaxed);
+    pub(crate) fn begin(&self, in_all: u64) {
+        self.in_all.store(in_all, Ordering::Relaxed);
+    }
+
+    pub(crate) fn advance(&self, by: u64) {
+        self.done.fetch_add(by, Ordering::Relaxed);
     }
 
     pub(crate) fn flow(&self) {
@@ -44,7 +49,7 @@ pub(crate) struct Counted<'a, R> {
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buf)?;
-        self.progress.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        self.progress.advance(count as u64);
         Ok(count)
     }
 }

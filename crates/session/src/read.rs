@@ -91,10 +91,6 @@ pub fn read_flows_with(
     progress: &Progress,
     mut each: impl FnMut(Flow),
 ) -> Result<(), ReadFlowsError> {
-    let mut each = |flow| {
-        progress.flow();
-        each(flow);
-    };
     if path.is_dir() {
         let mut wrong = None;
         let each = |found: Found<'_>| {
@@ -106,25 +102,19 @@ pub fn read_flows_with(
             }
             ControlFlow::<()>::Continue(())
         };
-        FlowSource::open(path)?.search(None, 0, each)?;
+        FlowSource::open(path)?.search_with(None, 0, progress, each)?;
         return wrong.map_or(Ok(()), Err);
     }
     let all = |flow| {
+        progress.flow();
         each(flow);
         ControlFlow::<()>::Continue(())
     };
-    each_counted_flow(path, progress, all).map(|_| ())
+    each_flow(path, progress, all).map(|_| ())
 }
 
-/// Hands each flow of a file or standard input to `each`, until it breaks off.
+/// Hands each flow of a file or standard input to `each`, until it breaks off; counts the bytes.
 pub(crate) fn each_flow<B>(
-    path: &Path,
-    each: impl FnMut(Flow) -> ControlFlow<B>,
-) -> Result<Option<B>, ReadFlowsError> {
-    each_counted_flow(path, &Progress::default(), each)
-}
-
-fn each_counted_flow<B>(
     path: &Path,
     progress: &Progress,
     each: impl FnMut(Flow) -> ControlFlow<B>,

@@ -1,10 +1,11 @@
-//! `flowgate flows`, `show`, `diff` and `convert`: the flags of a proxy, of which they use a few, and what is to be read.
+//! `flowgate flows`, `show`, `diff`, `export` and `convert`: the flags of a proxy, of which they use a few, and what is to be read.
 
 use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
 use super::error::CliError;
+use super::export::{self, Export};
 use super::flags;
 use super::query::TOOL;
 use super::tool::first_word;
@@ -33,15 +34,25 @@ pub(crate) enum Reading {
         /// And that of the other.
         other: String,
     },
+    /// Flows in another form.
+    Export(Export),
     /// Flows from one place to another.
-    Convert {
-        /// A store or a file.
-        from: String,
-        /// Likewise.
-        to: String,
-        /// Which of them.
-        filter: Option<String>,
-    },
+    Convert(Conversion),
+}
+
+/// Flows from one place to another.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Conversion {
+    /// A store or a file.
+    pub(crate) from: String,
+    /// Likewise; the ending of its name says which.
+    pub(crate) to: String,
+    /// Which of them.
+    pub(crate) filter: Option<String>,
+    /// A file of TLS secrets that goes into a capture.
+    pub(crate) key_log: Option<String>,
+    /// A file that is there gives way.
+    pub(crate) overwrite: bool,
 }
 
 /// The readers by name.
@@ -50,6 +61,7 @@ pub(super) enum Kind {
     Flows,
     Show,
     Diff,
+    Export,
     Convert,
 }
 
@@ -64,6 +76,7 @@ pub(super) fn split(arguments: &[OsString]) -> Option<(Kind, Vec<OsString>)> {
         "flows" => Kind::Flows,
         "show" => Kind::Show,
         "diff" => Kind::Diff,
+        "export" => Kind::Export,
         "convert" => Kind::Convert,
         _ => return None,
     };
@@ -86,9 +99,10 @@ pub(super) fn command(kind: Kind) -> clap::Command {
             "flowgate diff (--store FOLDER | -r FILE) ID ID",
             "Print what differs between two recorded flows; exits with 1 if anything does",
         ),
+        Kind::Export => return export::command(),
         Kind::Convert => (
-            "flowgate convert FROM TO [FILTER]...",
-            "Copy flows from a store or a flow file to another, as the ending of its name says",
+            "flowgate convert FROM TO [FILTER]... [--overwrite] [--key-log FILE]",
+            "Copy flows from a store or a file to another, in the form that the ending of its name says",
         ),
     };
     let command = flags::base(TOOL, usage).about(about);
@@ -99,10 +113,15 @@ pub(super) fn command(kind: Kind) -> clap::Command {
             .arg(words("FILTER", "Filter expression: only flows that match are listed")),
         Kind::Show => command.arg(words("ID", "How the flow's id begins")),
         Kind::Diff => command.arg(words("ID", "How the two flows' ids begin")),
-        Kind::Convert => command.arg(words(
-            "FROM TO",
-            "A store's folder or a file (`-` is standard input); a file of flows (`.flows`), or a store (`.store`)",
-        )),
+        Kind::Export => command,
+        Kind::Convert => command
+            .arg(words(
+                "FROM TO",
+                "A store's folder or a file (`-` is standard input); a flow file (`.flows`, `.mitm`), HAR (`.har`, \
+                 `.zhar`), a capture (`.pcapng`) or a store (`.store`)",
+            ))
+            .arg(export::overwrite())
+            .arg(export::key_log()),
     }
 }
 
@@ -131,6 +150,7 @@ pub(super) fn read(kind: Kind, matches: &ArgMatches) -> Result<Reading, CliError
             };
             Reading::Diff { one: words.next().ok_or_else(missing)?, other: words.next().ok_or_else(missing)? }
         }
+        Kind::Export => return Ok(Reading::Export(export::read(matches))),
         Kind::Convert => {
             let missing = || {
                 missing(
@@ -138,11 +158,13 @@ pub(super) fn read(kind: Kind, matches: &ArgMatches) -> Result<Reading, CliError
                     "flowgate convert old.flows new.store",
                 )
             };
-            Reading::Convert {
+            Reading::Convert(Conversion {
                 from: words.next().ok_or_else(missing)?,
                 to: words.next().ok_or_else(missing)?,
                 filter: rest(&mut words),
-            }
+                key_log: matches.get_one::<String>(export::KEY_LOG).cloned(),
+                overwrite: matches.get_flag(export::OVERWRITE),
+            })
         }
     };
     match words.next() {
@@ -176,7 +198,13 @@ mod tests {
         assert_eq!(parse("flowgate show 3f"), Ok(Reading::Show { id: "3f".into() }));
         assert_eq!(parse("flowgate diff 3f 4"), Ok(Reading::Diff { one: "3f".into(), other: "4".into() }));
         let convert = |filter: Option<&str>| {
-            Ok(Reading::Convert { from: "a".into(), to: "b".into(), filter: filter.map(str::to_owned) })
+            Ok(Reading::Convert(Conversion {
+                from: "a".into(),
+                to: "b".into(),
+                filter: filter.map(str::to_owned),
+                key_log: None,
+                overwrite: false,
+            }))
         };
         assert_eq!(parse("flowgate convert a b"), convert(None));
         assert_eq!(parse("flowgate convert a b ~d c"), convert(Some("~d c")));
