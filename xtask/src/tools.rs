@@ -7,7 +7,7 @@ use crate::command::{find, is_root, shown};
 use crate::report;
 
 /// Each program and the Debian package that has it.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 11] = [
     ("nginx", "nginx-light"),
     ("h2load", "nghttp2-client"),
     ("chromium", "chromium"),
@@ -15,6 +15,8 @@ const TOOLS: [(&str, &str); 9] = [
     ("openssl", "openssl"),
     ("certutil", "libnss3-tools"),
     ("squid", "squid-openssl"),
+    ("slapd", "slapd"),
+    ("htpasswd", "apache2-utils"),
     ("nft", "nftables"),
     ("wget", "wget"),
 ];

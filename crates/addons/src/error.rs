@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use flowgate_filter::FilterError;
+use flowgate_logins::LoginsError;
 use flowgate_pattern::{Fault, TemplateFault};
 use thiserror::Error;
 
@@ -66,6 +67,9 @@ pub enum FeatureFault {
         /// As many as are read.
         limit: u64,
     },
+    /// Nobody can be asked for a name and a password.
+    #[error("{0}")]
+    Logins(LoginsError),
     /// `~` in a path, and no home directory.
     #[error("there is no home directory for `~`")]
     NoHome,
@@ -82,6 +86,7 @@ impl FeatureError {
         let hint = match &*self.fault {
             FeatureFault::Pattern(_) => "patterns are regular expressions as in Python's `re`",
             FeatureFault::Parts { .. } => "any other character separates as well: `|a|b` is `/a/b`",
+            FeatureFault::Logins(error) => return error.hint(),
             FeatureFault::NoHome => "give the path as an absolute one",
             _ => return None,
         };

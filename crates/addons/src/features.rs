@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flowgate_filter::{Case, Filter};
-use flowgate_options::Values;
+use flowgate_logins::Logins;
 use flowgate_options::mode_spec::Mode;
+use flowgate_options::{Values, expand_home};
 use flowgate_proxy::{Addon, Events};
+use flowgate_tls::ServerVerification;
 
 use crate::block_list::BlockList;
 use crate::error::{FeatureError, FeatureFault};
@@ -19,6 +21,7 @@ use crate::map_remote::MapRemote;
 use crate::modify_body::ModifyBody;
 use crate::modify_headers::ModifyHeaders;
 use crate::private_targets::PrivateTargets;
+use crate::proxy_auth::ProxyAuth;
 use crate::server_replay::{Index, Recordings, ServerReplay};
 use crate::small_edits::{AltSvc, AntiCache, AntiComp};
 use crate::sticky_auth::{Seen, StickyAuth};
@@ -34,10 +37,11 @@ pub struct Features {
     seen: Arc<Mutex<Seen>>,
     recordings: Arc<Recordings>,
     index: Arc<Mutex<Option<Arc<Index>>>>,
+    logins: Arc<Mutex<Option<Arc<Logins>>>>,
 }
 
 /// The options that features are made of.
-pub const OPTIONS: [&str; 23] = [
+pub const OPTIONS: [&str; 24] = [
     "anticache",
     "anticomp",
     "block_list",
@@ -47,6 +51,7 @@ pub const OPTIONS: [&str; 23] = [
     "map_remote",
     "modify_body",
     "modify_headers",
+    "proxyauth",
     "server_replay",
     "server_replay_extra",
     "server_replay_ignore_content",
@@ -67,8 +72,9 @@ impl Features {
     /// Features of a run. `home` is what `~` means in paths.
     #[must_use]
     pub fn new(case: Case, home: Option<&Path>, events: Arc<dyn Events>) -> Self {
-        let (jar, seen, recordings, index) = Default::default();
-        Self { case, home: home.map(Path::to_owned), log: Log::new(events), jar, seen, recordings, index }
+        let (jar, seen, recordings, index, logins) = Default::default();
+        let (home, log) = (home.map(Path::to_owned), Log::new(events));
+        Self { case, home, log, jar, seen, recordings, index, logins }
     }
 
     /// The same with other flows to answer from (`server_replay`).
@@ -88,6 +94,34 @@ impl Features {
         made
     }
 
+    /// Who may use the proxy, if that is asked.
+    #[must_use]
+    pub fn logins(&self) -> Option<Arc<Logins>> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who these options say may use the proxy: what is in use if nothing of it changes.
+    fn logins_of(&self, values: &Values) -> Result<Option<Arc<Logins>>, FeatureError> {
+        let fails =
+            |fault| FeatureError { option: "proxyauth", entry: None, column: None, fault: Box::new(fault) };
+        let Some(spec) = &values.proxyauth else { return Ok(None) };
+        let home = self.home.as_deref();
+        let extra_ca = values.ssl_verify_upstream_trusted_ca.as_deref();
+        let extra_ca =
+            extra_ca.map(|file| expand_home(file, home).ok_or_else(|| fails(FeatureFault::NoHome)));
+        let verification = ServerVerification {
+            insecure: values.ssl_insecure,
+            extra_ca_file: extra_ca.transpose()?,
+            ..ServerVerification::default()
+        };
+        if let Some(logins) = self.logins().filter(|logins| logins.is_of(spec, &verification)) {
+            return Ok(Some(logins));
+        }
+        let made =
+            Logins::new(spec, home, verification).map_err(|error| fails(FeatureFault::Logins(error)))?;
+        Ok(Some(Arc::new(made)))
+    }
+
     /// The addons that these options ask for. Reads files that options name.
     ///
     /// # Errors
@@ -96,6 +130,10 @@ impl Features {
         let (case, home) = (self.case, self.home.as_deref());
         let log = || self.log.clone();
         let mut addons: Vec<Arc<dyn Addon>> = Vec::new();
+        let logins = self.logins_of(values)?;
+        if let Some(logins) = &logins {
+            addons.push(Arc::new(ProxyAuth::new(Arc::clone(logins), log())));
+        }
         let modify_headers = ModifyHeaders::parse(&values.modify_headers, case, home, log())?;
         if !modify_headers.is_empty() {
             addons.push(Arc::new(modify_headers));
@@ -138,6 +176,7 @@ impl Features {
         {
             addons.push(Arc::new(AltSvc));
         }
+        *self.logins.lock().unwrap_or_else(PoisonError::into_inner) = logins;
         Ok(addons)
     }
 
@@ -170,6 +209,7 @@ mod tests {
             seen: Arc::default(),
             recordings: Arc::default(),
             index: Arc::default(),
+            logins: Arc::default(),
         };
         let addons = features.addons(options.values()).unwrap();
         addons.iter().map(|addon| addon.name().to_owned()).collect()
@@ -190,8 +230,10 @@ mod tests {
             ("block_private_targets", "true"),
             ("block_list", "/~q/403"),
             ("modify_headers", "/a/b"),
+            ("proxyauth", "any"),
         ];
         let order = [
+            "proxyauth",
             "modify_headers",
             "block_list",
             "block_private_targets",

@@ -22,6 +22,7 @@ mod map_remote;
 mod modify_body;
 mod modify_headers;
 mod private_targets;
+mod proxy_auth;
 mod server_replay;
 mod small_edits;
 mod sticky_auth;

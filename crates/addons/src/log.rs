@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use flowgate_flow::ClientConnection;
 use flowgate_options::Level;
 use flowgate_proxy::{Events, LiveFlow};
 
@@ -22,8 +23,13 @@ impl Log {
 
     /// A line about a flow.
     pub(crate) fn line(&self, level: Level, flow: &LiveFlow, message: fmt::Arguments<'_>) {
+        self.of_client(level, flow.client(), message);
+    }
+
+    /// A line about a client.
+    pub(crate) fn of_client(&self, level: Level, client: &ClientConnection, message: fmt::Arguments<'_>) {
         if let Some(events) = self.0.as_ref().filter(|events| events.logs(level)) {
-            events.log(level, flow.client().connection.peername, message);
+            events.log(level, client.connection.peername, message);
         }
     }
 }

@@ -39,6 +39,10 @@ const DIFFERENT: &[(&str, &str)] = &[
         "modify_body",
         "changes bodies while they cross where the pattern allows it; sends changed bodies without content encoding; `\\b` is a word boundary",
     ),
+    (
+        "proxyauth",
+        "enforced for connections that are passed through or recorded raw, too, and refused in modes that cannot ask; also MD5 and SHA-2 crypt files, read again when they change; passwords may have colons; the password is not kept with flows",
+    ),
     ("rfile", "also reads stores, and goes on behind a damaged flow"),
     ("server_replay", "also reads stores and HAR; the program does not end when all recordings are used"),
     (
@@ -86,7 +90,6 @@ const LATER: &[(&str, &str)] = &[
     ("onboarding", "the page at mitm.it; the certificates lie in `confdir`"),
     ("onboarding_host", "with `onboarding`"),
     ("protobuf_definitions", "with the view of Protocol Buffers"),
-    ("proxyauth", "has to be asked in every mode that can carry it, or it is none"),
     ("request_client_cert", "with logins by certificate"),
     ("scripts", "with the host of scripts"),
     ("ssl_verify_upstream_trusted_confdir", "a folder of authorities; one file works"),

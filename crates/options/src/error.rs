@@ -4,6 +4,7 @@
 //! is one. Front ends print it as a `hint:` line.
 
 use crate::kind::Kind;
+use crate::login_spec::LoginSpecError;
 use crate::mode_spec::ModeSpecError;
 use crate::value::quoted;
 
@@ -49,6 +50,12 @@ pub enum OptionError {
         /// The other mode, as given.
         second: String,
     },
+    /// Clients of a mode cannot be asked who they are.
+    #[error("option `proxyauth`: clients of mode {mode} cannot be asked who they are")]
+    CannotAsk {
+        /// The mode, as given.
+        mode: String,
+    },
 }
 
 impl OptionError {
@@ -59,6 +66,9 @@ impl OptionError {
             Self::Unknown { .. } => Some("`--options` lists every option".into()),
             Self::Value { problem, .. } => problem.hint(),
             Self::SameAddress { .. } => Some("give one of them another port: `--mode regular@9090`".into()),
+            Self::CannotAsk { .. } => {
+                Some("modes `regular`, `upstream`, `socks5` and `reverse` to http and https can".into())
+            }
             Self::NotYet { .. } | Self::Repeated { .. } => None,
         }
     }
@@ -91,6 +101,9 @@ pub enum ValueError {
     /// Not `user:password`, or too long. What came is not shown: it may be a password.
     #[error("expected `user:password`, of at most 255 bytes each")]
     Credentials,
+    /// Nothing that says who may use the proxy.
+    #[error(transparent)]
+    Login(#[from] LoginSpecError),
     /// Not a mode specification, or a mode that does not run yet.
     #[error(transparent)]
     Mode(#[from] ModeSpecError),
@@ -109,7 +122,8 @@ impl ValueError {
             | Self::Required
             | Self::EmptyEntry
             | Self::Address { .. }
-            | Self::Credentials => None,
+            | Self::Credentials
+            | Self::Login(_) => None,
             Self::Mode(problem) => problem.hint(),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::assignment::Assignment;
 use crate::error::OptionError;
+use crate::login_spec;
 use crate::registry::{OPTIONS, OptionSpec, find};
 use crate::table::Values;
 use crate::value::Value;
@@ -176,6 +177,11 @@ fn check_together(values: &Values) -> Result<(), OptionError> {
                 }
             }
         }
+    }
+    if values.proxyauth.is_some()
+        && let Some(mode) = values.mode.iter().find(|mode| !login_spec::can_ask(mode))
+    {
+        return Err(OptionError::CannotAsk { mode: mode.to_string() });
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::choices::{
 };
 use crate::credentials::Credentials;
 use crate::kind::OptionType;
+use crate::login_spec::LoginSpec;
 use crate::mode_spec::ModeSpec;
 use crate::path::Directory;
 use crate::registry::{Flag, OptionSpec, Tools};
@@ -87,6 +88,12 @@ options! {
 
         /// Refuse clients whose address is a private one. The machine itself is always let in.
         block_private: bool = false, ALL, NO_FLAG;
+
+        /// Ask clients for a name and a password: `USER:PASS` for one, `any` for any, `@FILE` for those in an htpasswd file (bcrypt,
+        /// SHA-2 crypt, MD5 crypt and `{SHA}`; read again when it changes), or
+        /// `ldap[s]:SERVER[:PORT]:DN:PASSWORD:SUBTREE[?search_filter_key=NAME]` for those in a directory, who are searched for below
+        /// SUBTREE by the attribute NAME (`cn`). Modes `regular`, `upstream`, `socks5` and `reverse` to http and https can ask.
+        proxyauth: Option<LoginSpec> = None, ALL, Some(Flag::value("SPEC"));
     }
 
     "Upstream proxies" {

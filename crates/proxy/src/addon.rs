@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use flowgate_flow::{ClientConnection, Flow};
 
 pub use body::{BodyNeed, Transform};
-pub use connection::{LiveClient, LiveServer, ServerFacts};
+pub use connection::{LiveClient, LiveLogin, LiveServer, ServerFacts};
 pub(crate) use live::{Lent, Outcome, Standing, no_request, no_server};
 pub use live::{LiveFlow, NameHost, RespondError};
 pub use message::{Injected, Injector, LiveConversation, LiveMessage};
@@ -29,7 +29,7 @@ pub(crate) use run::{Hook, Moment, Needs, ServerEvent};
 
 /// Code on hooks. Each hook may wait; it holds only its own flow (or connection) meanwhile, and is dropped unfinished when the
 /// client resets the stream or connection. A panic fails its own flow and no other. Flows that a rule hides are offered to
-/// nobody; connections are, since what is refused there must not depend on what is shown.
+/// nobody but guards; connections are, since what is refused there must not depend on what is shown.
 pub trait Addon: Send + Sync {
     /// How it is named to users.
     fn name(&self) -> &str;
@@ -43,6 +43,13 @@ pub trait Addon: Send + Sync {
     /// A client's connection has ended, also one that was refused.
     fn client_disconnected<'a>(&'a self, client: &'a ClientConnection) -> HookFuture<'a> {
         let _ = client;
+        HookFuture::DONE
+    }
+
+    /// A client of mode `socks5` said who it is. Whoever knows it lets it in; if nobody does, it is refused. Only clients are
+    /// asked where an addon is a guard.
+    fn socks5_auth<'a>(&'a self, login: &'a mut LiveLogin) -> HookFuture<'a> {
+        let _ = login;
         HookFuture::DONE
     }
 
@@ -93,6 +100,22 @@ pub trait Addon: Send + Sync {
     fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
         let _ = flow;
         HookFuture::DONE
+    }
+
+    /// Whether it decides who may use the proxy. Then clients of mode `socks5` have to say who they are, and flows that a rule hides are
+    /// offered to it as well, since who is let in must not depend on what is shown.
+    fn is_guard(&self) -> bool {
+        false
+    }
+
+    /// Whether bytes of this client's may be relayed without anybody reading them as HTTP: asked of each guard before a
+    /// connection is passed through or recorded raw. An error says why not; then it is closed.
+    ///
+    /// # Errors
+    /// Why not, for the event log.
+    fn judge_relay(&self, client: &ClientConnection) -> Result<(), String> {
+        let _ = client;
+        Ok(())
     }
 
     /// What it needs of the request's body, asked when all addons have seen the head, if there is a body to come.

@@ -13,6 +13,7 @@ use flowgate_wire::fingerprint::{self, Carrier};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::addon::Addons;
 use crate::egress::Egress;
 use crate::events::{self, Events};
 use crate::settings::Settings;
@@ -152,6 +153,11 @@ impl Context {
             flow.metadata.push((REASON.into(), MetadataValue::Text(reason.to_string())));
         }
         events::report(&*self.proxy.events, flow).await;
+    }
+
+    /// Who is offered its flows.
+    pub(crate) fn addons(&self) -> Addons {
+        if self.hidden { self.settings.addons.guards() } else { self.settings.addons.clone() }
     }
 
     /// Whether bodies and raw messages are kept with flows.

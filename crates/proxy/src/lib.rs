@@ -42,7 +42,7 @@ pub use http::{check_connection, check_http2_connection};
 
 pub use addon::{
     Addon, Addons, BodyNeed, HookFuture, Injected, Injector, LiveClient, LiveConversation, LiveFlow,
-    LiveMessage, LiveServer, NameHost, RespondError, ServerFacts, Transform,
+    LiveLogin, LiveMessage, LiveServer, NameHost, RespondError, ServerFacts, Transform,
 };
 pub use context::Proxy;
 pub use egress::{Egress, UpstreamProxy};

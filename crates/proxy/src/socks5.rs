@@ -5,15 +5,20 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use flowgate_flow::{Address, Phase};
 use flowgate_net::BoxIo;
 use flowgate_options::Level;
 use flowgate_policy::Entry;
-use flowgate_wire::socks5::{Method, Parsed, Reply, Socks5Error, parse_greeting, parse_request};
+use flowgate_wire::socks5::{
+    Credentials, Method, Parsed, Reply, Socks5Error, encode_credentials_answer, parse_credentials,
+    parse_greeting, parse_request,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::addon::LiveLogin;
 use crate::context::Context;
 use crate::early;
 use crate::http::{self, Allowed};
@@ -30,7 +35,7 @@ pub(crate) async fn serve(context: &Context, client: BoxIo) {
     let deadline = Instant::now() + CLIENT_HEADER_TIMEOUT;
     let mut handshake = Handshake { client: Peeked::new(client) };
     let asked = tokio::select! {
-        asked = timeout_at(deadline, handshake.destination()) => asked,
+        asked = timeout_at(deadline, handshake.destination(context)) => asked,
         () = context.stop.cancelled() => return,
     };
     let destination = match asked {
@@ -69,20 +74,42 @@ enum Failure {
     Gone,
     /// It speaks, but not as we can.
     Refused(Socks5Error),
-    /// It has to authenticate with a method that we do not have.
-    NoMethod,
+    /// It does not offer the method by which it has to say who it is, or that it need not.
+    NoMethod(Method),
+    /// Nobody knows it. Why was logged.
+    NotLetIn,
 }
 
 impl Handshake {
-    async fn destination(&mut self) -> Result<Address, Failure> {
+    async fn destination(&mut self, context: &Context) -> Result<Address, Failure> {
+        let asks = context.settings.addons.ask_who();
+        let method = if asks { Method::UserPassword } else { Method::NoAuthentication };
         let greeting = self.message(parse_greeting).await?;
-        if !greeting.offers(Method::NoAuthentication) {
-            return Err(Failure::NoMethod);
+        if !greeting.offers(method) {
+            return Err(Failure::NoMethod(method));
         }
-        if !send(self.client.io(), &Method::NoAuthentication.encode()).await {
+        if !send(self.client.io(), &method.encode()).await {
             return Err(Failure::Gone);
         }
+        if asks {
+            Box::pin(self.log_in(context)).await?;
+        }
         self.message(parse_request).await
+    }
+
+    /// Lets the client say who it is (RFC 1929).
+    async fn log_in(&mut self, context: &Context) -> Result<(), Failure> {
+        let Credentials { user, password } = self.message(parse_credentials).await?;
+        let mut live = LiveLogin::new(Arc::clone(&context.client), user, password);
+        context.settings.addons.socks5_auth(&mut live).await;
+        if !live.is_valid() {
+            return Err(Failure::NotLetIn);
+        }
+        if send(self.client.io(), &encode_credentials_answer(true)).await {
+            Ok(())
+        } else {
+            Err(Failure::Gone)
+        }
     }
 
     /// Waits for a message and takes it; what follows stays.
@@ -101,13 +128,13 @@ impl Handshake {
     async fn fail(self, context: &Context, failure: Failure) {
         match failure {
             Failure::Gone => {}
-            Failure::NoMethod => {
-                context.log(
-                    Level::Warn,
-                    format_args!(
-                        "the SOCKS client wants to authenticate, and no method it offers is known here"
-                    ),
-                );
+            Failure::NotLetIn => self.answer(&encode_credentials_answer(false)).await,
+            Failure::NoMethod(wanted) => {
+                let why = match wanted {
+                    Method::UserPassword => "the SOCKS client does not offer to say its name and password",
+                    _ => "the SOCKS client wants to authenticate, and no method it offers is known here",
+                };
+                context.log(Level::Warn, format_args!("{why}"));
                 self.answer(&Method::NoneAcceptable.encode()).await;
             }
             Failure::Refused(error) => {

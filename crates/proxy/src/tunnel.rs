@@ -130,6 +130,11 @@ pub(crate) async fn run(
     let mut tunnel = Tunnel::new(context, target, client, server, decrypted);
     let Some(Decided { action, context, blocked }) = tunnel.decision().await else { return };
     let context = &context;
+    if matches!(action, Action::PassThrough | Action::RecordRaw { .. })
+        && let Err(why) = context.settings.addons.judge_relay(&context.client)
+    {
+        return context.log(Level::Warn, format_args!("{}: closed, {why}", tunnel.target.address));
+    }
     tunnel.leave_by(&context.egress);
     let mut tunnel = Tunnel { context, ..tunnel };
     let ends_tls = matches!(action, Action::Decrypt | Action::RecordRaw { decrypt: true });

@@ -10,7 +10,8 @@ const PAGE: &str = "docs/reference/hooks.md";
 const TRAIT: &str = include_str!("../src/addon.rs");
 
 /// What an addon is asked, rather than told.
-const QUESTIONS: [&str; 4] = ["judge_address", "request_body", "response_body", "messages"];
+const QUESTIONS: [&str; 6] =
+    ["is_guard", "judge_relay", "judge_address", "request_body", "response_body", "messages"];
 
 /// The methods of the trait: name, what it is given, documentation.
 fn methods() -> Vec<(String, String, String)> {
@@ -78,7 +79,8 @@ fn page() -> String {
             .unwrap();
         let of_kind = methods.iter().filter(|(name, ..)| QUESTIONS.contains(&name.as_str()) == asks);
         for (name, given, text) in of_kind {
-            writeln!(page, "| `{name}` | `{given}` | {text} |").unwrap();
+            let given = if given.is_empty() { "-".to_owned() } else { format!("`{given}`") };
+            writeln!(page, "| `{name}` | {given} | {text} |").unwrap();
         }
     }
     page

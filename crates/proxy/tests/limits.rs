@@ -8,10 +8,11 @@ use std::{env, fs};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const PAGE: &str = "docs/reference/limits.md";
-const SECTIONS: [(&str, &str); 3] = [
+const SECTIONS: [(&str, &str); 4] = [
     ("Messages and codecs", "crates/wire/src/limits.rs"),
     ("Connections, time-outs and buffers", "crates/proxy/src/limits.rs"),
     ("Features", "crates/addons/src/limits.rs"),
+    ("Who may use the proxy", "crates/logins/src/limits.rs"),
 ];
 
 /// The value of `64 * 1024`, or the milliseconds of `Duration::from_secs(30)`.
@@ -47,7 +48,7 @@ fn shown(name: &str, expression: &str) -> String {
 fn page() -> String {
     let mut page = String::from(
         "# Limits\n\n\
-         <!-- Generated from limits.rs of the crates wire, proxy and addons; to write it anew:\n\
+         <!-- Generated from limits.rs of the crates wire, proxy, addons and logins; to write it anew:\n\
          \x20    UPDATE_REFERENCE=1 cargo test -p flowgate-proxy --test limits -->\n\n\
          Both peers of a proxy may be hostile, so everything that is read has a bound and every wait ends. What goes beyond is refused and\n\
          told on the flow, or crosses without being kept, as it says. `tcp_timeout` and the sizes of\n\

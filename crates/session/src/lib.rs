@@ -7,6 +7,7 @@ mod session;
 mod settings;
 
 mod configuration;
+mod login_file;
 mod rule_files;
 mod stamp;
 mod watch;

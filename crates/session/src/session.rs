@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_addons::{FeatureError, Features, Recordings};
+use flowgate_logins::Unanswered;
 use flowgate_net::BindError;
 use flowgate_options::mode_spec::ModeSpec;
 use flowgate_options::{Level, Values, expand_home};
@@ -49,6 +50,9 @@ pub enum SessionError {
     /// An option of a feature cannot be put into effect.
     #[error(transparent)]
     Feature(#[from] FeatureError),
+    /// Nobody can be asked whether a client is who it says.
+    #[error("option `proxyauth` cannot be put into effect")]
+    Logins(#[from] Unanswered),
     /// Flows to answer from cannot be read.
     #[error("option `server_replay` cannot be put into effect")]
     Recordings(#[source] ReadFlowsError),
@@ -157,6 +161,9 @@ impl Session {
         let features = Features::new(case_from_env(), home, Arc::clone(&events));
         let features = features.with_recordings(recordings(values, home)?);
         let settings = settings(values, &sources(values, &files), &features)?;
+        if let Some(logins) = features.logins() {
+            logins.probe().await?;
+        }
         // A mistake is told also where there is no store.
         crate::flow_store::retention(values)?;
         let confdir = path("confdir", values.confdir.as_str(), home)?;

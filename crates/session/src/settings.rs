@@ -77,8 +77,8 @@ pub(crate) fn settings(
     source: &RulesSource,
     features: &Features,
 ) -> Result<Settings, SessionError> {
-    let addons = features.addons(values)?;
-    let settings = Settings { addons: addons.into(), ..plain_settings(values, source)? };
+    let settings = plain_settings(values, source)?;
+    let settings = Settings { addons: features.addons(values)?.into(), ..settings };
     if is_offline(values) {
         // A tunnel would be connected before anybody knows what is asked in it.
         return Ok(Settings {

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::configuration::{Changed, Configuration, ConfigurationError, Effect};
 use crate::flow_store::{RetentionControl, retention};
+use crate::login_file::LoginFile;
 use crate::rule_files::RuleFiles;
 use crate::session::{SessionError, recordings};
 use crate::settings::{settings, sources};
@@ -45,6 +46,7 @@ pub(crate) struct Watched {
     retention: Option<RetentionControl>,
     config_settling: Settling,
     rules_settling: Settling,
+    login_file: LoginFile,
 }
 
 /// What a look at the files found.
@@ -91,7 +93,8 @@ impl Watched {
         retention: Option<RetentionControl>,
     ) -> Self {
         let (config_settling, rules_settling) = Default::default();
-        Self { configuration, home, files, features, retention, config_settling, rules_settling }
+        let login_file = LoginFile::of(&features);
+        Self { configuration, home, files, features, retention, config_settling, rules_settling, login_file }
     }
 
     /// Reads again what has changed.
@@ -103,6 +106,7 @@ impl Watched {
         if self.files.changed() && self.rules_settling.is_settled(self.files.looks()) {
             self.read_rules(&mut found);
         }
+        found.lines.extend(self.login_file.look(&self.features));
         (self, found)
     }
 

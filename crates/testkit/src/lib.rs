@@ -22,6 +22,7 @@ mod nginx;
 mod process;
 mod quic;
 mod raw_server;
+mod slapd;
 mod small_disk;
 mod squid;
 
@@ -35,5 +36,6 @@ pub use nginx::{AccessEntry, Nginx, NginxBuilder, pattern};
 pub use process::{Line, Output, Process, Signal, StreamName};
 pub use quic::QuicHello;
 pub use raw_server::{RawConnection, RawRecord, RawServer};
+pub use slapd::Slapd;
 pub use small_disk::SmallDisk;
 pub use squid::Squid;

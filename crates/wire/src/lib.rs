@@ -10,6 +10,7 @@ pub mod h2_authority;
 pub mod hpack;
 pub mod http1;
 pub mod http2;
+pub mod ldap;
 pub mod quic;
 pub mod sniff;
 pub mod socks5;

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 9] = [
     &["flow", "pattern"],
     &["wire", "filter", "options"],
     &["policy", "tls", "net", "contentview"],
-    &["proxy"],
+    &["proxy", "logins"],
     &["addons", "formats"],
     &["store"],
     &["session", "check"],

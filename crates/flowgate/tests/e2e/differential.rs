@@ -45,6 +45,17 @@ const POST_CHUNKED: &str = "POST SERVER/text HTTP/1.1\r\nHost: HOST\r\nTransfer-
 const PUT_EMPTY: &str = "PUT SERVER/text HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0\r\n\r\n";
 const COOKIE: &str = "GET SERVER/cookie HTTP/1.1\r\nHost: HOST\r\n\r\n";
 const AUTH: &str = "GET SERVER/text HTTP/1.1\r\nHost: HOST\r\nAuthorization: Basic dTpw\r\n\r\n";
+/// `u:p`, `u:x`, and what is no credentials.
+const KNOWN: &str =
+    "GET SERVER/text HTTP/1.1\r\nHost: HOST\r\nProxy-Authorization: Basic dTpw\r\nX-One: 1\r\n\r\n";
+const KNOWN_POST: &str = "POST SERVER/text HTTP/1.1\r\nHost: HOST\r\nProxy-Authorization: basic dTpw\r\nContent-Length: 3\r\n\r\nfoo";
+const UNKNOWN: &str = "GET SERVER/text HTTP/1.1\r\nHost: HOST\r\nProxy-Authorization: Basic dTp4\r\n\r\n";
+const NO_LOGIN: &str = "GET SERVER/text HTTP/1.1\r\nHost: HOST\r\nProxy-Authorization: Bearer dTpw\r\n\r\n";
+const TUNNEL: &str = "CONNECT HOST HTTP/1.1\r\nHost: HOST\r\nProxy-Authorization: Basic dTp4\r\n\r\n";
+const TO_REVERSE: &str = "GET /text HTTP/1.1\r\nHost: HOST\r\n\r\n";
+const TO_REVERSE_KNOWN: &str =
+    "GET /text HTTP/1.1\r\nHost: HOST\r\nAuthorization: Basic dTpw\r\nX-One: 1\r\n\r\n";
+const TO_REVERSE_UNKNOWN: &str = "GET /text HTTP/1.1\r\nHost: HOST\r\nAuthorization: Basic dTp4\r\n\r\n";
 const LOCAL_A: &str = "GET SERVER/local/a.txt HTTP/1.1\r\nHost: HOST\r\n\r\n";
 const LOCAL_SUB: &str = "GET SERVER/local/sub?x HTTP/1.1\r\nHost: HOST\r\n\r\n";
 const LOCAL_ABSENT: &str = "GET SERVER/local/absent HTTP/1.1\r\nHost: HOST\r\n\r\n";
@@ -152,6 +163,29 @@ const ROWS: &[Row] = &[
     Row {
         options: &["--stickyauth", "~m GET"],
         cases: &[same(GET), same(AUTH), same(GET), same(GET_JSON), same(POST), same(HEAD)],
+    },
+    Row {
+        options: &["--proxyauth", "u:p"],
+        cases: &[
+            same(GET),
+            same(KNOWN),
+            same(KNOWN_POST),
+            same(UNKNOWN),
+            same(NO_LOGIN),
+            same(AUTH),
+            same(POST),
+            differs(HEAD, "mitmproxy sends a page after the head"),
+            same(TUNNEL),
+        ],
+    },
+    Row { options: &["--proxyauth", "any"], cases: &[same(GET), same(KNOWN), same(UNKNOWN), same(NO_LOGIN)] },
+    Row {
+        options: &["--proxyauth", "@FOLDER/users", "--map-remote", "|/text|/json"],
+        cases: &[same(GET), same(KNOWN), same(KNOWN_POST), same(UNKNOWN), same(TUNNEL)],
+    },
+    Row {
+        options: &["--proxyauth", "u:p", "--mode", "reverse:SERVER"],
+        cases: &[same(TO_REVERSE), same(TO_REVERSE_KNOWN), same(TO_REVERSE_UNKNOWN)],
     },
     Row {
         options: &["--stickycookie", "~all", "--stickyauth", "~all", "--anticomp"],
@@ -396,10 +430,16 @@ fn message(bytes: &[u8]) -> String {
     // Reason phrases of statuses without one are spelled in many ways.
     let mut shown = lines.next().unwrap_or_default().to_owned() + "\n";
     let mut is_chunked = false;
+    let asks_who = shown.starts_with("HTTP/1.1 407 ") || shown.starts_with("HTTP/1.1 401 ");
     for line in lines {
         let (name, value) = line.split_once(':').unwrap();
         let name = name.to_ascii_lowercase();
         is_chunked |= name == "transfer-encoding";
+        // Pages of theirs have no type; realms are named after who asks.
+        if asks_who && name == "content-type" {
+            continue;
+        }
+        let value = value.replace("realm=\"mitmproxy\"", "realm=\"flowgate\"");
         if !NOT_COMPARED.contains(&name.as_str()) {
             shown += &format!("{name}: {}\n", value.trim());
         }
@@ -451,6 +491,8 @@ fn the_same_as_mitmproxy_or_different_on_purpose() {
         ("root/index.html", "home"),
         ("secret", "secret"),
         ("value", "from a file"),
+        // `p`, by SHA-1.
+        ("users", "u:{SHA}UWuXg/ylF+7L0dBk2i0WUxCxl1k=\n"),
     ] {
         fs::write(folder.path().join(name), bytes).unwrap();
     }

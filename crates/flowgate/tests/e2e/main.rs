@@ -28,6 +28,7 @@ mod datagrams;
 
 mod differential;
 mod features;
+mod proxyauth;
 
 mod output;
 mod startup;

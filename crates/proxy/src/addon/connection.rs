@@ -1,5 +1,6 @@
 //! Connections on hooks: a client that came, a server that is about to be connected to.
 
+use std::fmt;
 use std::sync::Arc;
 
 use flowgate_flow::{Address, ClientConnection, ServerConnection};
@@ -29,6 +30,53 @@ impl LiveClient {
 
     pub(crate) fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
+    }
+}
+
+/// A client of mode `socks5` that said who it is, on `socks5_auth`. Not shown by `Debug`.
+pub struct LiveLogin {
+    client: Arc<ClientConnection>,
+    user: Vec<u8>,
+    password: Vec<u8>,
+    valid: bool,
+}
+
+impl LiveLogin {
+    pub(crate) const fn new(client: Arc<ClientConnection>, user: Vec<u8>, password: Vec<u8>) -> Self {
+        Self { client, user, password, valid: false }
+    }
+
+    /// Who came.
+    #[must_use]
+    pub fn client(&self) -> &ClientConnection {
+        &self.client
+    }
+
+    /// The name it gave, as it was sent.
+    #[must_use]
+    pub fn user(&self) -> &[u8] {
+        &self.user
+    }
+
+    /// The password it gave, as it was sent.
+    #[must_use]
+    pub fn password(&self) -> &[u8] {
+        &self.password
+    }
+
+    /// Lets it in.
+    pub const fn accept(&mut self) {
+        self.valid = true;
+    }
+
+    pub(crate) const fn is_valid(&self) -> bool {
+        self.valid
+    }
+}
+
+impl fmt::Debug for LiveLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveLogin").field("valid", &self.valid).finish_non_exhaustive()
     }
 }
 

@@ -10,8 +10,8 @@ use flowgate_flow::{ClientConnection, Flow};
 use futures_util::FutureExt;
 
 use super::{
-    Addon, BodyNeed, HookFuture, LiveClient, LiveConversation, LiveFlow, LiveMessage, LiveServer, Outcome,
-    ServerFacts, Transform,
+    Addon, BodyNeed, HookFuture, LiveClient, LiveConversation, LiveFlow, LiveLogin, LiveMessage, LiveServer,
+    Outcome, ServerFacts, Transform,
 };
 
 /// The hooks of an HTTP flow.
@@ -54,28 +54,43 @@ pub(crate) struct Needs {
 
 /// Addons, in the order in which they are asked.
 #[derive(Clone, Default)]
-pub struct Addons(Arc<[Arc<dyn Addon>]>);
+pub struct Addons {
+    all: Arc<[Arc<dyn Addon>]>,
+    /// Those that decide who may use the proxy.
+    guards: Arc<[Arc<dyn Addon>]>,
+}
 
 impl fmt::Debug for Addons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|addon| addon.name())).finish()
+        f.debug_list().entries(self.all.iter().map(|addon| addon.name())).finish()
     }
 }
 
 impl From<Vec<Arc<dyn Addon>>> for Addons {
     fn from(addons: Vec<Arc<dyn Addon>>) -> Self {
-        Self(addons.into())
+        let guards = addons.iter().filter(|addon| addon.is_guard()).cloned().collect();
+        Self { all: addons.into(), guards }
     }
 }
 
 impl Addons {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
+    }
+
+    /// Those that are offered what nobody else is to see.
+    pub(crate) fn guards(&self) -> Self {
+        Self { all: Arc::clone(&self.guards), guards: Arc::clone(&self.guards) }
+    }
+
+    /// Whether anybody decides who may use the proxy.
+    pub(crate) fn ask_who(&self) -> bool {
+        !self.guards.is_empty()
     }
 
     /// Offers a flow to each addon in turn, until one has the last word.
     pub(crate) async fn run(&self, hook: Hook, live: &mut LiveFlow) {
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             // A panic leaves a whole flow behind: its parts are only ever replaced. It fails all the same.
             let running = AssertUnwindSafe(async { call(&**addon, hook, live).await });
             if running.catch_unwind().await.is_err() {
@@ -89,7 +104,7 @@ impl Addons {
 
     /// Offers a new client to each.
     pub(crate) async fn client_connected(&self, live: &mut LiveClient) {
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             let running = AssertUnwindSafe(async { addon.client_connected(live).await });
             if running.catch_unwind().await.is_err() {
                 live.refuse(failed(&**addon));
@@ -100,9 +115,28 @@ impl Addons {
         }
     }
 
+    /// Offers a client that said who it is, until one lets it in.
+    pub(crate) async fn socks5_auth(&self, live: &mut LiveLogin) {
+        for addon in self.all.iter() {
+            // One that fails lets nobody in.
+            let _ = AssertUnwindSafe(async { addon.socks5_auth(live).await }).catch_unwind().await;
+            if live.is_valid() {
+                break;
+            }
+        }
+    }
+
+    /// Whether all guards let this client's bytes through unread.
+    pub(crate) fn judge_relay(&self, client: &ClientConnection) -> Result<(), String> {
+        self.guards.iter().try_for_each(|addon| {
+            let judging = AssertUnwindSafe(|| addon.judge_relay(client));
+            catch_unwind(judging).unwrap_or_else(|_| Err(failed(&**addon)))
+        })
+    }
+
     /// Offers a server that is about to be connected to.
     pub(crate) async fn server_connect(&self, live: &mut LiveServer) {
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             let running = AssertUnwindSafe(async { addon.server_connect(live).await });
             if running.catch_unwind().await.is_err() {
                 live.refuse(failed(&**addon));
@@ -115,7 +149,7 @@ impl Addons {
 
     /// Whether all allow this address of a server's.
     pub(crate) fn judge_address(&self, server: &ServerFacts, at: SocketAddr) -> Result<(), String> {
-        self.0.iter().try_for_each(|addon| {
+        self.all.iter().try_for_each(|addon| {
             let judging = AssertUnwindSafe(|| addon.judge_address(server, at));
             catch_unwind(judging).unwrap_or_else(|_| Err(failed(&**addon)))
         })
@@ -123,7 +157,7 @@ impl Addons {
 
     /// Tells all of the end of a client's connection.
     pub(crate) async fn client_disconnected(&self, client: &ClientConnection) {
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             // Nobody is left to be told of a panic; the panic hook has printed it.
             let _ = AssertUnwindSafe(async { addon.client_disconnected(client).await }).catch_unwind().await;
         }
@@ -131,7 +165,7 @@ impl Addons {
 
     /// Tells all of what became of a server's connection.
     pub(crate) async fn tell_server(&self, what: ServerEvent, facts: &ServerFacts) {
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             let telling = AssertUnwindSafe(async {
                 match what {
                     ServerEvent::Connected => addon.server_connected(facts).await,
@@ -148,12 +182,12 @@ impl Addons {
     pub(crate) fn want_messages(&self, flow: &Flow) -> bool {
         let wants =
             |addon: &Arc<dyn Addon>| catch_unwind(AssertUnwindSafe(|| addon.messages(flow))).unwrap_or(false);
-        self.0.iter().any(wants)
+        self.all.iter().any(wants)
     }
 
     /// Offers the beginning of a conversation.
     pub(crate) async fn conversation(&self, moment: Moment, live: &mut LiveConversation) {
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             let running = AssertUnwindSafe(async {
                 match moment {
                     Moment::WebSocketStart => addon.websocket_start(live).await,
@@ -167,7 +201,7 @@ impl Addons {
 
     /// Offers a message, until one discards it. One whose hook panics is discarded: half a change is none.
     pub(crate) async fn message(&self, moment: Moment, live: &mut LiveMessage) {
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             let running = AssertUnwindSafe(async {
                 match moment {
                     Moment::WebSocketMessage => addon.websocket_message(live).await,
@@ -185,7 +219,7 @@ impl Addons {
 
     /// Tells all of the end of a conversation.
     pub(crate) async fn conversation_over(&self, moment: Moment, flow: &Flow) {
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             let telling = AssertUnwindSafe(async {
                 match moment {
                     Moment::WebSocketEnd => addon.websocket_end(flow).await,
@@ -203,7 +237,7 @@ impl Addons {
     /// The name of the addon that panicked.
     pub(crate) fn needs(&self, response: bool, live: &LiveFlow) -> Result<Needs, String> {
         let mut needs = Needs::default();
-        for addon in self.0.iter() {
+        for addon in self.all.iter() {
             let asking =
                 AssertUnwindSafe(
                     || {

@@ -63,18 +63,25 @@ pub(crate) struct Probe {
     acts: Vec<(Hook, Act)>,
     needs: [Option<Need>; 2],
     waits: Option<(Hook, Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>)>,
+    guards: bool,
 }
 
 /// What addons said, in order.
 pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 
 pub(crate) fn probe(name: &'static str) -> Probe {
-    Probe { name, log: Log::default(), acts: Vec::new(), needs: [None, None], waits: None }
+    Probe { name, log: Log::default(), acts: Vec::new(), needs: [None, None], waits: None, guards: false }
 }
 
 impl Probe {
     pub(crate) fn on(mut self, hook: Hook, act: impl Fn(&mut LiveFlow) + Send + Sync + 'static) -> Self {
         self.acts.push((hook, Box::new(act)));
+        self
+    }
+
+    /// Decides who may use the proxy: nobody whose bytes are to be relayed.
+    pub(crate) fn guards(mut self) -> Self {
+        self.guards = true;
         self
     }
 
@@ -116,6 +123,12 @@ impl Probe {
 impl Addon for Probe {
     fn name(&self) -> &str {
         self.name
+    }
+    fn is_guard(&self) -> bool {
+        self.guards
+    }
+    fn judge_relay(&self, _: &ClientConnection) -> Result<(), String> {
+        Err(self.name.to_owned())
     }
     fn http_connect<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
         self.at(Hook::HttpConnect, flow)

@@ -251,7 +251,8 @@ impl Exchange {
 impl Service {
     /// Whether addons act on flows of this connection.
     pub(super) fn has_hooks(&self) -> bool {
-        !self.context.settings.addons.is_empty() && !self.context.hidden
+        let addons = &self.context.settings.addons;
+        if self.context.hidden { addons.ask_who() } else { !addons.is_empty() }
     }
 
     /// Carries a request through with the hooks in their places.
@@ -557,9 +558,10 @@ impl Service {
     ) -> Result<(), Failure> {
         let sent = Sent::before(hook, exchange);
         let Some(mut live) = exchange.lend(self) else { return Ok(()) };
+        let addons = self.context.addons();
         let gone = tokio::select! {
             biased;
-            () = self.context.settings.addons.run(hook, &mut live) => None,
+            () = addons.run(hook, &mut live) => None,
             gone = poll_fn(meanwhile) => Some(gone),
         };
         let outcome = exchange.take_back(live);
@@ -578,7 +580,7 @@ impl Service {
 
     fn needs(&self, exchange: &mut Exchange, half: Half) -> Result<Needs, Failure> {
         let Some(live) = exchange.lend(self) else { return Ok(Needs::default()) };
-        let needs = self.context.settings.addons.needs(half == Half::Response, &live);
+        let needs = self.context.addons().needs(half == Half::Response, &live);
         exchange.take_back(live);
         needs.map_err(|addon| Failure {
             side: Side::Proxy,
@@ -597,7 +599,7 @@ impl Service {
     pub(super) async fn hook_error(&self, flow: Flow) -> Flow {
         let (kind, error) = (flow.kind.clone(), flow.error.clone());
         let mut live = LiveFlow::ended(flow);
-        self.context.settings.addons.run(Hook::Error, &mut live).await;
+        self.context.addons().run(Hook::Error, &mut live).await;
         if let Outcome::Panicked(addon) = live.outcome() {
             let _ = self.addon_failed(addon.clone());
         }

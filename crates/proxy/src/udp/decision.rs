@@ -166,6 +166,10 @@ impl Question<'_> {
     /// What policy wants, as far as it can be done with datagrams; says what cannot, and why nothing is let through.
     fn course(&self, context: &mut Context, action: Action, blocked: bool) -> Option<Course> {
         let address = &self.target.address;
+        if let Err(why) = context.settings.addons.judge_relay(&context.client) {
+            context.log(Level::Warn, format_args!("{address}: dropped, {why}"));
+            return None;
+        }
         let why = context.reason.clone().unwrap_or_default();
         let problem = match action {
             Action::PassThrough if context.settings.show_ignored_hosts => return Some(Course::Record),

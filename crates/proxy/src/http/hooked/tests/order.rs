@@ -86,6 +86,23 @@ async fn hidden_flows_are_offered_to_nobody() {
     assert_eq!((answer.as_str(), said(&log).as_str(), flows.take().len()), (OK, "", 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn hidden_flows_are_offered_to_guards_alone() {
+    let log = Log::default();
+    let guard = probe("guard").logs(&log).guards();
+    let Between { mut client, server, flows, serving } =
+        between_with(vec![guard, probe("a").logs(&log)], Settings::default(), true).await;
+    client.write_all(GET.as_bytes()).await.unwrap();
+    tokio::spawn(answers(server, OK.to_owned()));
+    client.shutdown().await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    serving.await.unwrap();
+    assert_eq!((answer.as_str(), flows.take().len()), (OK, 0));
+    assert!(said(&log).starts_with("guard RequestHeaders, guard Request, "), "{}", said(&log));
+    assert!(!said(&log).contains("a R"), "{}", said(&log));
+}
+
 /// Held for longer than any time-out, at each hook: nothing is lost, and nothing overtakes.
 #[tokio::test(start_paused = true)]
 async fn a_held_flow_waits_as_long_as_its_hook() {
