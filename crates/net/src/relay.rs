@@ -15,7 +15,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use socket2::SockRef;
 use tokio::io::AsyncWrite;
 
 use crate::{BoxIo, Io};
@@ -107,7 +106,7 @@ async fn relay_through<T: Tap>(
     .await;
     let failure = result.err();
     if let Some((client_failed, _)) = &failure {
-        reset(if *client_failed { &server } else { &client });
+        if *client_failed { &server } else { &client }.reset_at_end();
     }
     let relayed = Relayed { up: up.bytes, down: down.bytes };
     let spliced = Relayed { up: up.spliced, down: down.spliced };
@@ -117,14 +116,6 @@ async fn relay_through<T: Tap>(
 fn see<T: Tap>(tap: &mut T, from_client: bool, data: &[u8]) {
     if T::SEES {
         tap.chunk(from_client, data);
-    }
-}
-
-/// Makes the close that follows a reset (RST) instead of an orderly end.
-fn reset(stream: &BoxIo) {
-    if let Some(tcp) = stream.tcp() {
-        // Best effort: if the socket is gone already there is nobody to tell.
-        let _ = SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
     }
 }
 

@@ -40,6 +40,11 @@ impl Peeked {
         &mut self.io
     }
 
+    /// As [`flowgate_net::Io::reset_at_end`].
+    pub(crate) fn reset_at_end(&self) {
+        self.io.reset_at_end();
+    }
+
     /// Forgets the first bytes: they were dealt with.
     pub(crate) fn consume(&mut self, count: usize) {
         self.bytes.drain(..count.min(self.bytes.len()));

@@ -6,16 +6,12 @@ use flowgate_options::server_spec::{Scheme, ServerSpec};
 use flowgate_policy::Expect;
 
 use crate::context::Context;
-use crate::tunnel::{self, AskFor, ServerState, ServerTls, Target};
+use crate::tunnel::{self, AskFor, ServerTls, Target};
 
 /// Serves a client until it is gone.
 pub(crate) async fn serve(context: &Context, server: &ServerSpec, client: BoxIo) {
     let target = target(server, context.settings.keep_host_header);
     let (context, server) = tunnel::open_early(context, &target).await;
-    if target.expect == Expect::Raw && matches!(server, ServerState::Failed(_)) {
-        // Nobody could be told, and a client that waits for the server's first word would wait in vain.
-        return;
-    }
     tunnel::run(&context, target, client, server, None).await;
 }
 

@@ -242,6 +242,11 @@ impl<'a> Tunnel<'a> {
         let began = Instant::now();
         let mut client_spoke_at = None;
         loop {
+            if self.target.expect == Expect::Raw && matches!(self.server, Server::Failed(_)) {
+                // Nobody could be told, and a client that waits for the server's first word would wait in vain.
+                self.cut();
+                return None;
+            }
             self.learned.learn(&self.client);
             let facts = self.facts();
             let needs = match decide(&self.context.settings.rules, &facts) {
@@ -278,7 +283,10 @@ impl<'a> Tunnel<'a> {
                 spoke = either(&mut self.client, server) => match spoke {
                     Ok(Spoke::Client) => {}
                     Ok(Spoke::Server) => self.learned.server_spoke(),
-                    Err(_) => return None,
+                    Err(_) => {
+                        self.cut();
+                        return None;
+                    }
                 },
                 () = self.context.stop.cancelled() => return None,
                 () = sleep_until(connect_at), if not_connected => {
@@ -371,7 +379,19 @@ impl<'a> Tunnel<'a> {
                 Some((self.client.rewind(), peeked.rewind(), Arc::from(facts), guard))
             }
             // Why was logged when it failed.
-            Server::NotYet | Server::Failed(_) => None,
+            Server::NotYet | Server::Failed(_) => {
+                self.cut();
+                None
+            }
+        }
+    }
+
+    /// Ends both sides as cut (R18): without us the client would have been told by a reset, too, be it that nobody listens or
+    /// that the server was gone before it was seen to be connected.
+    fn cut(&self) {
+        self.client.reset_at_end();
+        if let Server::Open { peeked, .. } = &self.server {
+            peeked.reset_at_end();
         }
     }
 
@@ -406,7 +426,7 @@ impl<'a> Tunnel<'a> {
             match server::open_tls(context, open, &plan.name, &plan.offers).await {
                 Ok(with_tls) => open = with_tls,
                 // Why was logged when it failed.
-                Err(_) => return,
+                Err(_) => return client.reset_at_end(),
             }
         }
         let _guard = open.guard;

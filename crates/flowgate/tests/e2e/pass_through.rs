@@ -9,6 +9,7 @@ use flowgate_testkit::{Flowgate, PATIENCE};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketType};
 
 use crate::support::{flowgate, saved_flows};
 
@@ -175,4 +176,30 @@ fn any_conversation_crosses_as_it_was() {
     });
     run.unwrap();
     assert!(saved_flows(&fixture.flowgate).is_empty());
+}
+
+/// The property above once failed where the server was gone before the proxy saw that it was connected: the client then saw an
+/// orderly end, as if the server had nothing to say. Without a proxy it is reset, whether the server is gone or was never there.
+#[test]
+fn a_server_that_cannot_be_had_is_told_by_a_reset() {
+    // Bound and not listening: nobody else can have the port meanwhile.
+    let nobody = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&nobody, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let server = SocketAddr::try_from(rustix::net::getsockname(&nobody).unwrap()).unwrap();
+    for (connection_strategy, ignore_hosts) in
+        [("eager", "."), ("lazy", "."), ("eager", "never"), ("lazy", "never")]
+    {
+        let flowgate = flowgate()
+            .args(["--ignore-hosts", ignore_hosts, "--mode", &format!("reverse:tcp://{server}@127.0.0.1:0")])
+            .set("connection_strategy", connection_strategy)
+            .start();
+        let mut client = TcpStream::connect(flowgate.address()).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let end = client.read(&mut [0]).map_err(|err| err.kind());
+        assert_eq!(
+            end,
+            Err(io::ErrorKind::ConnectionReset),
+            "{connection_strategy}, --ignore-hosts {ignore_hosts}"
+        );
+    }
 }
