@@ -41,6 +41,18 @@ impl<T> TlsIo<T> {
     }
 }
 
+impl<T> TlsIo<T> {
+    /// Looks at what became of a write: who leaves with a reset may be missed there before it is when reading.
+    fn wrote<R>(&mut self, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if let Poll::Ready(Err(err)) = &written
+            && let Some(on_silence) = self.on_silence.take()
+        {
+            on_silence(Some(err));
+        }
+        written
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for TlsIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -66,7 +78,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for TlsIo<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.session).poll_write(cx, buf)
+        let written = Pin::new(&mut self.session).poll_write(cx, buf);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -74,7 +87,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.session).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.session).poll_write_vectored(cx, bufs);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,7 +96,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.session).poll_flush(cx)
+        let written = Pin::new(&mut self.session).poll_flush(cx);
+        self.wrote(written)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -107,5 +122,33 @@ impl Io for TlsIo<server::TlsStream<BoxIo>> {
 
     fn reset_at_end(&self) {
         self.session.get_ref().0.reset_at_end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// curl, its pin not met, resets the connection: where our SETTINGS of HTTP/2 met that before a read did, nothing was told.
+    #[tokio::test]
+    async fn a_peer_that_is_gone_is_missed_by_who_writes_first() {
+        for (spoke, expected) in [(false, Some(io::ErrorKind::BrokenPipe)), (true, None)] {
+            let told = Arc::new(Mutex::new(None));
+            let tell = Arc::clone(&told);
+            let (ours, mut theirs) = duplex(64);
+            let mut watched =
+                TlsIo::watched(ours, Box::new(move |err| *tell.lock().unwrap() = err.map(io::Error::kind)));
+            if spoke {
+                theirs.write_all(b"x").await.unwrap();
+                watched.read_u8().await.unwrap();
+            }
+            drop(theirs);
+            watched.write_all(b"settings").await.unwrap_err();
+            assert_eq!(*told.lock().unwrap(), expected, "spoke: {spoke}");
+        }
     }
 }
