@@ -247,6 +247,10 @@ impl<'a> Tunnel<'a> {
                 self.cut();
                 return None;
             }
+            if self.decrypted.is_some() && self.client.ended() && self.client.bytes().is_empty() {
+                // It wanted nothing but a look at our certificate, which is told elsewhere. There was no conversation to show.
+                return None;
+            }
             self.learned.learn(&self.client);
             let facts = self.facts();
             let needs = match decide(&self.context.settings.rules, &facts) {

@@ -9,7 +9,7 @@ use flowgate_testkit::{Chromium, Curl, Flowgate, Process, RawServer, TestCa, req
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
-use crate::support::{Client, client_config, flowgate, https_server};
+use crate::support::{Client, client_config, flowgate, https_server, saved_flows};
 
 /// For programs that take a while to begin.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -221,6 +221,8 @@ fn an_app_that_pins() {
                 hint: if it always does, it looks at our certificate only then, and does not trust it: NEXT_STEP
             "#]],
         );
+        // Not even an empty conversation of TCP is shown.
+        assert!(saved_flows(&fixture.flowgate).is_empty());
     }
 }
 
