@@ -2,9 +2,10 @@
 
 use flowgate_filter::Case;
 use flowgate_flow::{Body, Flow, Headers, MetadataValue};
-use flowgate_proxy::{Addon, BodyNeed, HookFuture, LiveFlow};
+use flowgate_proxy::{HookFuture, LiveFlow};
 
 use crate::error::{FeatureError, FeatureFault};
+use crate::on_request::RequestFeature;
 use crate::spec::{Condition, Entry};
 
 const EXPECTED: &str = "`/filter/status`";
@@ -47,23 +48,6 @@ impl BlockList {
         self.0.is_empty()
     }
 
-    /// Whether bodies have to be there before a request can be judged.
-    pub(crate) fn reads_bodies(&self) -> bool {
-        self.0.iter().any(|(condition, _)| condition.reads_bodies())
-    }
-
-    fn act(&self, flow: &mut LiveFlow) {
-        let Some(block) = self.judge(flow.flow()) else { return };
-        flow.note("blocklisted", MetadataValue::Bool(true));
-        match block {
-            Block::Close => flow.kill(),
-            Block::Answer(status) => {
-                let headers: Headers = [("Server", crate::SERVER)].into_iter().collect();
-                crate::answer(flow, LiveFlow::response_of(status, headers, Body::EMPTY));
-            }
-        }
-    }
-
     /// What becomes of a request, if a rule is about it: a rule that closes counts before all others, and of those that answer the
     /// last, as in mitmproxy.
     pub(crate) fn judge(&self, flow: &Flow) -> Option<Block> {
@@ -73,25 +57,24 @@ impl BlockList {
     }
 }
 
-impl Addon for BlockList {
+impl RequestFeature for BlockList {
     fn name(&self) -> &str {
         "block_list"
     }
 
-    fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if !self.reads_bodies() {
-            self.act(flow);
-        }
-        HookFuture::DONE
+    fn reads_bodies(&self) -> bool {
+        self.0.iter().any(|(condition, _)| condition.reads_bodies())
     }
 
-    fn request_body(&self, _: &LiveFlow) -> BodyNeed {
-        if self.reads_bodies() { BodyNeed::Whole } else { BodyNeed::Nothing }
-    }
-
-    fn request<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if self.reads_bodies() && flow.holds_request_body() {
-            self.act(flow);
+    fn act<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        let Some(block) = self.judge(flow.flow()) else { return HookFuture::DONE };
+        flow.note("blocklisted", MetadataValue::Bool(true));
+        match block {
+            Block::Close => flow.kill(),
+            Block::Answer(status) => {
+                let headers: Headers = [("Server", crate::SERVER)].into_iter().collect();
+                crate::answer(flow, LiveFlow::response_of(status, headers, Body::EMPTY));
+            }
         }
         HookFuture::DONE
     }

@@ -20,6 +20,7 @@ use crate::map_local::MapLocal;
 use crate::map_remote::MapRemote;
 use crate::modify_body::ModifyBody;
 use crate::modify_headers::ModifyHeaders;
+use crate::on_request::OnRequest;
 use crate::private_targets::PrivateTargets;
 use crate::proxy_auth::ProxyAuth;
 use crate::server_replay::{Index, Recordings, ServerReplay};
@@ -140,7 +141,7 @@ impl Features {
         }
         let block_list = BlockList::parse(&values.block_list, case)?;
         if !block_list.is_empty() {
-            addons.push(Arc::new(block_list));
+            addons.push(Arc::new(OnRequest(block_list)));
         }
         if values.block_private_targets {
             addons.push(Arc::new(PrivateTargets));
@@ -156,21 +157,21 @@ impl Features {
         }
         let map_remote = MapRemote::parse(&values.map_remote, case, log())?;
         if !map_remote.is_empty() {
-            addons.push(Arc::new(map_remote));
+            addons.push(Arc::new(OnRequest(map_remote)));
         }
         let map_local = MapLocal::parse(&values.map_local, case, home, log())?;
         if !map_local.is_empty() {
-            addons.push(Arc::new(map_local));
+            addons.push(Arc::new(OnRequest(map_local)));
         }
         let modify_body = ModifyBody::parse(&values.modify_body, case, home, log())?;
         if !modify_body.is_empty() {
             addons.push(Arc::new(modify_body));
         }
         if let Some(filter) = self.filter("stickyauth", values.stickyauth.as_deref())? {
-            addons.push(Arc::new(StickyAuth::new(filter, Arc::clone(&self.seen))));
+            addons.push(Arc::new(OnRequest(StickyAuth::new(filter, Arc::clone(&self.seen)))));
         }
         if let Some(filter) = self.filter("stickycookie", values.stickycookie.as_deref())? {
-            addons.push(Arc::new(StickyCookie::new(filter, Arc::clone(&self.jar))));
+            addons.push(Arc::new(OnRequest(StickyCookie::new(filter, Arc::clone(&self.jar)))));
         }
         if !values.keep_alt_svc_header && values.mode.iter().any(|mode| matches!(mode.mode, Mode::Reverse(_)))
         {

@@ -13,6 +13,7 @@ mod error;
 mod features;
 pub mod limits;
 // How features are written ...
+mod on_request;
 mod replacement;
 mod spec;
 // ... what they are ...

@@ -13,10 +13,11 @@ use flowgate_filter::Case;
 use flowgate_flow::{Body, Flow, FlowKind, Headers, HostFrom};
 use flowgate_options::{Level, expand_home};
 use flowgate_pattern::Finder;
-use flowgate_proxy::{Addon, BodyNeed, HookFuture, LiveFlow};
+use flowgate_proxy::{HookFuture, LiveFlow};
 
 use crate::error::{FeatureError, FeatureFault};
 use crate::log::Log;
+use crate::on_request::RequestFeature;
 use crate::percent;
 use crate::spec::{Condition, Entry};
 
@@ -84,11 +85,6 @@ impl MapLocal {
         self.rules.is_empty()
     }
 
-    /// Whether bodies have to be there before a request can be judged.
-    pub(crate) fn reads_bodies(&self) -> bool {
-        self.rules.iter().any(|rule| rule.condition.reads_bodies())
-    }
-
     /// Where the file for a request may be, in the order of the rules. A search that is given up finds nothing.
     pub(crate) fn lookups(&self, flow: &Flow) -> Vec<Lookup> {
         let FlowKind::Http(http) = &flow.kind else { return Vec::new() };
@@ -111,6 +107,16 @@ impl MapLocal {
             })
         };
         self.rules.iter().filter_map(lookup).collect()
+    }
+}
+
+impl RequestFeature for MapLocal {
+    fn name(&self) -> &str {
+        "map_local"
+    }
+
+    fn reads_bodies(&self) -> bool {
+        self.rules.iter().any(|rule| rule.condition.reads_bodies())
     }
 
     fn act<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
@@ -150,24 +156,6 @@ impl MapLocal {
                 Ok(Ok(None)) | Err(_) => {}
             }
         })
-    }
-}
-
-impl Addon for MapLocal {
-    fn name(&self) -> &str {
-        "map_local"
-    }
-
-    fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if self.reads_bodies() { HookFuture::DONE } else { self.act(flow) }
-    }
-
-    fn request_body(&self, _: &LiveFlow) -> BodyNeed {
-        if self.reads_bodies() { BodyNeed::Whole } else { BodyNeed::Nothing }
-    }
-
-    fn request<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if self.reads_bodies() && flow.holds_request_body() { self.act(flow) } else { HookFuture::DONE }
     }
 }
 

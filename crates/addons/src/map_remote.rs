@@ -11,11 +11,12 @@ use flowgate_filter::Case;
 use flowgate_flow::{Address, Flow, FlowKind, HostFrom, Request};
 use flowgate_options::Level;
 use flowgate_pattern::{Finder, Template};
-use flowgate_proxy::{Addon, BodyNeed, HookFuture, LiveFlow, NameHost};
+use flowgate_proxy::{HookFuture, LiveFlow, NameHost};
 
 use crate::error::{FeatureError, FeatureFault};
 use crate::limits::MAPPED_URL_BYTES_MAX;
 use crate::log::Log;
+use crate::on_request::RequestFeature;
 use crate::spec::{Condition, Entry};
 
 const EXPECTED: &str = "`[/filter]/url-regex/replacement`";
@@ -97,11 +98,6 @@ impl MapRemote {
         self.rules.is_empty()
     }
 
-    /// Whether bodies have to be there before a request can be judged.
-    pub(crate) fn reads_bodies(&self) -> bool {
-        self.rules.iter().any(|rule| rule.condition.reads_bodies())
-    }
-
     /// Where a request is to go, if that is another place. Each rule sees what those before it made of the request.
     ///
     /// # Errors
@@ -127,8 +123,18 @@ impl MapRemote {
         }
         Ok(changed)
     }
+}
 
-    fn act(&self, flow: &mut LiveFlow) {
+impl RequestFeature for MapRemote {
+    fn name(&self) -> &str {
+        "map_remote"
+    }
+
+    fn reads_bodies(&self) -> bool {
+        self.rules.iter().any(|rule| rule.condition.reads_bodies())
+    }
+
+    fn act<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
         match self.target(flow.flow()) {
             Ok(None) => {}
             Ok(Some(target)) => {
@@ -139,29 +145,6 @@ impl MapRemote {
             Err(error) => {
                 self.log.line(Level::Warn, flow, format_args!("{error}; the request goes where it went"))
             }
-        }
-    }
-}
-
-impl Addon for MapRemote {
-    fn name(&self) -> &str {
-        "map_remote"
-    }
-
-    fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if !self.reads_bodies() {
-            self.act(flow);
-        }
-        HookFuture::DONE
-    }
-
-    fn request_body(&self, _: &LiveFlow) -> BodyNeed {
-        if self.reads_bodies() { BodyNeed::Whole } else { BodyNeed::Nothing }
-    }
-
-    fn request<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if self.reads_bodies() && flow.holds_request_body() {
-            self.act(flow);
         }
         HookFuture::DONE
     }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flowgate_filter::Filter;
 use flowgate_flow::Request;
-use flowgate_proxy::{Addon, BodyNeed, HookFuture, LiveFlow};
+use flowgate_proxy::{HookFuture, LiveFlow};
 
 use crate::decoding::Decoding;
 use crate::limits::AUTH_HOSTS_KEPT_MAX;
+use crate::on_request::RequestFeature;
 
 /// The addon.
 #[derive(Debug)]
@@ -23,35 +24,22 @@ impl StickyAuth {
     pub(crate) const fn new(filter: Filter, seen: Arc<Mutex<Seen>>) -> Self {
         Self { filter, seen }
     }
-
-    fn act(&self, flow: &mut LiveFlow) {
-        // What is behind a poisoned lock is whole: it is one map.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.learn(flow.request()) && self.filter.matches(flow.flow(), &Decoding) {
-            seen.add_to(flow.request_mut());
-        }
-    }
 }
 
-impl Addon for StickyAuth {
+impl RequestFeature for StickyAuth {
     fn name(&self) -> &str {
         "stickyauth"
     }
 
-    fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if !self.filter.reads_bodies() {
-            self.act(flow);
-        }
-        HookFuture::DONE
+    fn reads_bodies(&self) -> bool {
+        self.filter.reads_bodies()
     }
 
-    fn request_body(&self, _: &LiveFlow) -> BodyNeed {
-        if self.filter.reads_bodies() { BodyNeed::Whole } else { BodyNeed::Nothing }
-    }
-
-    fn request<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if self.filter.reads_bodies() && flow.holds_request_body() {
-            self.act(flow);
+    fn act<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
+        // What is behind a poisoned lock is whole: it is one map.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.learn(flow.request()) && self.filter.matches(flow.flow(), &Decoding) {
+            seen.add_to(flow.request_mut());
         }
         HookFuture::DONE
     }

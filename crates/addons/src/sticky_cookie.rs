@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flowgate_filter::Filter;
 use flowgate_flow::{Headers, MetadataValue, Request};
-use flowgate_proxy::{Addon, BodyNeed, HookFuture, LiveFlow};
+use flowgate_proxy::{HookFuture, LiveFlow};
 
 use crate::date;
 use crate::decoding::Decoding;
 use crate::limits::{COOKIE_BYTES_MAX, COOKIES_KEPT_MAX};
+use crate::on_request::RequestFeature;
 
 /// The addon.
 #[derive(Debug)]
@@ -27,8 +28,18 @@ impl StickyCookie {
     pub(crate) const fn new(filter: Filter, jar: Arc<Mutex<Jar>>) -> Self {
         Self { filter, jar }
     }
+}
 
-    fn act(&self, flow: &mut LiveFlow) {
+impl RequestFeature for StickyCookie {
+    fn name(&self) -> &str {
+        "stickycookie"
+    }
+
+    fn reads_bodies(&self) -> bool {
+        self.filter.reads_bodies()
+    }
+
+    fn act<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
         if self.filter.matches(flow.flow(), &Decoding) {
             // What is behind a poisoned lock is whole: it is one list.
             let jar = self.jar.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,29 +47,6 @@ impl StickyCookie {
                 drop(jar);
                 flow.note("stickycookie", MetadataValue::Bool(true));
             }
-        }
-    }
-}
-
-impl Addon for StickyCookie {
-    fn name(&self) -> &str {
-        "stickycookie"
-    }
-
-    fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if !self.filter.reads_bodies() {
-            self.act(flow);
-        }
-        HookFuture::DONE
-    }
-
-    fn request_body(&self, _: &LiveFlow) -> BodyNeed {
-        if self.filter.reads_bodies() { BodyNeed::Whole } else { BodyNeed::Nothing }
-    }
-
-    fn request<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        if self.filter.reads_bodies() && flow.holds_request_body() {
-            self.act(flow);
         }
         HookFuture::DONE
     }
