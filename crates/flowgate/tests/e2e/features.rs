@@ -198,17 +198,21 @@ fn counting() -> RawServer {
 fn recordings_answer_without_a_server() {
     let server = counting();
     let recording = flowgate().start();
-    let ask = |flowgate: &Flowgate, method: &str, path: &str, body: &str| {
-        let mut client = Client::connect(flowgate);
+    let ask_by = |client: &mut Client, method: &str, path: &str, body: &str| {
         let (url, length) = (server.http_url(path), body.len());
         client.send(format!("{method} {url} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"));
         let (head, body) = client.response();
         (head.split(' ').nth(1).unwrap().to_owned(), body)
     };
+    let ask = |flowgate: &Flowgate, method: &str, path: &str, body: &str| {
+        ask_by(&mut Client::connect(flowgate), method, path, body)
+    };
+    // By one connection: flows of several may be saved in another order than that in which their responses came.
+    let mut client = Client::connect(&recording);
     for (method, path, body) in
         [("GET", "/", ""), ("GET", "/", ""), ("POST", "/", "x=1"), ("POST", "/", "x=2")]
     {
-        ask(&recording, method, path, body);
+        ask_by(&mut client, method, path, body);
     }
     assert_eq!(saved_flows(&recording).len(), 4);
     let (flows, connections) = (recording.path("flows").display().to_string(), server.connections());
