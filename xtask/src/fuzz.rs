@@ -5,20 +5,26 @@
 //! compiles fast. What is looked for here panics; memory is the business of longer runs, with cargo-fuzz's defaults.
 
 use std::fs;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, available_parallelism};
 
 use crate::ci::Outcome;
 use crate::command::{cargo_of, shown, succeeds, taken};
 use crate::report;
 use crate::workspace::Workspace;
 
-/// For all targets together, building them not counted.
-const SECONDS_IN_ALL: usize = 240;
+/// How long each target runs.
+const SECONDS: usize = 5;
 
-/// For one target.
-const SECONDS_MAX: usize = 30;
-const SECONDS_MIN: usize = 5;
+/// How long each target of [`PROTOCOLS`] runs.
+const PROTOCOL_SECONDS: usize = 30;
+
+/// The crates that read what both hostile sides send.
+const PROTOCOLS: [&str; 2] = ["wire", "proxy"];
 
 /// Runs each target for a while.
 pub(crate) fn smoke(workspace: &Workspace) -> anyhow::Result<Outcome> {
@@ -32,30 +38,70 @@ pub(crate) fn smoke(workspace: &Workspace) -> anyhow::Result<Outcome> {
     if !succeeds(cargo_of("nightly").args(["fuzz", "--version"])) && !install()? {
         return Ok(Outcome::Failed);
     }
+    let built = workspace.target.join("fuzz");
     let mut targets = Vec::new();
     for folder in folders {
+        report::step(&format!("build the fuzz targets of {}", folder.display()));
+        let mut build = fuzz(&folder, "build");
+        build.args(["--fuzz-dir", "fuzz", "--sanitizer", "none", "--target-dir"]).arg(&built);
+        if !shown(&mut build)? {
+            return Ok(Outcome::Failed);
+        }
         let list = taken(fuzz(&folder, "list").args(["--fuzz-dir", "fuzz"]))?;
-        targets.extend(list.split_whitespace().map(|target| (folder.clone(), target.to_owned())));
+        targets.extend(list.split_whitespace().map(|target| Target::new(&folder, target)));
     }
-    let seconds = (SECONDS_IN_ALL / targets.len().max(1)).clamp(SECONDS_MIN, SECONDS_MAX);
-    let mut passed = true;
-    let built = workspace.target.join("fuzz");
-    for (folder, target) in targets {
-        report::step(&format!("fuzz {target} of {} for {seconds} s", folder.display()));
-        // What is found goes into the first folder; the committed corpus is only read.
-        let found = workspace.target.join("fuzz-smoke").join(&target);
+    // A target needs one processor.
+    let (targets, found) = (Mutex::new(targets.into_iter()), workspace.target.join("fuzz-smoke"));
+    let next = || targets.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut passed = true;
+        while let Some(target) = next() {
+            passed &= target.run(&built, &found)?;
+        }
+        anyhow::Ok(passed)
+    };
+    let passed = thread::scope(|scope| {
+        let workers = available_parallelism().map_or(1, NonZero::get);
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let ended =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.collect::<anyhow::Result<Vec<bool>>>()
+    })?;
+    Ok(passed.iter().all(|passed| *passed).into())
+}
+
+/// One fuzz target.
+struct Target {
+    /// The folder of its crate.
+    folder: PathBuf,
+    name: String,
+    seconds: usize,
+}
+
+impl Target {
+    fn new(folder: &Path, name: &str) -> Self {
+        let protocol = PROTOCOLS.iter().any(|protocol| folder.ends_with(protocol));
+        let seconds = if protocol { PROTOCOL_SECONDS } else { SECONDS };
+        Self { folder: folder.to_owned(), name: name.to_owned(), seconds }
+    }
+
+    /// Runs it; whether nothing was found. What is found goes below `found`; the committed corpus is only read.
+    fn run(&self, built: &Path, found: &Path) -> anyhow::Result<bool> {
+        let (Self { folder, name, seconds }, found) = (self, found.join(&self.name));
         fs::create_dir_all(&found)?;
-        let mut command = fuzz(&folder, "run");
-        command.args(["--fuzz-dir", "fuzz", "--sanitizer", "none", "--target-dir"]).arg(&built);
-        command.arg(&target).arg(found);
-        command
-            .args(Some(Path::new("fuzz/corpus").join(&target)).filter(|corpus| folder.join(corpus).is_dir()));
+        let corpus = Path::new("fuzz/corpus").join(name);
+        let mut command = fuzz(folder, "run");
+        command.args(["--fuzz-dir", "fuzz", "--sanitizer", "none", "--target-dir"]).arg(built);
+        command.arg(name).arg(found).args(Some(corpus).filter(|corpus| folder.join(corpus).is_dir()));
         command.args(["--", &format!("-max_total_time={seconds}"), "-verbosity=0"]);
-        let run = shown(&mut command)?;
-        report::line(&format!("    {}", if run { "passed" } else { "FAILED" }));
-        passed &= run;
+        let ended = command.stdin(Stdio::null()).output()?;
+        let outcome = if ended.status.success() { "passed" } else { "FAILED" };
+        report::line(&format!("{name} of {}, {seconds} s: {outcome}", folder.display()));
+        if !ended.status.success() {
+            report::line(&String::from_utf8_lossy(&ended.stderr));
+        }
+        Ok(ended.status.success())
     }
-    Ok(passed.into())
 }
 
 /// Installs cargo-fuzz for this user; whether that worked.
