@@ -86,7 +86,7 @@ impl DumpError {
     }
 }
 
-/// Runs until a signal ends it, or the file given with `rfile` is read.
+/// Runs until a signal ends it, or the file given with `rfile` is read, or the requests of `client_replay` are sent.
 ///
 /// # Errors
 /// If it cannot start, or its output is gone.
@@ -193,7 +193,7 @@ async fn run_on(
     let values = configuration.options().values();
     refuse_same_file(values, home)?;
     let filters = Filters::new(values)?;
-    let reads_only = values.rfile.is_some() && !values.keepserving;
+    let reads_only = values.rfile.is_some() && values.client_replay.is_empty() && !values.keepserving;
     let mut signals = Signals::new()?;
     let mut printer = Printer::new(dumper(values), term_log(values), output.clone(), filters);
     let file = values.save_stream_file.as_deref().map(|spec| open_flow_file(spec, home)).transpose()?;
@@ -309,6 +309,14 @@ async fn serve(
     if values.rfile.is_some() {
         read(values, home, printer, signals, emptying).await?;
     }
+    let ends_with_replay = !values.client_replay.is_empty() && !values.keepserving && command.is_none();
+    let replay = session.replay();
+    let replay = async {
+        replay.await;
+        if !ends_with_replay {
+            std::future::pending::<()>().await;
+        }
+    };
     // Signals are the command's to answer, if there is one: it ends by them, and then we do.
     let ended = async {
         match command {
@@ -318,6 +326,7 @@ async fn serve(
     };
     let gone = tokio::select! {
         () = ended => None,
+        () = replay => None,
         error = printer.gone() => Some(error),
     };
     tokio::select! {

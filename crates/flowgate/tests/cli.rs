@@ -219,6 +219,12 @@ fn help() {
                                         own: 1080 for `socks5`, 8080 for the others. 0 lets the operating system choose.
                   --server              Whether to listen at all. Off is useful to read a file without starting a proxy.
               -n, --no-server           The opposite of `--server`.
+                  --proxyauth <SPEC>    Ask clients for a name and a password: `USER:PASS` for one, `any` for any,
+                                        `@FILE` for those in an htpasswd file (bcrypt, SHA-2 crypt, MD5 crypt and
+                                        `{SHA}`; read again when it changes), or
+                                        `ldap[s]:SERVER[:PORT]:DN:PASSWORD:SUBTREE[?search_filter_key=NAME]` for those
+                                        in a directory, who are searched for below SUBTREE by the attribute NAME (`cn`).
+                                        Modes `regular`, `upstream`, `socks5` and `reverse` to http and https can ask.
 
             Upstream proxies:
                   --upstream-auth <USER:PASS>  The name and password for the proxy of mode `upstream`, divided by the first
@@ -279,6 +285,9 @@ fn help() {
                                               requests to that host that have none and match this filter.
 
             Replay:
+              -C, --client-replay <PATH>          Send the requests in this file or store again, one after the other, and end. May
+                                                  be given several times. `PATH#ID` is one flow of a file or store: the first
+                                                  characters of its id, several with commas between them.
               -S, --server-replay <PATH>          Answer requests from the flows in this file or store: the response that was
                                                   recorded for the same request. May be given several times.
                   --server-replay-extra <CHOICE>  What becomes of requests for which nothing was recorded: they go to the server,

@@ -26,6 +26,8 @@ const DIFFERENT: &[(&str, &str)] = &[
     ),
     ("block_list", "an entry with status 444 counts before the others"),
     ("body_size_limit", "bodies stream: one that turns out too large on its way is broken off"),
+    ("client_replay", "also reads stores and HAR, and single flows of them; replays are flows of their own"),
+    ("client_replay_concurrency", "also takes numbers above 1; no limit is 1,000"),
     ("confdir", "`~/.flowgate`; mitmproxy's own folder works as it is"),
     (
         "ignore_hosts",
@@ -67,8 +69,6 @@ const LATER: &[(&str, &str)] = &[
     ("ciphers_client", "cipher suites of rustls have to be chosen by their names in OpenSSL"),
     ("ciphers_server", "cipher suites of rustls have to be chosen by their names in OpenSSL"),
     ("client_certs", "logins to servers by certificate"),
-    ("client_replay", "requests that no client sent need a way into the proxy"),
-    ("client_replay_concurrency", "with `client_replay`"),
     ("command_history", "with the console"),
     ("console_default_contentview", "with the console"),
     ("console_eventlog_verbosity", "with the console"),

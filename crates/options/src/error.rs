@@ -92,6 +92,9 @@ pub enum ValueError {
     /// An empty entry in a list. As a pattern it would match everything, which nobody means.
     #[error("a list entry is empty")]
     EmptyEntry,
+    /// Nothing would ever happen.
+    #[error("expected a number from 1 on, or -1 for no limit, found 0")]
+    NoneAtATime,
     /// Not an IP address.
     #[error("expected an IP address of this machine, found {}", quoted(found))]
     Address {
@@ -120,6 +123,7 @@ impl ValueError {
             }
             Self::Expected { .. }
             | Self::Required
+            | Self::NoneAtATime
             | Self::EmptyEntry
             | Self::Address { .. }
             | Self::Credentials

@@ -15,6 +15,7 @@ mod table;
 mod value;
 // The types of single values.
 mod choices;
+mod concurrency;
 mod credentials;
 mod egress_spec;
 mod login_spec;
@@ -41,6 +42,7 @@ mod reference;
 pub use assignment::{Assignment, parse_assignments};
 pub use choices::{ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello, ServerReplayExtra};
 pub use compatibility::compatibility_markdown;
+pub use concurrency::Concurrency;
 pub use config::{ConfigError, ConfigProblem, parse_config};
 pub use credentials::Credentials;
 pub use defaults::defaults_yaml;

@@ -134,8 +134,9 @@ mod tests {
     }
 
     /// What mitmproxy does not have.
-    const OWN: [&str; 8] = [
+    const OWN: [&str; 9] = [
         "block_private_targets",
+        "client_replay_timing",
         "rules",
         "hide_ignored_requests",
         "ech",

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use crate::choices::{
     ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello, ServerReplayExtra,
 };
+use crate::concurrency::Concurrency;
 use crate::credentials::Credentials;
 use crate::kind::OptionType;
 use crate::login_spec::LoginSpec;
@@ -240,6 +241,16 @@ options! {
     }
 
     "Replay" {
+        /// Send the requests in this file or store again, one after the other, and end. May be given several times. `PATH#ID` is one flow
+        /// of a file or store: the first characters of its id, several with commas between them.
+        client_replay: Vec<String> = Vec::new(), ALL, Some(Flag::value("PATH").short('C'));
+
+        /// How many requests of `client_replay` are under way at the same time; -1 for no limit but 1,000.
+        client_replay_concurrency: Concurrency = Concurrency::ONE, ALL, NO_FLAG;
+
+        /// Begin requests of `client_replay` no earlier than they began in the recording, counted from the first.
+        client_replay_timing: bool = false, ALL, NO_FLAG;
+
         /// Answer requests from the flows in this file or store: the response that was recorded for the same request. May be given
         /// several times.
         server_replay: Vec<String> = Vec::new(), ALL, Some(Flag::value("PATH").short('S'));

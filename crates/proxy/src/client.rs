@@ -116,6 +116,7 @@ pub(crate) fn context(
         client: Arc::new(client),
         peer,
         hidden: false,
+        replay_of: None,
         reason: None,
         proxy: Arc::clone(proxy),
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use flowgate_flow::{Address, ClientConnection, Fingerprints, Flow, MetadataValue, Transport};
+use flowgate_flow::{Address, ClientConnection, Fingerprints, Flow, MetadataValue, Replay, Transport};
 use flowgate_policy::{Action, Facts, Process, Verdict};
 use flowgate_tls::{ClientConfigs, Leaves};
 use flowgate_wire::client_hello::ClientHello;
@@ -129,6 +129,8 @@ pub(crate) struct Context {
     pub(crate) hidden: bool,
     /// Why it is handled as it is, for its flows.
     pub(crate) reason: Option<Arc<str>>,
+    /// Set if it is no client's but a replay's: what its flows say of that.
+    pub(crate) replay_of: Option<Arc<(String, MetadataValue)>>,
     /// Cancelled when no new work is to be taken; a child of the proxy's, so that asking takes no shared lock.
     pub(crate) stop: CancellationToken,
 }
@@ -140,14 +142,23 @@ impl Context {
     }
 
     pub(crate) fn log(&self, level: Level, message: fmt::Arguments<'_>) {
-        if self.logs(level) {
-            self.proxy.events.log(level, Some(self.peer), message);
+        if !self.logs(level) {
+            return;
         }
+        if self.replay_of.is_some() {
+            // As mitmproxy: nobody is there.
+            return self.proxy.events.log(level, None, format_args!("[replay] {message}"));
+        }
+        self.proxy.events.log(level, Some(self.peer), message);
     }
 
     pub(crate) async fn report(&self, mut flow: Flow) {
         if self.hidden {
             return;
+        }
+        if let Some(of) = &self.replay_of {
+            flow.replay = flow.replay.or(Some(Replay::Request));
+            flow.metadata.push((**of).clone());
         }
         if let Some(reason) = &self.reason {
             flow.metadata.push((REASON.into(), MetadataValue::Text(reason.to_string())));
@@ -295,6 +306,7 @@ pub(crate) mod tests {
         Context {
             process: None,
             hidden: false,
+            replay_of: None,
             reason: None,
             settings: proxy.settings(),
             client: Arc::new(ClientConnection::new(FlowId::from_random(1), "regular".into())),

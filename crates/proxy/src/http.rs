@@ -10,6 +10,7 @@ mod failure;
 mod forward;
 mod hooked;
 mod local_server;
+mod replay_client;
 mod servers;
 mod translate;
 
@@ -46,5 +47,5 @@ pub(crate) use h1_client::H1Client;
 pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};
 pub(crate) use serve_h2::serve as serve_h2;
 pub(crate) use servers::{Route, Servers};
-pub(crate) use service::{Allowed, Origin, Service, explicit_allowed, offers};
+pub(crate) use service::{Allowed, Origin, Service, explicit_allowed, offers, replay_request};
 pub(crate) use side::ClientSide;

@@ -6,6 +6,7 @@
 mod session;
 mod settings;
 
+mod client_replay;
 mod configuration;
 mod login_file;
 mod rule_files;
@@ -33,6 +34,7 @@ pub use flowgate_filter::facts::reason;
 pub use flowgate_net::raise_descriptor_limit;
 pub use flowgate_store::{Flags, Row, Searched};
 
+pub use client_replay::REPLAYS_MAX;
 pub use configuration::{Configuration, ConfigurationError};
 pub use file_form::{FileForm, FormWriter, Written};
 pub use filters::case_from_env;

@@ -1,5 +1,6 @@
 //! Starting and stopping a proxy as the options say.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use flowgate_tls::{
 };
 use thiserror::Error;
 
+use crate::client_replay::ClientReplay;
 use crate::configuration::{Configuration, ConfigurationError};
 use crate::filters::case_from_env;
 use crate::flow_store::{BadRetention, RetentionControl};
@@ -28,11 +30,13 @@ use crate::settings::{notes, settings, sources};
 use crate::watch::{self, Watch, Watched};
 
 /// A proxy that runs, or is about to.
-#[derive(Debug)]
 pub struct Session {
     proxy: Arc<Proxy>,
     authority: Arc<Authority>,
     instances: Vec<(ModeSpec, Instance)>,
+    /// Requests that are to be sent again.
+    replay: ClientReplay,
+    events: Arc<dyn Events>,
     /// Of config files and rule files.
     _watch: Watch,
 }
@@ -56,6 +60,25 @@ pub enum SessionError {
     /// Flows to answer from cannot be read.
     #[error("option `server_replay` cannot be put into effect")]
     Recordings(#[source] ReadFlowsError),
+    /// Flows to send again cannot be read.
+    #[error("option `client_replay` cannot be put into effect")]
+    Replay(#[source] ReadFlowsError),
+    /// There is no such flow.
+    #[error("option `client_replay`: `{entry}` has no flow whose id begins with `{id}`")]
+    NoFlow {
+        /// The entry.
+        entry: String,
+        /// The id.
+        id: String,
+    },
+    /// There are several.
+    #[error("option `client_replay`: `{entry}` has several flows whose ids begin with `{id}`")]
+    SeveralFlows {
+        /// The entry.
+        entry: String,
+        /// The id.
+        id: String,
+    },
     /// Rule files cannot be read.
     #[error(transparent)]
     RuleFiles(#[from] RuleFilesError),
@@ -144,6 +167,12 @@ fn another_port(mode: &str, port: u16, own_port: bool) -> String {
     format!("another program listens there already; choose another port, such as `{flag}`")
 }
 
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("proxy", &self.proxy).finish_non_exhaustive()
+    }
+}
+
 impl Session {
     /// Brings up everything short of accepting connections. With option `server` off nothing listens. `retention` is told what a store
     /// keeps when that changes.
@@ -166,6 +195,7 @@ impl Session {
         }
         // A mistake is told also where there is no store.
         crate::flow_store::retention(values)?;
+        let replay = ClientReplay::read(values, home)?;
         let confdir = path("confdir", values.confdir.as_str(), home)?;
         let extra_ca = values.ssl_verify_upstream_trusted_ca.as_deref();
         let extra_ca_file =
@@ -190,7 +220,7 @@ impl Session {
         }
         let watched =
             Watched::new(configuration.clone(), home.map(Path::to_owned), files, features, retention);
-        let watch = Watch::start(&proxy, events, watched);
+        let watch = Watch::start(&proxy, Arc::clone(&events), watched);
         let mut instances: Vec<(ModeSpec, Instance)> = Vec::new();
         for mode in values.mode.iter().filter(|_| values.server) {
             // Every mode that runs today has an address.
@@ -211,7 +241,7 @@ impl Session {
             })?;
             instances.push((mode.clone(), instance));
         }
-        Ok(Self { proxy, authority, instances, _watch: watch })
+        Ok(Self { proxy, authority, instances, replay, events, _watch: watch })
     }
 
     /// What should be told at the start besides where we listen.
@@ -250,6 +280,12 @@ impl Session {
                 line
             })
             .collect()
+    }
+
+    /// Sends the requests again that the options name; ends when all are over. A second call sends nothing.
+    pub fn replay(&mut self) -> impl Future<Output = ()> + use<> {
+        let (proxy, events) = (Arc::clone(&self.proxy), Arc::clone(&self.events));
+        std::mem::take(&mut self.replay).run(proxy, events)
     }
 
     /// Stops accepting, lets what is in flight end within `grace`, and says whether all of it did.
@@ -295,6 +331,6 @@ fn shown(addr: SocketAddr) -> String {
 }
 
 /// A path that an option gave.
-fn path(option: &'static str, text: &str, home: Option<&Path>) -> Result<PathBuf, SessionError> {
+pub(crate) fn path(option: &'static str, text: &str, home: Option<&Path>) -> Result<PathBuf, SessionError> {
     expand_home(text, home).ok_or_else(|| SessionError::NoHome { option, path: text.to_owned() })
 }

@@ -67,7 +67,7 @@ const REMOVED: &[(&[&str], Now)] = &[
 ];
 
 /// mitmproxy's short flags for options flowgate does not have yet.
-const SHORT_LATER: &[(&str, &str)] = &[("-s", "scripts"), ("-C", "client_replay")];
+const SHORT_LATER: &[(&str, &str)] = &[("-s", "scripts")];
 
 /// A flag flowgate does not have.
 #[derive(Debug)]

@@ -464,10 +464,14 @@ fn without_chunks(mut bytes: &[u8]) -> Vec<u8> {
 
 /// Has flowgate save what [`RECORDED`] comes to.
 fn record(file: &Path) {
-    let server = RawServer::start(answer);
+    record_with(&RawServer::start(answer), file, &RECORDED);
+}
+
+/// Has flowgate save what requests to a server come to.
+fn record_with(server: &RawServer, file: &Path, requests: &[&str]) {
     let host = server.http_url("").trim_start_matches("http://").to_owned();
     let recording = Flowgate::builder(FLOWGATE).args(["-w".to_owned(), file.display().to_string()]).start();
-    for request in RECORDED {
+    for request in requests {
         let mut socket = TcpStream::connect(recording.address()).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = request.replace("SERVER", &format!("http://{host}")).replace("HOST", &host);
@@ -538,4 +542,42 @@ fn the_same_as_mitmproxy_or_different_on_purpose() {
     }
     assert!(failures.is_empty(), "{failures}");
     assert!(combinations >= 120, "{combinations} combinations");
+}
+
+/// What a server gets of requests that are sent again is the same as with mitmproxy.
+#[test]
+fn requests_are_sent_again_as_by_mitmproxy() {
+    let Some(python) = mitmproxy_python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (server, file) = (RawServer::start(answer), folder.path().join("flows"));
+    record_with(
+        &server,
+        &file,
+        &[GET, GET_JSON, GET_CONDITIONAL, POST, POST_CHUNKED, PUT_EMPTY, HEAD, COOKIE, AUTH],
+    );
+    let file = file.display().to_string();
+    let arguments = ["-n", "-q", "-C", &file, "-H", "/~q & ~m GET/X-Again/yes", "--anticache"];
+    let got = |run: &dyn Fn() -> Process| {
+        let before = server.connections();
+        assert_eq!(run().wait(LONG_PATIENCE).code(), Some(0));
+        (before..server.connections())
+            .map(|at| message(&server.wait_for_end(at).received))
+            // A target that was recorded in absolute form is sent to its server so by mitmproxy.
+            .map(|message| message.replacen(&server.http_url(""), "", 1))
+            .collect::<Vec<_>>()
+    };
+    let confdir = format!("confdir={}", folder.path().display());
+    let ours = got(&|| {
+        let mut command = Process::command(Path::new(FLOWGATE));
+        command.arg("dump").args(arguments).args(["--set", &confdir]);
+        Process::spawn("flowgate", command)
+    });
+    let theirs = got(&|| {
+        let mut command = Process::command(&python);
+        command.args(["-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]).args(arguments);
+        command.args(["--set", &confdir]);
+        Process::spawn("mitmdump", command)
+    });
+    assert_eq!(ours.len(), 9);
+    assert_eq!(ours, theirs);
 }

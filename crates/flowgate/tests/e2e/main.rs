@@ -26,6 +26,7 @@ mod websockets;
 
 mod datagrams;
 
+mod client_replay;
 mod differential;
 mod features;
 mod proxyauth;

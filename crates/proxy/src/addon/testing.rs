@@ -193,6 +193,7 @@ pub(crate) fn proxy_of(addons: Vec<Arc<dyn Addon>>, settings: Settings) -> (Arc<
 pub(crate) fn context(proxy: Arc<Proxy>, hidden: bool) -> Context {
     Context {
         hidden,
+        replay_of: None,
         reason: None,
         process: None,
         egress: Arc::new(Egress::Direct),

@@ -96,13 +96,19 @@ impl Due {
 }
 
 impl Hooked {
-    pub(super) fn new(request: &Request, framing: Framing, kept_bytes_max: u64, large_bytes: u64) -> Self {
+    pub(super) fn new(
+        request: &Request,
+        framing: Framing,
+        kept_bytes_max: u64,
+        large_bytes: u64,
+        replay: Option<Replay>,
+    ) -> Self {
         let notes = Notes {
             id: clock::new_id(),
             marked: String::new(),
             comment: String::new(),
             metadata: Vec::new(),
-            replay: None,
+            replay,
         };
         Self {
             notes,

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Address, Flow, FlowError, FlowKind, HttpFlow, MetadataValue, Phase, Request, ServerConnection, Side,
+    Address, Flow, FlowError, FlowKind, HttpFlow, MetadataValue, Phase, Replay, Request, ServerConnection,
+    Side,
 };
 use flowgate_options::Level;
 use flowgate_policy::{Action, Decision, Entry, Fact, Facts, FirstBytes, decide};
@@ -18,6 +19,7 @@ use super::failure::{Cause, Failure, may_try_again};
 use super::forward::{asks_to_leave_http, asks_to_upgrade, remove_connection_fields};
 use super::h2_server::H2ServerStream;
 use super::hooked::{Destination, Hooked};
+use super::replay_client::ReplayClient;
 use super::servers::{H1Link, Link, Route, Servers, Wanted};
 use super::side::{ClientSide, ServerSide, SideError};
 use crate::clock;
@@ -140,7 +142,8 @@ impl Service {
         // idle clients have no room for it.
         let carried = if hooks {
             let large = self.context.settings.kept_body_bytes_max;
-            let hooked = Hooked::new(&exchange.request, framing, kept_bytes_max, large);
+            let replay = self.context.replay_of.is_some().then_some(Replay::Request);
+            let hooked = Hooked::new(&exchange.request, framing, kept_bytes_max, large, replay);
             exchange.hooked = Some(Box::new(hooked));
             Box::pin(AssertUnwindSafe(self.carry_hooked(client, &mut exchange, route, idle)).catch_unwind())
                 .await
@@ -423,6 +426,39 @@ impl Service {
         exchange.refused = bytes;
         self.answer(client, exchange, facts, error, status).await;
     }
+}
+
+/// Sends a recorded request again, as a client of an explicit proxy would, and reports what came of it.
+pub(crate) async fn replay_request(context: &Context, mut request: Request) {
+    let tls = request.scheme.as_ref() == b"https";
+    let address = Address { host: request.host.clone(), port: request.port };
+    let purpose = if tls || asks_to_upgrade(&request.headers) { Purpose::Tunnel } else { Purpose::Requests };
+    // Where the address is an IP address, what the client called the server is in its Host field (mitmproxy likewise).
+    let named =
+        String::from_utf8(request.pretty_host().into_owned()).unwrap_or_else(|_| address.host.clone());
+    let mut route = Route { tls_name: tls.then_some(named), address, purpose, egress: None };
+    let offers = replay_offers(context);
+    let servers = Arc::new(Servers::new(offers));
+    let service = Service { context: context.clone(), servers, origin: Origin::Explicit { over_tls: false } };
+    let (mut client, framing) = ReplayClient::new(&mut request);
+    let service = match service.allowed(&mut route) {
+        Allowed::Yes => service,
+        Allowed::Hidden => service.hide(false),
+        Allowed::No(why) => return service.refuse(&mut client, request, 403, &why).await,
+    };
+    let mut idle = IdleTimer::new(context.settings.idle_timeout);
+    if let Next::Upgrade(upgrade) = service.serve(&mut client, request, framing, &route, &mut idle).await {
+        // Nobody is there to speak the other protocol.
+        context.report(upgrade.flow).await;
+    }
+}
+
+/// What the client offered that sent the request, as far as we speak it; what we offer where that is not known.
+fn replay_offers(context: &Context) -> Vec<Bytes> {
+    let ours = offers(context.settings.http2);
+    let offered = &context.client.connection.alpn_offers;
+    let common: Vec<_> = offered.iter().filter(|offer| ours.contains(offer)).cloned().collect();
+    if common.is_empty() { ours } else { common }
 }
 
 /// Asks the rules about what a client of an explicit proxy wants before anything is connected to, and for the way out if

@@ -163,6 +163,7 @@ fn start(listener: &Arc<Listener>, flow: Flow) -> (DuplexStream, DuplexStream, J
     let proxy = Proxy::new(Settings::default(), leaves, configs, events);
     let context = Context {
         hidden: false,
+        replay_of: None,
         reason: None,
         process: None,
         egress: Arc::new(Egress::Direct),
