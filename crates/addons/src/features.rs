@@ -107,12 +107,14 @@ impl Features {
             |fault| FeatureError { option: "proxyauth", entry: None, column: None, fault: Box::new(fault) };
         let Some(spec) = &values.proxyauth else { return Ok(None) };
         let home = self.home.as_deref();
-        let extra_ca = values.ssl_verify_upstream_trusted_ca.as_deref();
-        let extra_ca =
-            extra_ca.map(|file| expand_home(file, home).ok_or_else(|| fails(FeatureFault::NoHome)));
+        let trusted = |path: &Option<String>| {
+            let path = path.as_deref();
+            path.map(|path| expand_home(path, home).ok_or_else(|| fails(FeatureFault::NoHome))).transpose()
+        };
         let verification = ServerVerification {
             insecure: values.ssl_insecure,
-            extra_ca_file: extra_ca.transpose()?,
+            extra_ca_file: trusted(&values.ssl_verify_upstream_trusted_ca)?,
+            extra_ca_dir: trusted(&values.ssl_verify_upstream_trusted_confdir)?,
             ..ServerVerification::default()
         };
         if let Some(logins) = self.logins().filter(|logins| logins.is_of(spec, &verification)) {

@@ -247,9 +247,16 @@ fn help() {
                   --no-show-ignored-hosts  The opposite of `--show-ignored-hosts`.
 
             Servers and TLS:
-              -k, --ssl-insecure     Accept any certificate from servers. Whoever sits between flowgate and the
-                                     server can then read along.
-                  --no-ssl-insecure  The opposite of `--ssl-insecure`.
+              -k, --ssl-insecure            Accept any certificate from servers. Whoever sits between flowgate and the
+                                            server can then read along.
+                  --no-ssl-insecure         The opposite of `--ssl-insecure`.
+                  --certs <SPEC>            Certificates to show to clients in place of those we make: `[domain=]path`,
+                                            where the domain may begin with `*.`, and none stands for every domain. The PEM
+                                            file holds the key, the certificate and its chain. It also counts for the names
+                                            in the certificate. May be given several times; of two for one name the last
+                                            counts.
+                  --cert-passphrase <PASS>  The passphrase of private keys in the files of `certs`, `client_certs` and the
+                                            CA.
 
             Protocols:
                   --http2      Speak HTTP/2 with clients and servers that do.

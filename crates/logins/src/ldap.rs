@@ -72,7 +72,7 @@ impl Directory {
     pub(crate) fn new(spec: &LdapSpec, verification: ServerVerification) -> Result<Self, LoginsError> {
         let configs = spec.tls.then(|| ClientConfigs::new(verification));
         let configs = configs.transpose().map_err(|why| LoginsError::Tls { why })?;
-        let tls = configs.map(|configs| configs.config(NO_ALPN));
+        let tls = configs.map(|configs| configs.usual_config(NO_ALPN));
         Ok(Self { spec: spec.clone(), tls })
     }
 

@@ -101,7 +101,8 @@ impl Logins {
     #[must_use]
     pub fn is_of(&self, spec: &LoginSpec, verification: &ServerVerification) -> bool {
         let same_tls = self.verification.insecure == verification.insecure
-            && self.verification.extra_ca_file == verification.extra_ca_file;
+            && self.verification.extra_ca_file == verification.extra_ca_file
+            && self.verification.extra_ca_dir == verification.extra_ca_dir;
         self.spec == *spec && same_tls
     }
 

@@ -83,6 +83,25 @@ choices! {
 }
 
 choices! {
+    /// A bound of the versions of TLS (`tls_version_client_min` and its like).
+    #[derive(Ord, PartialOrd)]
+    TlsVersion {
+        /// None.
+        Unbounded = "UNBOUNDED",
+        /// SSL 3.0.
+        Ssl3 = "SSL3",
+        /// TLS 1.0.
+        Tls1 = "TLS1",
+        /// TLS 1.1.
+        Tls1_1 = "TLS1_1",
+        /// TLS 1.2.
+        Tls1_2 = "TLS1_2",
+        /// TLS 1.3.
+        Tls1_3 = "TLS1_3",
+    }
+}
+
+choices! {
     /// How much a line of the event log matters; as an option, the least important that is still shown
     /// (`termlog_verbosity`).
     ///

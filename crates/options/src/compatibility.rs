@@ -26,6 +26,18 @@ const DIFFERENT: &[(&str, &str)] = &[
     ),
     ("block_list", "an entry with status 444 counts before the others"),
     ("body_size_limit", "bodies stream: one that turns out too large on its way is broken off"),
+    (
+        "certs",
+        "chosen by the name the client asks for; the file holds its key, the CA's is never shown to the network",
+    ),
+    (
+        "ciphers_client",
+        "the suites of OpenSSL that are spoken are ECDHE with AES-GCM or ChaCha20; names that are no cipher are refused",
+    ),
+    (
+        "ciphers_server",
+        "the suites of OpenSSL that are spoken are ECDHE with AES-GCM or ChaCha20; names that are no cipher are refused",
+    ),
     ("client_replay", "also reads stores and HAR, and single flows of them; replays are flows of their own"),
     ("client_replay_concurrency", "also takes numbers above 1; no limit is 1,000"),
     ("confdir", "`~/.flowgate`; mitmproxy's own folder works as it is"),
@@ -33,6 +45,7 @@ const DIFFERENT: &[(&str, &str)] = &[
         "ignore_hosts",
         "negative patterns hold for all names of a connection; decided as early as the facts allow",
     ),
+    ("key_size", "without it the CA's key is one of P-256; an existing one is used as it is"),
     (
         "map_local",
         "links out of the folder are not followed; ranges and conditional requests work; large files stream",
@@ -52,6 +65,7 @@ const DIFFERENT: &[(&str, &str)] = &[
         "also holds when all recordings are used up; with all but `forward` no server is connected to",
     ),
     ("ssl_verify_upstream_trusted_ca", "beside the system's authorities, not instead of them"),
+    ("ssl_verify_upstream_trusted_confdir", "beside the system's authorities, not instead of them"),
     ("stickycookie", "cookies follow RFC 6265 in domain, path and expiry; those that the client sends stay"),
     ("store_streamed_bodies", "every body streams; keeps those that `stream_large_bodies` would leave out"),
     (
@@ -59,16 +73,22 @@ const DIFFERENT: &[(&str, &str)] = &[
         "every body streams; leaves larger ones out of flows, and bounds what is held for features",
     ),
     ("tcp_hosts", "also matches `host:port`"),
+    ("tls_ecdh_curve_client", "`prime256v1`, `secp384r1` and `X25519`"),
+    ("tls_ecdh_curve_server", "`prime256v1`, `secp384r1` and `X25519`"),
+    ("tls_version_client_max", "TLS 1.2 and 1.3 are spoken; lower versions are refused"),
+    (
+        "tls_version_client_min",
+        "TLS 1.2 and 1.3 are spoken; lower versions are refused, `UNBOUNDED` stands for 1.2",
+    ),
+    ("tls_version_server_max", "TLS 1.2 and 1.3 are spoken; lower versions are refused"),
+    (
+        "tls_version_server_min",
+        "TLS 1.2 and 1.3 are spoken; lower versions are refused, `UNBOUNDED` stands for 1.2",
+    ),
 ];
 
 /// Why flowgate does not have the option yet.
 const LATER: &[(&str, &str)] = &[
-    ("add_upstream_certs_to_client_chain", "with own certificates (`certs`)"),
-    ("cert_passphrase", "with own certificates (`certs`)"),
-    ("certs", "leaves are made for every name today"),
-    ("ciphers_client", "cipher suites of rustls have to be chosen by their names in OpenSSL"),
-    ("ciphers_server", "cipher suites of rustls have to be chosen by their names in OpenSSL"),
-    ("client_certs", "logins to servers by certificate"),
     ("command_history", "with the console"),
     ("console_default_contentview", "with the console"),
     ("console_eventlog_verbosity", "with the console"),
@@ -90,16 +110,8 @@ const LATER: &[(&str, &str)] = &[
     ("onboarding", "the page at mitm.it; the certificates lie in `confdir`"),
     ("onboarding_host", "with `onboarding`"),
     ("protobuf_definitions", "with the view of Protocol Buffers"),
-    ("request_client_cert", "with logins by certificate"),
     ("scripts", "with the host of scripts"),
-    ("ssl_verify_upstream_trusted_confdir", "a folder of authorities; one file works"),
     ("strip_ech", "with mode `dns`"),
-    ("tls_ecdh_curve_client", "with `ciphers_client`"),
-    ("tls_ecdh_curve_server", "with `ciphers_server`"),
-    ("tls_version_client_max", "TLS 1.2 and 1.3 are spoken"),
-    ("tls_version_client_min", "TLS 1.2 and 1.3 are spoken"),
-    ("tls_version_server_max", "TLS 1.2 and 1.3 are spoken"),
-    ("tls_version_server_min", "TLS 1.2 and 1.3 are spoken"),
     ("udp_hosts", "DTLS crosses undecrypted today"),
     ("view_filter", "with the console and the web interface"),
     ("view_order", "with the console and the web interface"),
@@ -115,7 +127,6 @@ const LATER: &[(&str, &str)] = &[
 
 /// Why flowgate will not have the option.
 const NOT_APPLICABLE: &[(&str, &str)] = &[
-    ("key_size", "the CA's key is not RSA; an existing one is used as it is"),
     ("proxy_debug", "`-v` shows each decision"),
     ("web_debug", "of the framework that mitmproxy's web interface is made with"),
 ];

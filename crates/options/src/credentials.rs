@@ -1,4 +1,4 @@
-//! A name and a password in an option. Nothing prints them: `Debug` shows neither, errors do not quote them.
+//! Secrets in options: a name and a password, a passphrase. Nothing prints them: `Debug` shows none, errors do not quote them.
 
 use std::fmt;
 
@@ -65,6 +65,39 @@ impl OptionType for Option<Credentials> {
     }
 }
 
+/// A passphrase of private keys; never empty.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Passphrase(String);
+
+impl Passphrase {
+    /// The passphrase itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(redacted)")
+    }
+}
+
+impl OptionType for Option<Passphrase> {
+    const KIND: Kind = Kind::OptText;
+
+    fn from_value(value: &Value) -> Result<Self, ValueError> {
+        match value {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok((!text.is_empty()).then(|| Passphrase(text.clone()))),
+            _ => Err(ValueError::Passphrase),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, |it| Value::Text(it.0.clone()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +128,9 @@ mod tests {
         assert_eq!(format!("{found:?}"), "Credentials(redacted)");
         let refused = Option::<Credentials>::from_value(&Value::Text("secret".into())).unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("secret"));
+        let passphrase = Option::<Passphrase>::from_value(&Value::Text("secret".into())).unwrap().unwrap();
+        assert_eq!(format!("{passphrase:?} {}", passphrase.as_str()), "Passphrase(redacted) secret");
+        let refused = Option::<Passphrase>::from_value(&Value::Int(12_345)).unwrap_err();
+        assert!(!format!("{refused} {refused:?}").contains("12345"));
     }
 }

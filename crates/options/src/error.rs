@@ -42,6 +42,14 @@ pub enum OptionError {
         /// What is wrong with the value.
         problem: ValueError,
     },
+    /// An option means nothing without another.
+    #[error("option `{name}` needs `{needed}`, which is off")]
+    Needs {
+        /// The option that is on.
+        name: &'static str,
+        /// The option that is off.
+        needed: &'static str,
+    },
     /// Two modes would listen on one address.
     #[error("option `mode`: {first} and {second} would listen on the same address")]
     SameAddress {
@@ -69,7 +77,7 @@ impl OptionError {
             Self::CannotAsk { .. } => {
                 Some("modes `regular`, `upstream`, `socks5` and `reverse` to http and https can".into())
             }
-            Self::NotYet { .. } | Self::Repeated { .. } => None,
+            Self::NotYet { .. } | Self::Repeated { .. } | Self::Needs { .. } => None,
         }
     }
 }
@@ -107,6 +115,9 @@ pub enum ValueError {
     /// Nothing that says who may use the proxy.
     #[error(transparent)]
     Login(#[from] LoginSpecError),
+    /// Not text. What came is not shown.
+    #[error("expected text")]
+    Passphrase,
     /// Not a mode specification, or a mode that does not run yet.
     #[error(transparent)]
     Mode(#[from] ModeSpecError),
@@ -128,6 +139,7 @@ impl ValueError {
             | Self::Address { .. }
             | Self::Credentials
             | Self::Login(_) => None,
+            Self::Passphrase => Some("put the value in quotes to make it text".into()),
             Self::Mode(problem) => problem.hint(),
         }
     }

@@ -40,11 +40,13 @@ mod defaults;
 mod reference;
 
 pub use assignment::{Assignment, parse_assignments};
-pub use choices::{ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello, ServerReplayExtra};
+pub use choices::{
+    ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello, ServerReplayExtra, TlsVersion,
+};
 pub use compatibility::compatibility_markdown;
 pub use concurrency::Concurrency;
 pub use config::{ConfigError, ConfigProblem, parse_config};
-pub use credentials::Credentials;
+pub use credentials::{Credentials, Passphrase};
 pub use defaults::defaults_yaml;
 pub use egress_spec::{EgressSpec, EgressSpecError};
 pub use error::{OptionError, ValueError};

@@ -166,6 +166,12 @@ impl Options {
 
 /// What no single option can know.
 fn check_together(values: &Values) -> Result<(), OptionError> {
+    if values.add_upstream_certs_to_client_chain && !values.upstream_cert {
+        return Err(OptionError::Needs {
+            name: "add_upstream_certs_to_client_chain",
+            needed: "upstream_cert",
+        });
+    }
     let mut seen = BTreeMap::new();
     for mode in &values.mode {
         match mode.listen_address(&values.listen_host, values.listen_port) {

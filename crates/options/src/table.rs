@@ -7,10 +7,10 @@
 use std::net::IpAddr;
 
 use crate::choices::{
-    ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello, ServerReplayExtra,
+    ConnectionStrategy, ContentView, HiddenHello, Level, MalformedHello, ServerReplayExtra, TlsVersion,
 };
 use crate::concurrency::Concurrency;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Passphrase};
 use crate::kind::OptionType;
 use crate::login_spec::LoginSpec;
 use crate::mode_spec::ModeSpec;
@@ -157,8 +157,57 @@ options! {
         /// A PEM file of authorities that are trusted to vouch for servers, beside the system's.
         ssl_verify_upstream_trusted_ca: Option<String> = None, ALL, NO_FLAG;
 
+        /// A folder of authorities that are trusted to vouch for servers, beside the system's, prepared with `c_rehash`.
+        ssl_verify_upstream_trusted_confdir: Option<String> = None, ALL, NO_FLAG;
+
         /// Look at the server's certificate before making ours, and take over the names in it.
         upstream_cert: bool = true, ALL, NO_FLAG;
+
+        /// Send clients the server's certificates behind ours. Needs `upstream_cert`.
+        add_upstream_certs_to_client_chain: bool = false, ALL, NO_FLAG;
+
+        /// Certificates to show to clients in place of those we make: `[domain=]path`, where the domain may begin with `*.`,
+        /// and none stands for every domain. The PEM file holds the key, the certificate and its chain. It also counts for the
+        /// names in the certificate. May be given several times; of two for one name the last counts.
+        certs: Vec<String> = Vec::new(), ALL, Some(Flag::value("SPEC"));
+
+        /// The passphrase of private keys in the files of `certs`, `client_certs` and the CA.
+        cert_passphrase: Option<Passphrase> = None, ALL, Some(Flag::value("PASS"));
+
+        /// The certificate to log in to servers with that ask for one: a PEM file with key, certificate and chain, or a folder with
+        /// a file `HOST.pem` for each host.
+        client_certs: Option<String> = None, ALL, NO_FLAG;
+
+        /// Ask clients for a certificate. Whatever they show is accepted, and told with their flows; they need not have one.
+        request_client_cert: bool = false, ALL, NO_FLAG;
+
+        /// The lowest version of TLS with clients.
+        tls_version_client_min: TlsVersion = TlsVersion::Tls1_2, ALL, NO_FLAG;
+
+        /// The highest version of TLS with clients.
+        tls_version_client_max: TlsVersion = TlsVersion::Unbounded, ALL, NO_FLAG;
+
+        /// The lowest version of TLS with servers.
+        tls_version_server_min: TlsVersion = TlsVersion::Tls1_2, ALL, NO_FLAG;
+
+        /// The highest version of TLS with servers.
+        tls_version_server_max: TlsVersion = TlsVersion::Unbounded, ALL, NO_FLAG;
+
+        /// The cipher suites of TLS 1.2 with clients, as a list of OpenSSL: `ECDHE+AESGCM:!AES128`. Those of TLS 1.3 stay.
+        ciphers_client: Option<String> = None, ALL, NO_FLAG;
+
+        /// The cipher suites of TLS 1.2 with servers, as a list of OpenSSL. Those of TLS 1.3 stay.
+        ciphers_server: Option<String> = None, ALL, NO_FLAG;
+
+        /// The only curve for the key exchange with clients: `prime256v1`, `secp384r1` or `X25519`.
+        tls_ecdh_curve_client: Option<String> = None, ALL, NO_FLAG;
+
+        /// The only curve for the key exchange with servers: `prime256v1`, `secp384r1` or `X25519`.
+        tls_ecdh_curve_server: Option<String> = None, ALL, NO_FLAG;
+
+        /// Bits of an RSA key for the CA, when it is made: 2048, 3072, 4096 or 8192. Without it the key is one of P-256, which
+        /// signs forty times as fast.
+        key_size(2048..=8192): Option<u32> = None, ALL, NO_FLAG;
     }
 
     "Protocols" {

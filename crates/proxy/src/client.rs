@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::addon::LiveClient;
 use crate::clock;
-use crate::context::{Context, Proxy};
+use crate::context::{Context, InForce, Proxy};
 use crate::egress::Egress;
 use crate::{explicit, reverse, socks5, transparent};
 use flowgate_options::Level;
@@ -105,13 +105,14 @@ pub(crate) fn context(
     client.connection.peername = Some(peer);
     client.connection.sockname = sockname.map(canonical);
     client.connection.timestamp_start = Some(clock::now());
-    let settings = proxy.settings();
+    let InForce { settings, tls } = proxy.in_force();
     let egress = Arc::new(Egress::of_mode(&mode.mode, &settings));
     Context {
         process: None,
         mode_egress: Arc::clone(&egress),
         egress,
         settings,
+        tls,
         stop: proxy.stop.child_token(),
         client: Arc::new(client),
         peer,

@@ -24,11 +24,7 @@ const REASON: &str = "flowgate.reason";
 
 /// What all connections share.
 pub struct Proxy {
-    settings: RwLock<Arc<Settings>>,
-    /// Certificates for clients.
-    pub(crate) leaves: Leaves,
-    /// TLS towards servers.
-    pub(crate) client_configs: ClientConfigs,
+    in_force: RwLock<InForce>,
     /// Who is told.
     pub(crate) events: Arc<dyn Events>,
     listening: RwLock<Vec<(Transport, SocketAddr)>>,
@@ -40,6 +36,22 @@ pub struct Proxy {
     pub(crate) panics: AtomicU64,
     /// Every task that serves a connection.
     pub(crate) tasks: TaskTracker,
+}
+
+/// What a connection that begins now is handled by.
+#[derive(Clone)]
+pub(crate) struct InForce {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) tls: Arc<Tls>,
+}
+
+/// TLS on both sides.
+#[derive(Debug)]
+pub struct Tls {
+    /// Certificates for clients.
+    pub leaves: Leaves,
+    /// Configurations towards servers.
+    pub client_configs: ClientConfigs,
 }
 
 impl fmt::Debug for Proxy {
@@ -58,9 +70,10 @@ impl Proxy {
         events: Arc<dyn Events>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            settings: RwLock::new(Arc::new(settings)),
-            leaves,
-            client_configs,
+            in_force: RwLock::new(InForce {
+                settings: Arc::new(settings),
+                tls: Arc::new(Tls { leaves, client_configs }),
+            }),
             events,
             listening: RwLock::default(),
             told_no_permission: AtomicBool::new(false),
@@ -73,13 +86,20 @@ impl Proxy {
     /// The settings that a connection beginning now has.
     #[must_use]
     pub fn settings(&self) -> Arc<Settings> {
-        // A poisoned lock holds a whole value all the same: it is only ever replaced.
-        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_force().settings
     }
 
-    /// Replaces the settings, for connections that begin from now on.
-    pub fn change_settings(&self, settings: Settings) {
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    pub(crate) fn in_force(&self) -> InForce {
+        // A poisoned lock holds a whole value all the same: it is only ever replaced.
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the settings, and TLS if there is another, for connections that begin from now on.
+    pub fn change(&self, settings: Settings, tls: Option<Tls>) {
+        let settings = Arc::new(settings);
+        let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        let tls = tls.map_or_else(|| Arc::clone(&in_force.tls), Arc::new);
+        *in_force = InForce { settings, tls };
     }
 
     /// Where we listen.
@@ -90,7 +110,7 @@ impl Proxy {
 
     /// Reads the system's trusted CAs, if they are going to be needed and were not read yet. Takes some milliseconds.
     pub fn load_roots(&self) {
-        self.client_configs.load_roots();
+        self.in_force().tls.client_configs.load_roots();
     }
 
     pub(crate) fn now_listening(&self, transport: Transport, addr: SocketAddr) {
@@ -115,6 +135,8 @@ impl Proxy {
 pub(crate) struct Context {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) settings: Arc<Settings>,
+    /// TLS as it was when the connection began.
+    pub(crate) tls: Arc<Tls>,
     /// The client as flows name it.
     pub(crate) client: Arc<ClientConnection>,
     /// How servers are reached.
@@ -309,6 +331,7 @@ pub(crate) mod tests {
             replay_of: None,
             reason: None,
             settings: proxy.settings(),
+            tls: proxy.in_force().tls,
             client: Arc::new(ClientConnection::new(FlowId::from_random(1), "regular".into())),
             mode_egress: Arc::new(egress.clone()),
             egress: Arc::new(egress),

@@ -63,7 +63,7 @@ pub(crate) async fn run(
         _ => target.address.host.clone(),
     };
     let name = hello.sni.clone().unwrap_or_else(|| address.clone());
-    let leaf = context.proxy.leaves.leaf(&LeafSpec {
+    let leaf = context.tls.leaves.leaf(&LeafSpec {
         server_name: hello.sni.as_deref(),
         address: Some(&address),
         upstream: upstream.as_ref(),
@@ -82,7 +82,17 @@ pub(crate) async fn run(
             decrypted.offers.iter().find(known).cloned()
         }
     };
-    let config = leaf.server_config(alpn.as_slice());
+    let more = match &server {
+        ServerState::Open(open) if context.settings.add_upstream_certs => {
+            open.facts.connection.certificate_list.as_slice()
+        }
+        _ => &[],
+    };
+    let config = if more.is_empty() {
+        leaf.server_config(alpn.as_slice())
+    } else {
+        leaf.server_config_with(alpn.as_slice(), more)
+    };
     let port = Some(target.address.port);
     let Some((client, mut facts)) = accept(context, client, config, &name, port).await else { return };
     facts.connection.sni = hello.sni.clone();
@@ -140,6 +150,9 @@ pub(crate) async fn accept(
     connection.cipher =
         session.negotiated_cipher_suite().map(|suite| openssl_cipher_name(suite.suite()).into_owned());
     connection.sni = session.server_name().map(str::to_owned);
+    // Only those who were asked for a certificate have one.
+    let certificates = session.peer_certificates().unwrap_or_default();
+    connection.certificate_list = certificates.iter().map(|der| Bytes::copy_from_slice(der)).collect();
     let watched = TlsIo::watched(stream, when_silent(context, name.to_owned(), port, began));
     Some((Box::new(watched), facts))
 }
@@ -180,7 +193,7 @@ fn handshake<'a>(
         port,
         after: began.elapsed(),
         finished: false,
-        ca_certificate: context.proxy.leaves.authority().certificate_file(),
+        ca_certificate: context.tls.leaves.authority().certificate_file(),
     }
 }
 

@@ -244,27 +244,26 @@ impl EgressError {
     }
 
     /// What can be done about it.
-    pub(crate) fn hint(&self, chosen_by: ChosenBy) -> Option<&str> {
-        match (self, chosen_by) {
-            (Self::Tls(err), _) => err.hint(),
+    pub(crate) fn hint(&self, chosen_by: ChosenBy) -> Option<String> {
+        let hint = match (self, chosen_by) {
+            (Self::Tls(err), _) => return err.hint(),
             (
                 Self::Status { status: 407, .. }
                 | Self::Socks5(Socks5Error::AuthRequired | Socks5Error::AuthRefused),
                 chosen_by,
-            ) => Some(match chosen_by {
+            ) => match chosen_by {
                 ChosenBy::Mode => "option `upstream_auth` is where its name and password belong",
                 ChosenBy::Rule => {
                     "its name and password belong into the rule: `via = \"SCHEME://USER:PASSWORD@HOST\"`"
                 }
-            }),
-            (Self::Socks5(Socks5Error::Version { .. }) | Self::Answer(_), chosen_by) => {
-                Some(match chosen_by {
-                    ChosenBy::Mode => "is its scheme in `--mode upstream:SCHEME://HOST:PORT` the right one?",
-                    ChosenBy::Rule => "is its scheme in the rule's `via` the right one?",
-                })
-            }
-            _ => None,
-        }
+            },
+            (Self::Socks5(Socks5Error::Version { .. }) | Self::Answer(_), chosen_by) => match chosen_by {
+                ChosenBy::Mode => "is its scheme in `--mode upstream:SCHEME://HOST:PORT` the right one?",
+                ChosenBy::Rule => "is its scheme in the rule's `via` the right one?",
+            },
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 

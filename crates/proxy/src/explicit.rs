@@ -50,7 +50,7 @@ async fn serve_tls(context: &Context, client: BoxIo) {
     let Some((client, hello)) = tunnel::peek_hello(context, client).await else { return };
     let spec =
         LeafSpec { server_name: hello.sni.as_deref(), address: Some(own_address.as_str()), upstream: None };
-    let leaf = match context.proxy.leaves.leaf(&spec) {
+    let leaf = match context.tls.leaves.leaf(&spec) {
         Ok(leaf) => leaf,
         Err(err) => return context.log(Level::Error, format_args!("no certificate for this proxy: {err}")),
     };

@@ -45,7 +45,7 @@ pub use addon::{
     Addon, Addons, BodyNeed, HookFuture, Injected, Injector, LiveClient, LiveConversation, LiveFlow,
     LiveLogin, LiveMessage, LiveServer, NameHost, RespondError, ServerFacts, Transform,
 };
-pub use context::Proxy;
+pub use context::{Proxy, Tls};
 pub use egress::{Egress, UpstreamProxy};
 pub use events::Events;
 pub use instance::Instance;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flowgate_flow::{Address, FlowError, Phase, ServerConnection, Side, Transport, Via};
 use flowgate_net::{BoxIo, ConnectError, connect_datagrams, connect_judged};
-use flowgate_tls::{Explanation, explain_server_failure, openssl_cipher_name, version_name};
+use flowgate_tls::{Explanation, IdentityError, explain_server_failure, openssl_cipher_name, version_name};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::net::UdpSocket;
@@ -288,13 +288,16 @@ pub(crate) enum TlsError {
     Handshake(Explanation),
     #[error("{name} did not finish the TLS handshake in time")]
     TimedOut { name: String },
+    #[error("client_certs: {0}")]
+    ClientCertificate(#[from] IdentityError),
 }
 
 impl TlsError {
     /// What can be done about it.
-    pub(crate) fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Handshake(explanation) => explanation.hint.as_deref(),
+            Self::Handshake(explanation) => explanation.hint.clone(),
+            Self::ClientCertificate(error) => error.hint(),
             Self::Name { .. } | Self::TimedOut { .. } => None,
         }
     }
@@ -310,7 +313,7 @@ pub(crate) async fn connect_tls(
     let name = name.strip_suffix('.').unwrap_or(name);
     let server_name =
         ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name { name: name.to_owned() })?;
-    let config = context.proxy.client_configs.config(offers);
+    let config = context.tls.client_configs.config(name, offers)?;
     let handshake = TlsConnector::from(config).connect(server_name, io);
     match timeout(TLS_HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => Ok(stream),

@@ -27,6 +27,8 @@ pub struct Settings {
     pub websocket: bool,
     /// Whether leaf certificates carry the names of the server's (mitmproxy: `upstream_cert`).
     pub upstream_cert: bool,
+    /// Whether clients get the server's certificates behind ours (mitmproxy: `add_upstream_certs_to_client_chain`).
+    pub add_upstream_certs: bool,
     /// Whether mode `reverse:` leaves the Host field, and the name that TLS asks the server for, to the client
     /// (mitmproxy: `keep_host_header`).
     pub keep_host_header: bool,
@@ -64,6 +66,7 @@ impl Default for Settings {
             rawtcp: true,
             websocket: true,
             upstream_cert: true,
+            add_upstream_certs: false,
             keep_host_header: false,
             show_ignored_hosts: false,
             idle_timeout: IDLE_TIMEOUT,

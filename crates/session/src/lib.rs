@@ -5,6 +5,7 @@
 
 mod session;
 mod settings;
+mod tls;
 
 mod client_replay;
 mod configuration;

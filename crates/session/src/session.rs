@@ -14,10 +14,7 @@ use flowgate_options::mode_spec::ModeSpec;
 use flowgate_options::{Level, Values, expand_home};
 use flowgate_policy::RulesError;
 use flowgate_proxy::{Events, Instance, Proxy};
-use flowgate_tls::{
-    Authority, CaError, CaWarning, ClientConfigs, KeyLogError, KeyLogWriter, Leaves, LeavesError,
-    LeavesOptions, ServerVerification, TlsConfigError,
-};
+use flowgate_tls::{Authority, CaError, CaWarning, KeyLogError, LeavesError, TlsConfigError, TlsOptionError};
 use thiserror::Error;
 
 use crate::client_replay::ClientReplay;
@@ -27,6 +24,7 @@ use crate::flow_store::{BadRetention, RetentionControl};
 use crate::read::{ReadFlowsError, read_flows};
 use crate::rule_files::{RuleFiles, RuleFilesError};
 use crate::settings::{notes, settings, sources};
+use crate::tls::TlsMaker;
 use crate::watch::{self, Watch, Watched};
 
 /// A proxy that runs, or is about to.
@@ -99,6 +97,9 @@ pub enum SessionError {
     /// The trusted CAs cannot be read.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),
+    /// An option about TLS cannot be put into effect.
+    #[error(transparent)]
+    TlsOption(#[from] TlsOptionError),
     /// The key log cannot be written.
     #[error(transparent)]
     KeyLog(#[from] KeyLogError),
@@ -136,6 +137,7 @@ impl SessionError {
         match self {
             Self::Ca(err) => err.hint(),
             Self::Tls(err) => err.hint(),
+            Self::TlsOption(err) => err.hint(),
             Self::NoHome { option, .. } => Some(format!("give `{option}` as an absolute path")),
             Self::Rules(RulesError::Pattern(_)) => {
                 Some("patterns are regular expressions as in Python's `re`".to_owned())
@@ -196,30 +198,23 @@ impl Session {
         // A mistake is told also where there is no store.
         crate::flow_store::retention(values)?;
         let replay = ClientReplay::read(values, home)?;
-        let confdir = path("confdir", values.confdir.as_str(), home)?;
-        let extra_ca = values.ssl_verify_upstream_trusted_ca.as_deref();
-        let extra_ca_file =
-            extra_ca.map(|file| path("ssl_verify_upstream_trusted_ca", file, home)).transpose()?;
-        let key_log = KeyLogWriter::from_env()?.map(Arc::new);
-        let verification = ServerVerification {
-            insecure: values.ssl_insecure,
-            extra_ca_file,
-            extra_ca_dir: None,
-            key_log: key_log.clone(),
-        };
-        let client_configs = ClientConfigs::new(verification)?;
-        let authority = Arc::new(Authority::load_or_create(&confdir)?);
-        let leaves =
-            Leaves::new(Arc::clone(&authority), LeavesOptions { key_log, ..LeavesOptions::default() })?;
-        for note in notes(&settings.rules) {
+        let (tls_maker, tls, tls_notes) = TlsMaker::new(values, home)?;
+        let authority = Arc::clone(tls_maker.authority());
+        for note in notes(&settings.rules).into_iter().chain(tls_notes) {
             events.log(Level::Info, None, format_args!("{note}"));
         }
-        let proxy = Proxy::new(settings, leaves, client_configs, Arc::clone(&events));
+        let proxy = Proxy::new(settings, tls.leaves, tls.client_configs, Arc::clone(&events));
         if !values.rules.is_empty() {
             watch::tell(&*events, &files);
         }
-        let watched =
-            Watched::new(configuration.clone(), home.map(Path::to_owned), files, features, retention);
+        let watched = Watched::new(
+            configuration.clone(),
+            home.map(Path::to_owned),
+            files,
+            features,
+            Some(tls_maker),
+            retention,
+        );
         let watch = Watch::start(&proxy, Arc::clone(&events), watched);
         let mut instances: Vec<(ModeSpec, Instance)> = Vec::new();
         for mode in values.mode.iter().filter(|_| values.server) {

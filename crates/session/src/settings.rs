@@ -9,6 +9,7 @@ use flowgate_proxy::Settings;
 
 use crate::rule_files::RuleFiles;
 use crate::session::SessionError;
+use crate::tls;
 
 /// What the rules are compiled from: the rule files, and the host options.
 #[must_use]
@@ -32,7 +33,7 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
 }
 
 /// The options that [`settings`] is made of: a change of them counts for connections that begin from then on.
-const AT_ONCE: [&str; 22] = [
+const AT_ONCE: [&str; 23] = [
     "connect_addr",
     "block_global",
     "block_private",
@@ -46,6 +47,7 @@ const AT_ONCE: [&str; 22] = [
     "connection_strategy",
     "keep_host_header",
     "upstream_cert",
+    "add_upstream_certs_to_client_chain",
     "http2",
     "http2_ping_keepalive",
     "websocket",
@@ -66,6 +68,7 @@ pub(crate) fn counts_at_once(option: &str) -> bool {
         || OF_RULES.contains(&option)
         || option == RETENTION
         || flowgate_addons::OPTIONS.contains(&option)
+        || tls::OPTIONS.contains(&option)
 }
 
 /// The proxy's settings for these options, with the features that they ask for.
@@ -104,6 +107,7 @@ fn plain_settings(values: &Values, source: &RulesSource) -> Result<Settings, Rul
         rawtcp: values.rawtcp,
         websocket: values.websocket,
         upstream_cert: values.upstream_cert,
+        add_upstream_certs: values.add_upstream_certs_to_client_chain,
         keep_host_header: values.keep_host_header,
         show_ignored_hosts: values.show_ignored_hosts,
         idle_timeout: Duration::from_secs(values.tcp_timeout.into()),
@@ -157,8 +161,9 @@ mod tests {
 
     #[test]
     fn what_counts_at_once_is_what_settings_are_made_of() {
-        // Those of features are tested where features are made.
-        for spec in OPTIONS.iter().filter(|spec| !flowgate_addons::OPTIONS.contains(&spec.name)) {
+        // Those of features and of TLS are tested where they are made.
+        let elsewhere = |name| flowgate_addons::OPTIONS.contains(&name) || tls::OPTIONS.contains(&name);
+        for spec in OPTIONS.iter().filter(|spec| !elsewhere(spec.name)) {
             let other = ["toggle", "lazy", "pass", "record", "1m", "2", "127.0.0.9", "a:b", "~q"];
             let mut base: &[(&str, &str)] = &[];
             if spec.name == "store_streamed_bodies" {

@@ -11,8 +11,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use flowgate_addons::Features;
-use flowgate_options::Level;
-use flowgate_proxy::{Events, Proxy, Settings};
+use flowgate_options::{Level, Values};
+use flowgate_proxy::{Events, Proxy, Settings, Tls};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,6 +23,7 @@ use crate::rule_files::RuleFiles;
 use crate::session::{SessionError, recordings};
 use crate::settings::{settings, sources};
 use crate::stamp::Settling;
+use crate::tls::{self, TlsMaker};
 
 /// How often files are looked at.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ pub(crate) struct Watched {
     home: Option<PathBuf>,
     files: RuleFiles,
     features: Features,
+    /// `None` in tests that have no CA.
+    tls: Option<TlsMaker>,
     retention: Option<RetentionControl>,
     config_settling: Settling,
     rules_settling: Settling,
@@ -54,6 +57,8 @@ pub(crate) struct Watched {
 struct Found {
     /// What is to be in force from now on.
     settings: Option<Settings>,
+    /// TLS, if that is another one, too.
+    tls: Option<Tls>,
     /// What is to be told.
     lines: Vec<(Level, String)>,
 }
@@ -74,7 +79,7 @@ async fn watch(proxy: Weak<Proxy>, events: Arc<dyn Events>, mut watched: Watched
         watched = back;
         let Some(proxy) = proxy.upgrade() else { return };
         if let Some(settings) = found.settings {
-            proxy.change_settings(settings);
+            proxy.change(settings, found.tls);
         }
         for (level, line) in found.lines {
             if events.logs(level) {
@@ -90,11 +95,22 @@ impl Watched {
         home: Option<PathBuf>,
         files: RuleFiles,
         features: Features,
+        tls: Option<TlsMaker>,
         retention: Option<RetentionControl>,
     ) -> Self {
         let (config_settling, rules_settling) = Default::default();
         let login_file = LoginFile::of(&features);
-        Self { configuration, home, files, features, retention, config_settling, rules_settling, login_file }
+        Self {
+            configuration,
+            home,
+            files,
+            features,
+            tls,
+            retention,
+            config_settling,
+            rules_settling,
+            login_file,
+        }
     }
 
     /// Reads again what has changed.
@@ -114,8 +130,9 @@ impl Watched {
         let again = self.configuration.read_again();
         let mut lines = Vec::new();
         match again.map_err(SessionError::from).and_then(|next| self.adopt(next, &mut lines)) {
-            Ok(settings) => {
+            Ok((settings, tls)) => {
                 found.settings = Some(settings);
+                found.tls = tls;
                 found.lines.extend(lines);
             }
             Err(error) => {
@@ -134,7 +151,7 @@ impl Watched {
         &mut self,
         next: Configuration,
         lines: &mut Vec<(Level, String)>,
-    ) -> Result<Settings, SessionError> {
+    ) -> Result<(Settings, Option<Tls>), SessionError> {
         let values = next.options().values();
         let has_other_files = values.rules != self.configuration.options().values().rules;
         let other_files = has_other_files
@@ -150,9 +167,11 @@ impl Watched {
         };
         let settings = settings(values, &source, &features)?;
         let retention = retention(values)?;
+        let (tls, notes) = self.other_tls(values)?;
         self.features = features;
         let changes = next.changes_since(&self.configuration);
         lines.extend(tell_changes(&changes));
+        lines.extend(notes.into_iter().map(|note| (Level::Info, note)));
         if let Some(files) = other_files {
             self.files = files;
             lines.extend(tell_rules(&self.files));
@@ -161,7 +180,19 @@ impl Watched {
             control.set(retention);
         }
         self.configuration = next;
-        Ok(settings)
+        Ok((settings, tls))
+    }
+
+    /// TLS, if these options make another one.
+    fn other_tls(&self, values: &Values) -> Result<(Option<Tls>, Vec<String>), SessionError> {
+        let Some(maker) = &self.tls else { return Ok(Default::default()) };
+        if !tls::differs(values, self.configuration.options().values()) {
+            return Ok(Default::default());
+        }
+        let (tls, notes) = maker.make(values)?;
+        // The first server would wait for it otherwise.
+        tls.client_configs.load_roots();
+        Ok((Some(tls), notes))
     }
 
     fn read_rules(&mut self, found: &mut Found) {
@@ -276,7 +307,7 @@ mod tests {
             let configuration = Configuration::read(folder.path(), Vec::new()).unwrap();
             let files = RuleFiles::read(&configuration.options().values().rules, None, None).unwrap();
             let features = Features::new(Case::Ignored, None, Arc::new(Nobody));
-            Self { folder, watched: Some(Watched::new(configuration, None, files, features, None)) }
+            Self { folder, watched: Some(Watched::new(configuration, None, files, features, None, None)) }
         }
 
         fn write(&self, name: &str, text: &str) -> String {

@@ -52,6 +52,7 @@ pub struct NginxBuilder {
     names: Vec<String>,
     files: Vec<(String, Content)>,
     keepalive_requests: u32,
+    clients_of: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl Nginx {
     #[must_use]
     pub fn builder() -> NginxBuilder {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
-        NginxBuilder { names, files: Vec::new(), keepalive_requests: 1_000_000 }
+        NginxBuilder { names, files: Vec::new(), keepalive_requests: 1_000_000, clients_of: None }
     }
 
     /// Where it speaks HTTP/1.
@@ -169,6 +170,13 @@ impl NginxBuilder {
         self
     }
 
+    /// Lets in over TLS only clients with a certificate of this CA (`ssl_verify_client on`); others are answered with 400.
+    #[must_use]
+    pub fn clients_of(mut self, ca: &TestCa) -> Self {
+        self.clients_of = Some(ca.certificate_path());
+        self
+    }
+
     /// Starts it, or gives `None` after a line that says that nginx is missing (see [`require`]).
     #[must_use]
     pub fn start(self) -> Option<Nginx> {
@@ -192,6 +200,7 @@ impl NginxBuilder {
             certificate: &certificate,
             key: &key,
             keepalive_requests: self.keepalive_requests,
+            clients_of: self.clients_of.as_deref(),
         };
         let config_path = folder.path().join("nginx.conf");
         fs::write(&config_path, config.to_string()).expect("a configuration file");

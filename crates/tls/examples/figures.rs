@@ -40,10 +40,10 @@ fn main() {
         black_box(leaf.server_config(&["http/1.1"]));
     });
     repeat("ClientConfigs::config, usual list", 1_000_000, |_| {
-        black_box(configs.config(&["h2", "http/1.1"]));
+        black_box(configs.config("shop.test", &["h2", "http/1.1"]).unwrap());
     });
     repeat("ClientConfigs::config, other list", 1_000_000, |_| {
-        black_box(configs.config(&["http/1.0"]));
+        black_box(configs.config("shop.test", &["http/1.0"]).unwrap());
     });
     repeat("UpstreamNames::from_der, 20 names", 20_000, |_| {
         black_box(UpstreamNames::from_der(&der));

@@ -7,8 +7,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
@@ -16,11 +18,21 @@ use crate::authority_files as files;
 use crate::ca_error::{CaError, CaWarning};
 use crate::ca_key::CaKey;
 use crate::date::{Date, now};
+use crate::key_file::{self, KeyFault};
 use crate::x509::{self, Issuer};
 use crate::{pem as pem_text, pkcs12};
 
 /// CN and O of a CA made here, and how importing systems show it.
 const CA_NAME: &str = "flowgate";
+
+/// How a CA is read or made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuthorityOptions<'a> {
+    /// What protects the key of an existing one (mitmproxy: `cert_passphrase`). A new one has no passphrase.
+    pub passphrase: Option<&'a str>,
+    /// Bits of an RSA key for a new one (mitmproxy: `key_size`); `None` makes one of P-256.
+    pub rsa_bits: Option<u32>,
+}
 
 /// Our signing certificate, with its key.
 #[derive(Debug)]
@@ -42,17 +54,25 @@ impl Authority {
     /// # Errors
     /// When a CA file is there but cannot be used, or none can be made. A damaged file is never replaced.
     pub fn load_or_create(confdir: &Path) -> Result<Self, CaError> {
+        Self::open(confdir, AuthorityOptions::default())
+    }
+
+    /// The same, as options say.
+    ///
+    /// # Errors
+    /// As [`Authority::load_or_create`].
+    pub fn open(confdir: &Path, options: AuthorityOptions<'_>) -> Result<Self, CaError> {
         let own = confdir.join("flowgate-ca.pem");
         if let Some(text) = read_if_there(&own)? {
-            return Self::load_own(&own, &text);
+            return Self::load_own(&own, &text, options.passphrase);
         }
         let mitmproxy = confdir.join("mitmproxy-ca.pem");
         if let Some(text) = read_if_there(&mitmproxy)? {
-            return Self::load(&mitmproxy, &text);
+            return Self::load(&mitmproxy, &text, options.passphrase);
         }
-        create(confdir, &own)?;
+        create(confdir, &own, options.rsa_bits)?;
         let text = files::read(&own).map_err(|source| CaError::Unreadable { path: own.clone(), source })?;
-        Self::load_own(&own, &text)
+        Self::load_own(&own, &text, options.passphrase)
     }
 
     /// The CA's certificate.
@@ -110,8 +130,8 @@ impl Authority {
     }
 
     /// Our own directory: files for clients are kept in step with the CA.
-    fn load_own(path: &Path, text: &[u8]) -> Result<Self, CaError> {
-        let mut authority = Self::load(path, text)?;
+    fn load_own(path: &Path, text: &[u8], passphrase: Option<&str>) -> Result<Self, CaError> {
+        let mut authority = Self::load(path, text, passphrase)?;
         let certificate = authority.certificate_pem().into_bytes();
         let pkcs12 = authority.certificate_pkcs12();
         for (extension, contents) in [("pem", &certificate), ("cer", &certificate), ("p12", &pkcs12)] {
@@ -126,9 +146,9 @@ impl Authority {
         Ok(authority)
     }
 
-    fn load(path: &Path, text: &[u8]) -> Result<Self, CaError> {
+    fn load(path: &Path, text: &[u8], passphrase: Option<&str>) -> Result<Self, CaError> {
         let at = || path.to_owned();
-        let key = read_key(path, text)?;
+        let key = read_key(path, text, passphrase)?;
         let certificates = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
         let certificates = certificates.map_err(|_| CaError::NotPem { path: at() })?;
         let Some(certificate) = certificates.first().cloned() else {
@@ -197,25 +217,28 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CaError> {
     }
 }
 
-fn read_key(path: &Path, text: &[u8]) -> Result<CaKey, CaError> {
+fn read_key(path: &Path, text: &[u8], passphrase: Option<&str>) -> Result<CaKey, CaError> {
     let path = path.to_owned();
-    let key = match PrivateKeyDer::from_pem_slice(text) {
-        // OpenSSL writes "ENCRYPTED" into the label (PKCS#8) or into a header inside the section (older forms).
-        Err(_) if text.windows(9).any(|window| window == b"ENCRYPTED") => {
-            return Err(CaError::KeyEncrypted { path });
-        }
-        Err(pem::Error::NoItemsFound) => return Err(CaError::NoKey { path }),
-        Err(_) => return Err(CaError::NotPem { path }),
-        Ok(key) => key,
-    };
-    CaKey::read(&key).ok_or(CaError::KeyUnsupported { path })
+    match key_file::read(text, passphrase) {
+        Ok(key) => CaKey::read(&key).ok_or(CaError::KeyUnsupported { path }),
+        Err(KeyFault::PassphraseMissing) => Err(CaError::KeyEncrypted { path }),
+        Err(KeyFault::PassphraseWrong) => Err(CaError::PassphraseWrong { path }),
+        Err(KeyFault::Protection) => Err(CaError::KeyProtection { path }),
+        Err(KeyFault::None) => Err(CaError::NoKey { path }),
+        Err(KeyFault::NotPem) => Err(CaError::NotPem { path }),
+    }
 }
 
 /// Makes a CA, unless another process is faster.
-fn create(confdir: &Path, path: &Path) -> Result<(), CaError> {
+fn create(confdir: &Path, path: &Path, rsa_bits: Option<u32>) -> Result<(), CaError> {
     let dir_error = |source| CaError::DirNotCreated { path: confdir.to_owned(), source };
     files::create_private_dir(confdir).map_err(dir_error)?;
-    let key_der = new_key().ok_or(CaError::KeyNotMade)?;
+    let key_der = match rsa_bits {
+        None => new_key(),
+        Some(bits) if matches!(bits, 2048 | 3072 | 4096 | 8192) => new_rsa_key(bits),
+        Some(bits) => return Err(CaError::KeySize { bits }),
+    };
+    let key_der = key_der.ok_or(CaError::KeyNotMade)?;
     let key = CaKey::read(&key_der).ok_or(CaError::KeyNotMade)?;
     let certificate = x509::new_ca(CA_NAME, &key, now()).map_err(CaError::CertificateNotMade)?;
     let text = pem_text::encode("PRIVATE KEY", key_der.secret_der())
@@ -233,4 +256,18 @@ pub(crate) fn new_key() -> Option<PrivateKeyDer<'static>> {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).ok()?;
     let der = pair.to_pkcs8v1().ok()?.as_ref().to_vec();
     Some(PrivatePkcs8KeyDer::from(der).into())
+}
+
+/// A new RSA key of 2048, 3072, 4096 or 8192 bits. Takes a tenth of a second and more.
+pub(crate) fn new_rsa_key(bits: u32) -> Option<PrivateKeyDer<'static>> {
+    let size = match bits {
+        2048 => KeySize::Rsa2048,
+        3072 => KeySize::Rsa3072,
+        4096 => KeySize::Rsa4096,
+        8192 => KeySize::Rsa8192,
+        _ => return None,
+    };
+    let pair = rsa::KeyPair::generate(size).ok()?;
+    let der: Pkcs8V1Der<'static> = pair.as_der().ok()?;
+    Some(PrivatePkcs8KeyDer::from(der.as_ref().to_vec()).into())
 }

@@ -47,11 +47,29 @@ pub enum CaError {
         /// The CA file.
         path: PathBuf,
     },
-    /// The key is protected by a passphrase (mitmproxy: `cert_passphrase`), which is not supported.
+    /// The key is protected by a passphrase, and none was given (mitmproxy: `cert_passphrase`).
     #[error("the private key in the CA file {} is encrypted", path.display())]
     KeyEncrypted {
         /// The CA file.
         path: PathBuf,
+    },
+    /// The key is protected by another passphrase.
+    #[error("the passphrase does not open the private key in the CA file {}", path.display())]
+    PassphraseWrong {
+        /// The CA file.
+        path: PathBuf,
+    },
+    /// The key is protected by an algorithm that is not known here.
+    #[error("the private key in the CA file {} is encrypted in a way that is not supported", path.display())]
+    KeyProtection {
+        /// The CA file.
+        path: PathBuf,
+    },
+    /// No such RSA keys are made.
+    #[error("option `key_size`: no RSA keys of {bits} bits are made")]
+    KeySize {
+        /// What was asked for.
+        bits: u32,
     },
     /// A damaged key, or one of a kind that cannot sign here.
     #[error("the private key in the CA file {} is damaged or of an unsupported kind", path.display())]
@@ -121,11 +139,14 @@ impl CaError {
                  the file that ends in -ca-cert.pem",
                 path.display()
             ),
-            Self::KeyEncrypted { path } => format!(
+            Self::KeyEncrypted { .. } => "give its passphrase with `cert_passphrase`".into(),
+            Self::PassphraseWrong { .. } => "check `cert_passphrase`".into(),
+            Self::KeyProtection { path } => format!(
                 "remove the passphrase: `openssl pkey -in {0} -out key.pem`, then put key.pem and the certificate \
                  into {0}",
                 path.display()
             ),
+            Self::KeySize { .. } => "2048, 3072, 4096 and 8192 are there".into(),
             Self::KeyUnsupported { .. } => {
                 "supported are RSA with 2048 to 8192 bits, EC on P-256, P-384 or P-521, and Ed25519".into()
             }

@@ -1,24 +1,26 @@
 //! The configurations with which we are a client to servers.
 //!
 //! One per list of ALPN protocols, all from one base, so that they share sessions and roots. The lists come from
-//! clients: only a bounded number is kept.
+//! clients: only a bounded number is kept. Where hosts are logged in to with certificates of their own, each certificate has a base of
+//! its own: no session of one is resumed with another.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::aws_lc_rs;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::KeyLogWriter;
 use crate::alpn_cache::AlpnCache;
 use crate::authority_files as files;
-use crate::limits::{ALPN_LISTS_MAX, SERVER_SESSIONS_MAX};
+use crate::identity::Identity;
+use crate::limits::{ALPN_LISTS_MAX, CLIENT_CERTS_MAX, SERVER_SESSIONS_MAX, SESSIONS_PER_CLIENT_CERT_MAX};
 use crate::server_verifier::{AcceptAny, ServerVerifier, SystemRoots};
+use crate::{ClientCerts, IdentityError, KeyLogWriter, Protocol};
 
 /// Lists that browsers and tools send, kept from the start and found without a lock.
 const USUAL_LISTS: [&[&[u8]]; 4] = [&[b"h2", b"http/1.1"], &[b"http/1.1"], &[b"h2"], &[]];
@@ -84,10 +86,20 @@ pub struct ServerVerification {
 /// Configurations for connections to servers.
 #[derive(Debug)]
 pub struct ClientConfigs {
+    /// Who we are to servers for which nothing else is said.
+    usual: Configs,
+    client_certs: ClientCerts,
+    /// Who we are to single hosts.
+    by_identity: Mutex<Vec<(Arc<Identity>, Arc<Configs>)>>,
+    verifier: Option<Arc<ServerVerifier>>,
+}
+
+/// Configurations with one certificate of ours, or none.
+#[derive(Debug)]
+struct Configs {
     base: ClientConfig,
     usual: Vec<Arc<ClientConfig>>,
     other: AlpnCache<ClientConfig, ALPN_LISTS_MAX>,
-    verifier: Option<Arc<ServerVerifier>>,
 }
 
 impl ClientConfigs {
@@ -98,12 +110,17 @@ impl ClientConfigs {
     /// When an option names certificates that cannot be used; also with `insecure`, because that may be a mistake
     /// the user wants to know.
     pub fn new(verification: ServerVerification) -> Result<Self, TlsConfigError> {
-        Self::with_system_roots(verification, SystemRoots::Native)
+        Self::with(verification, Protocol::default(), ClientCerts::default())
     }
 
-    pub(crate) fn with_system_roots(
+    /// The same, with what is spoken with servers, and who we are to those that ask (mitmproxy: `client_certs`).
+    ///
+    /// # Errors
+    /// As [`ClientConfigs::new`].
+    pub fn with(
         verification: ServerVerification,
-        system_roots: SystemRoots,
+        protocol: Protocol,
+        client_certs: ClientCerts,
     ) -> Result<Self, TlsConfigError> {
         let mut extra = Vec::new();
         if let Some(path) = &verification.extra_ca_file {
@@ -112,44 +129,86 @@ impl ClientConfigs {
         if let Some(path) = &verification.extra_ca_dir {
             extra.extend(usable(path, certificates_of_dir(path)?)?);
         }
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let lazy = || Arc::new(ServerVerifier::new(provider.clone(), extra, system_roots));
+        let provider = &protocol.provider;
+        let lazy = || Arc::new(ServerVerifier::new(provider.clone(), extra, SystemRoots::Native));
         let verifier = (!verification.insecure).then(lazy);
         let danger: Arc<dyn ServerCertVerifier> = match &verifier {
             Some(verifier) => verifier.clone(),
             None => Arc::new(AcceptAny(provider.clone())),
         };
-        let mut base = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+        let mut base = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&protocol.versions)
             .map_err(TlsConfigError::Tls)?
             .dangerous()
             .with_custom_certificate_verifier(danger)
             .with_no_client_auth();
-        base.resumption = Resumption::in_memory_sessions(SERVER_SESSIONS_MAX);
         if let Some(key_log) = verification.key_log {
             base.key_log = key_log;
         }
-        let usual = |list: &[&[u8]]| {
-            let list = list.iter().map(|protocol| protocol.to_vec()).collect();
-            Arc::new(with_alpn(&base, list))
-        };
-        let usual = USUAL_LISTS.into_iter().map(usual).collect();
-        Ok(Self { base, usual, other: AlpnCache::new(), verifier })
+        let usual = Configs::new(base, client_certs.of_all().as_deref(), SERVER_SESSIONS_MAX);
+        Ok(Self { usual, client_certs, by_identity: Mutex::default(), verifier })
     }
 
-    /// The configuration that offers these protocols to the server, best first. None: no ALPN extension.
-    pub fn config(&self, alpn: &[impl AsRef<[u8]>]) -> Arc<ClientConfig> {
-        let same = |config: &&Arc<ClientConfig>| {
-            config.alpn_protocols.iter().map(Vec::as_slice).eq(alpn.iter().map(AsRef::as_ref))
-        };
-        let usual = self.usual.iter().find(same).cloned();
-        usual.unwrap_or_else(|| self.other.get(alpn, |list| with_alpn(&self.base, list)))
+    /// The configuration for a host, a name or an address that TLS may ask for. It offers these protocols to the server, best
+    /// first. None: no ALPN extension.
+    ///
+    /// # Errors
+    /// When there is a certificate for the host that cannot be used.
+    pub fn config(&self, host: &str, alpn: &[impl AsRef<[u8]>]) -> Result<Arc<ClientConfig>, IdentityError> {
+        match self.client_certs.of_host(host)? {
+            None => Ok(self.usual.config(alpn)),
+            Some(identity) => Ok(self.of_identity(identity).config(alpn)),
+        }
+    }
+
+    /// The configuration for hosts that are not logged in to with a certificate of their own.
+    pub fn usual_config(&self, alpn: &[impl AsRef<[u8]>]) -> Arc<ClientConfig> {
+        self.usual.config(alpn)
+    }
+
+    fn of_identity(&self, identity: Arc<Identity>) -> Arc<Configs> {
+        let mut all = self.by_identity.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, configs)) = all.iter().find(|(of, _)| Arc::ptr_eq(of, &identity)) {
+            return configs.clone();
+        }
+        let base = self.usual.base.clone();
+        let made = Arc::new(Configs::new(base, Some(&identity), SESSIONS_PER_CLIENT_CERT_MAX));
+        if all.len() >= CLIENT_CERTS_MAX {
+            all.clear();
+        }
+        all.push((identity, made.clone()));
+        made
     }
 
     /// Reads the system's roots now, which takes 5 ms at best, and says how many certificates are trusted. To be
     /// called off the hot path after the start; without it the first connection to a server pays.
     pub fn load_roots(&self) -> usize {
         self.verifier.as_ref().map_or(0, |verifier| verifier.roots_count())
+    }
+}
+
+impl Configs {
+    /// Configurations like `base`, with sessions and a certificate of their own.
+    fn new(mut base: ClientConfig, identity: Option<&Identity>, sessions: usize) -> Self {
+        if let Some(identity) = identity {
+            let certified_key = CertifiedKey::clone(&identity.certified_key);
+            base.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified_key));
+        }
+        base.resumption = Resumption::in_memory_sessions(sessions);
+        let usual = |list: &[&[u8]]| {
+            let list = list.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(with_alpn(&base, list))
+        };
+        let usual = USUAL_LISTS.into_iter().map(usual).collect();
+        Self { base, usual, other: AlpnCache::new() }
+    }
+
+    fn config(&self, alpn: &[impl AsRef<[u8]>]) -> Arc<ClientConfig> {
+        let same = |config: &&Arc<ClientConfig>| {
+            config.alpn_protocols.iter().map(Vec::as_slice).eq(alpn.iter().map(AsRef::as_ref))
+        };
+        let usual = self.usual.iter().find(same).cloned();
+        usual.unwrap_or_else(|| self.other.get(alpn, |list| with_alpn(&self.base, list)))
     }
 }
 

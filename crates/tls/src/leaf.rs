@@ -12,10 +12,12 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 
 use crate::alpn_cache::AlpnCache;
+use crate::identity::Identity;
 use crate::limits::ALPN_CHOICES_PER_LEAF_MAX;
+use crate::own_certs::extended;
 use crate::x509::Validity;
 
-/// A certificate minted for one set of names.
+/// A certificate to show to clients: minted for one set of names, or the user's own.
 pub struct Leaf {
     certificate: CertificateDer<'static>,
     base: Arc<ServerConfig>,
@@ -39,6 +41,14 @@ impl Leaf {
         Self { certificate, base, fresh, configs: AlpnCache::new(), certified_key: Arc::new(certified_key) }
     }
 
+    /// A certificate of the user's own, which is shown as long as the user wants it.
+    pub(crate) fn of_identity(identity: &Identity, base: Arc<ServerConfig>) -> Option<Self> {
+        let certificate = identity.certificate()?.clone();
+        let fresh = Validity { not_before: 0, not_after: u64::MAX };
+        let certified_key = identity.certified_key.clone();
+        Some(Self { certificate, base, fresh, configs: AlpnCache::new(), certified_key })
+    }
+
     /// The certificate.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
@@ -60,6 +70,20 @@ impl Leaf {
             config.cert_resolver = Arc::new(Always(self.certified_key.clone()));
             config
         })
+    }
+
+    /// The same, with more certificates behind the chain (mitmproxy: `add_upstream_certs_to_client_chain`). Made anew each time.
+    pub fn server_config_with(
+        &self,
+        alpn: &[impl AsRef<[u8]>],
+        more: &[impl AsRef<[u8]>],
+    ) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.base);
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_ref().to_vec()).collect();
+        let mut certified_key = CertifiedKey::clone(&self.certified_key);
+        certified_key.cert = extended(&certified_key.cert, more);
+        config.cert_resolver = Arc::new(Always(Arc::new(certified_key)));
+        Arc::new(config)
     }
 
     /// Whether to hand it out still: not in the later half of its life, and not from a time that the clock has been

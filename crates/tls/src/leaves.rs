@@ -1,4 +1,4 @@
-//! Minting leaves, and the cache of those minted.
+//! Minting leaves, and the cache of those minted. Where the user has a certificate of his own, that is the leaf.
 //!
 //! Each set of names is minted once, however many ask at the same time: a place is taken in the cache under a short
 //! lock, and filled outside of it. The cache is cut into shards, so that no lock is taken by every connection.
@@ -12,15 +12,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::NoClientAuth;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ResolvesServerCertUsingSni, ServerSessionMemoryCache};
 use rustls::sign::{CertifiedKey, SigningKey};
 
-use crate::authority::new_key;
+use crate::authority::{new_key, new_rsa_key};
+use crate::client_verifier::AskClients;
 use crate::date::now;
 use crate::limits::{CLIENT_SESSIONS_MAX, LEAVES_KEPT_MAX};
 use crate::names::LeafNames;
 use crate::x509::{Validity, new_leaf};
-use crate::{Authority, KeyLogWriter, Leaf, LeafSpec, MintError};
+use crate::{Authority, KeyLogWriter, Leaf, LeafSpec, MintError, OwnCerts, Protocol};
 
 const SHARDS: usize = 16;
 
@@ -43,11 +46,23 @@ pub struct LeavesOptions {
     pub capacity: usize,
     /// Where the secrets of client connections are written, if anywhere.
     pub key_log: Option<Arc<KeyLogWriter>>,
+    /// What is spoken with clients.
+    pub protocol: Protocol,
+    /// Whether clients are asked for a certificate (mitmproxy: `request_client_cert`).
+    pub request_client_cert: bool,
+    /// Certificates that take the place of minted ones (mitmproxy: `certs`).
+    pub own: OwnCerts,
 }
 
 impl Default for LeavesOptions {
     fn default() -> Self {
-        Self { capacity: LEAVES_KEPT_MAX, key_log: None }
+        Self {
+            capacity: LEAVES_KEPT_MAX,
+            key_log: None,
+            protocol: Protocol::default(),
+            request_client_cert: false,
+            own: OwnCerts::default(),
+        }
     }
 }
 
@@ -70,6 +85,9 @@ pub struct Leaves {
     key: Arc<dyn SigningKey>,
     public_key: Vec<u8>,
     base: Arc<ServerConfig>,
+    own: OwnCerts,
+    /// As leaves, by their place in `own`.
+    own_leaves: Vec<Arc<Leaf>>,
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
     capacity_per_shard: usize,
@@ -83,16 +101,23 @@ impl Leaves {
     /// # Errors
     /// When the system has no random numbers.
     pub fn new(authority: Arc<Authority>, options: LeavesOptions) -> Result<Self, LeavesError> {
-        let key = aws_lc_rs::sign::any_supported_type(&new_key().ok_or(LeavesError::Key)?)
+        let new = if options.protocol.needs_rsa { new_rsa_key(2048) } else { new_key() };
+        let key = aws_lc_rs::sign::any_supported_type(&new.ok_or(LeavesError::Key)?)
             .map_err(|_| LeavesError::Key)?;
         let public_key = key.public_key().ok_or(LeavesError::Key)?.to_vec();
         let capacity = options.capacity.max(1);
         let shards = SHARDS.min(capacity);
+        let base = Arc::new(base_config(&options).map_err(LeavesError::Tls)?);
+        let own_leaves = options.own.identities().iter();
+        let own_leaves = own_leaves.filter_map(|identity| Leaf::of_identity(identity, base.clone()));
+        let own_leaves = own_leaves.map(Arc::new).collect();
         Ok(Self {
             authority,
             key,
             public_key,
-            base: Arc::new(base_config(options.key_log).map_err(LeavesError::Tls)?),
+            base,
+            own: options.own,
+            own_leaves,
             hasher: RandomState::new(),
             shards: std::iter::repeat_with(Mutex::default).take(shards).collect(),
             capacity_per_shard: capacity / shards,
@@ -106,7 +131,7 @@ impl Leaves {
         &self.authority
     }
 
-    /// The leaf for what is known of a server; from the cache, or minted now.
+    /// The leaf for what is known of a server: the user's own, from the cache, or minted now.
     ///
     /// Minting takes some 30 µs under a P-256 CA and ten times as long under RSA-2048, on the calling thread; others
     /// that ask for the same names meanwhile wait for it.
@@ -127,6 +152,9 @@ impl Leaves {
     }
 
     pub(crate) fn leaf_at(&self, spec: &LeafSpec<'_>, now: u64) -> Result<Arc<Leaf>, MintError> {
+        if let Some(own) = self.own(spec) {
+            return Ok(own.clone());
+        }
         let names = LeafNames::of(spec).ok_or(MintError::NoName)?;
         let shard = self.shard(&names).ok_or(MintError::NoName)?;
         let (slot, evicted) = lock(shard).slot(names, now, self.capacity_per_shard);
@@ -138,6 +166,14 @@ impl Leaves {
             lock(shard).remove(&slot);
         }
         outcome.clone()
+    }
+
+    fn own(&self, spec: &LeafSpec<'_>) -> Option<&Arc<Leaf>> {
+        // Without any there is nothing to look up.
+        if self.own_leaves.is_empty() {
+            return None;
+        }
+        self.own_leaves.get(self.own.find(spec)?)
     }
 
     fn shard(&self, names: &LeafNames) -> Option<&Mutex<Shard>> {
@@ -232,15 +268,21 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 /// What all leaves share: versions, tickets, sessions, key log. Names no certificate yet.
-fn base_config(key_log: Option<Arc<KeyLogWriter>>) -> Result<ServerConfig, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+fn base_config(options: &LeavesOptions) -> Result<ServerConfig, rustls::Error> {
+    let protocol = &options.protocol;
+    let ask: Arc<dyn ClientCertVerifier> = match options.request_client_cert {
+        true => Arc::new(AskClients(protocol.provider.clone())),
+        false => Arc::new(NoClientAuth),
+    };
+    let mut config = ServerConfig::builder_with_provider(protocol.provider.clone())
+        .with_protocol_versions(&protocol.versions)?
+        .with_client_cert_verifier(ask)
         .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = ServerSessionMemoryCache::new(CLIENT_SESSIONS_MAX);
-    if let Some(key_log) = key_log {
-        config.key_log = key_log;
+    config.ignore_client_order = protocol.own_order;
+    if let Some(key_log) = &options.key_log {
+        config.key_log = key_log.clone();
     }
     Ok(config)
 }

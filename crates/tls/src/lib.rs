@@ -27,12 +27,22 @@ mod x509;
 
 // Configurations.
 mod alpn_cache;
+mod protocol;
+
+// What users bring: keys, certificates, lists of cipher suites.
+mod ciphers;
+mod identity;
+mod key_file;
+mod option_error;
 
 // The client side: we are the server there.
+mod client_verifier;
 mod leaf;
 mod leaves;
+mod own_certs;
 
 // The server side: we are the client there.
+mod client_certs;
 mod client_configs;
 mod server_verifier;
 
@@ -44,17 +54,24 @@ mod describe;
 mod explain;
 mod key_log;
 
-pub use authority::Authority;
+pub use authority::{Authority, AuthorityOptions};
 pub use ca_error::{CaError, CaWarning};
+#[cfg(fuzzing)]
+pub use ciphers::fuzz as fuzz_ciphers;
+pub use client_certs::ClientCerts;
 pub use client_configs::{ClientConfigs, ServerVerification, TlsConfigError};
 pub use describe::{openssl_cipher_name, version_name};
 pub use explain::{
     ClientHandshake, Explanation, HandshakeFailure, explain_client_failure, explain_server_failure,
 };
+pub use identity::IdentityError;
 pub use key_log::{KeyLogError, KeyLogWriter};
 pub use leaf::Leaf;
 pub use leaves::{LeafStats, Leaves, LeavesError, LeavesOptions};
 pub use names::{LeafSpec, San};
+pub use option_error::{TlsOptionError, TlsOptionFault};
+pub use own_certs::{CertSpec, OwnCerts};
+pub use protocol::{Protocol, ProtocolOptions, Side};
 pub use quic_keys::QuicInitialKeys;
 pub use server_verifier::ServerCertError;
 pub use upstream_names::UpstreamNames;

@@ -39,6 +39,13 @@ pub const CLIENT_SESSIONS_MAX: usize = 1024;
 /// Servers whose sessions are kept for resumption.
 pub const SERVER_SESSIONS_MAX: usize = 1024;
 
+/// Sessions kept for each certificate with which single hosts are logged in to.
+pub const SESSIONS_PER_CLIENT_CERT_MAX: usize = 16;
+
+/// Certificates to log in with that are kept, those of a folder with one for each host, and files of it that are looked at when the
+/// program starts. With more, some are read anew.
+pub const CLIENT_CERTS_MAX: usize = 1024;
+
 /// Bytes of a file in the config dir or of a trusted CA file. The system bundle has about 220 KiB.
 pub const PEM_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 

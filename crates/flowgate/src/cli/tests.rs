@@ -340,9 +340,9 @@ fn flags_of_mitmproxy() {
     check(
         "flowgate dump --cert x.pem",
         expect![[r#"
-        error: `--cert` is a flag that mitmproxy removed
-        hint: it is option `certs` now, which flowgate does not have yet
-    "#]],
+            error: `--cert` is a flag that mitmproxy removed
+            hint: it is `--certs SPEC` now
+        "#]],
     );
     check(
         "flowgate dump --replace x",

@@ -310,13 +310,13 @@ for _ in rows:
 "#;
 
 /// A mitmdump for each row, by its number.
-struct Mitmdumps {
+pub(crate) struct Mitmdumps {
     process: Process,
     _folder: tempfile::TempDir,
 }
 
 impl Mitmdumps {
-    fn start(python: &Path, rows: &[Vec<String>]) -> Self {
+    pub(crate) fn start(python: &Path, rows: &[Vec<String>]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let confdir = format!("confdir={}", folder.path().display());
         let row = |options: &Vec<String>| {
@@ -329,7 +329,7 @@ impl Mitmdumps {
         Self { process: Process::spawn("mitmdump", command), _folder: folder }
     }
 
-    fn address(&self, number: usize) -> SocketAddr {
+    pub(crate) fn address(&self, number: usize) -> SocketAddr {
         self.process.wait_for("the address of a mitmdump", LONG_PATIENCE, |line| {
             let (of, text) = line.text.split_once(": ")?;
             let (_, address) = text.split_once("listening at ").filter(|_| of == number.to_string())?;

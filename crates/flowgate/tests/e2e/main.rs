@@ -21,6 +21,7 @@ mod distrust;
 mod exemptions;
 mod hidden;
 mod pass_through;
+mod tls_options;
 mod tunnels;
 mod websockets;
 

@@ -199,6 +199,7 @@ pub(crate) fn context(proxy: Arc<Proxy>, hidden: bool) -> Context {
         egress: Arc::new(Egress::Direct),
         mode_egress: Arc::new(Egress::Direct),
         settings: proxy.settings(),
+        tls: proxy.in_force().tls,
         client: Arc::new(ClientConnection::new(clock::new_id(), "reverse".into())),
         peer: ([127, 0, 0, 1], 1).into(),
         stop: proxy.stop.child_token(),

@@ -169,6 +169,7 @@ fn start(listener: &Arc<Listener>, flow: Flow) -> (DuplexStream, DuplexStream, J
         egress: Arc::new(Egress::Direct),
         mode_egress: Arc::new(Egress::Direct),
         settings: proxy.settings(),
+        tls: proxy.in_force().tls,
         client: client_facts(),
         peer: ([127, 0, 0, 1], 1).into(),
         stop: proxy.stop.child_token(),

@@ -12,11 +12,16 @@ pub(super) struct Config<'a> {
     pub(super) certificate: &'a Path,
     pub(super) key: &'a Path,
     pub(super) keepalive_requests: u32,
+    /// Whose clients are let in over TLS; `None` lets in everybody.
+    pub(super) clients_of: Option<&'a Path>,
 }
 
 impl fmt::Display for Config<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let folder = self.folder.display();
+        let verify = self.clients_of.map_or_else(String::new, |ca| {
+            format!("ssl_client_certificate {}; ssl_verify_client on;", ca.display())
+        });
         // One worker, so that connections are counted in one place. As root it must stay root, for the folder is private.
         write!(
             f,
@@ -57,6 +62,8 @@ http {{
         listen {https} ssl http2;
         ssl_certificate {certificate};
         ssl_certificate_key {key};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        {verify}
         root {folder}/root;
         location /chunked/ {{ alias {folder}/root/; ssi on; ssi_types *; }}
         location /close-delimited/ {{ alias {folder}/root/; ssi on; ssi_types *; chunked_transfer_encoding off; }}
@@ -87,4 +94,5 @@ http {{
 const ECHO: &str = "method=$request_method\\nuri=$request_uri\\nprotocol=$server_protocol\\nscheme=$scheme\\n\
     host=$http_host\\nuser-agent=$http_user_agent\\naccept-encoding=$http_accept_encoding\\ncookie=$http_cookie\\n\
     content-length=$http_content_length\\nconnection=$http_connection\\nvia=$http_via\\n\
-    proxy-authorization=$http_proxy_authorization\\nx-forwarded-for=$http_x_forwarded_for\\nx-test=$http_x_test\\n";
+    proxy-authorization=$http_proxy_authorization\\nx-forwarded-for=$http_x_forwarded_for\\nx-test=$http_x_test\\n\
+    tls=$ssl_protocol $ssl_cipher\\nclient=$ssl_client_s_dn\\n";

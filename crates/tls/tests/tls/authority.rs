@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{NO_ALPN, client_trusting, handshake, leaves, named, openssl};
-use flowgate_tls::{Authority, CaError, CaWarning};
+use flowgate_tls::{Authority, AuthorityOptions, CaError, CaWarning};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 const RSA: &str = include_str!("data/ca-rsa-pkcs1.pem");
@@ -271,6 +271,35 @@ fn unusable_files_are_refused_with_their_name_and_kept() {
             assert_eq!(fs::read_to_string(&path).unwrap(), text, "{what}: the file is kept");
         }
     }
+}
+
+#[test]
+fn a_passphrase_opens_the_key_of_a_ca() {
+    let (dir, authority) = crate::common::authority();
+    let path = dir.path().join("flowgate-ca.pem");
+    let Some(output) = openssl(&["pkcs8", "-topk8", "-passout", "pass:x", "-in", path.to_str().unwrap()])
+    else {
+        return;
+    };
+    let locked = String::from_utf8(output.stdout).unwrap() + &authority.certificate_pem();
+    fs::write(&path, locked).unwrap();
+    let open = |passphrase| Authority::open(dir.path(), AuthorityOptions { passphrase, rsa_bits: None });
+    assert_eq!(open(Some("x")).unwrap().certificate(), authority.certificate());
+    assert!(matches!(open(Some("y")).unwrap_err(), CaError::PassphraseWrong { .. }));
+    assert!(matches!(open(None).unwrap_err(), CaError::KeyEncrypted { .. }));
+}
+
+#[test]
+fn a_new_ca_has_an_rsa_key_of_the_size_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |rsa_bits| Authority::open(dir.path(), AuthorityOptions { rsa_bits, passphrase: None });
+    assert!(matches!(open(Some(2500)).unwrap_err(), CaError::KeySize { bits: 2500 }));
+    let authority = open(Some(3072)).unwrap();
+    let (_, certificate) = X509Certificate::from_der(authority.certificate()).unwrap();
+    let key = certificate.public_key().parsed().unwrap();
+    assert_eq!(key.key_size(), 3072);
+    // The one that is there stays.
+    assert_eq!(open(None).unwrap().certificate(), authority.certificate());
 }
 
 #[test]

@@ -11,3 +11,5 @@ mod leaves;
 mod quic;
 #[cfg(test)]
 mod servers;
+#[cfg(test)]
+mod user_certs;

@@ -28,7 +28,7 @@ fn insecure() -> ClientConfigs {
 
 /// The words for a handshake that must fail.
 fn failure(configs: &ClientConfigs, name: &str, server: &Arc<ServerConfig>) -> String {
-    let outcome = handshake(configs.config(NO_ALPN), name, server.clone());
+    let outcome = handshake(configs.config(name, NO_ALPN).unwrap(), name, server.clone());
     explain_server_failure(&outcome.client_error.unwrap(), name).to_string()
 }
 
@@ -36,8 +36,8 @@ fn failure(configs: &ClientConfigs, name: &str, server: &Arc<ServerConfig>) -> S
 fn the_users_ca_is_trusted_beside_the_systems() {
     let ForeignServer { root_pem, config, .. } = foreign_server("A", params(&["shop.test", "10.0.0.1"]));
     let (_dir, configs) = trusting(&root_pem);
-    handshake(configs.config(NO_ALPN), "shop.test", config.clone()).unwrap();
-    handshake(configs.config(NO_ALPN), "10.0.0.1", config).unwrap();
+    handshake(configs.config("shop.test", NO_ALPN).unwrap(), "shop.test", config.clone()).unwrap();
+    handshake(configs.config("10.0.0.1", NO_ALPN).unwrap(), "10.0.0.1", config).unwrap();
     let system = ClientConfigs::new(ServerVerification::default()).unwrap();
     assert_eq!(configs.load_roots(), system.load_roots() + 1);
 }
@@ -50,7 +50,7 @@ fn a_directory_of_cas_is_read() {
     fs::write(dir.path().join("README"), "no certificate").unwrap();
     let extra_ca_dir = Some(dir.path().to_owned());
     let configs = ClientConfigs::new(ServerVerification { extra_ca_dir, ..Default::default() }).unwrap();
-    handshake(configs.config(NO_ALPN), "shop.test", config).unwrap();
+    handshake(configs.config("shop.test", NO_ALPN).unwrap(), "shop.test", config).unwrap();
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn self_signed_servers_are_named_as_such_and_trusted_when_the_user_names_them() 
             "certificate of server `shop.test` cannot be trusted: it is self-signed"
         );
         let (_dir, configs) = trusting(&certificate.pem());
-        handshake(configs.config(NO_ALPN), "shop.test", server.clone()).unwrap();
+        handshake(configs.config("shop.test", NO_ALPN).unwrap(), "shop.test", server.clone()).unwrap();
         assert!(failure(&configs, "other.test", &server).contains("not valid for `other.test`"));
     }
 }
@@ -113,13 +113,13 @@ fn insecure_accepts_everything() {
     let mut expired = params(&["other.test"]);
     expired.not_after = rcgen::date_time_ymd(2024, 5, 1);
     let server = foreign_server("B", expired);
-    handshake(insecure().config(NO_ALPN), "shop.test", server.config).unwrap();
+    handshake(insecure().config("shop.test", NO_ALPN).unwrap(), "shop.test", server.config).unwrap();
 }
 
 #[test]
 fn no_tls_is_explained() {
     let client = rustls::ClientConnection::new(
-        insecure().config(NO_ALPN),
+        insecure().config("shop.test", NO_ALPN).unwrap(),
         rustls_pki_types::ServerName::try_from("shop.test").unwrap(),
     );
     let mut client = client.unwrap();
@@ -134,20 +134,29 @@ fn no_tls_is_explained() {
 #[test]
 fn configurations_are_kept_by_their_alpn_list_within_a_bound() {
     let configs = insecure();
-    assert!(Arc::ptr_eq(&configs.config(&["h2", "http/1.1"]), &configs.config(&["h2", "http/1.1"])));
-    let odd = configs.config(&["odd"]);
+    assert!(Arc::ptr_eq(
+        &configs.config("shop.test", &["h2", "http/1.1"]).unwrap(),
+        &configs.config("shop.test", &["h2", "http/1.1"]).unwrap()
+    ));
+    let odd = configs.config("shop.test", &["odd"]).unwrap();
     assert_eq!(odd.alpn_protocols, [b"odd"]);
     for n in 0..20 {
-        configs.config(&[format!("x{n}")]);
+        configs.config("shop.test", &[format!("x{n}")]).unwrap();
     }
-    assert!(Arc::ptr_eq(&odd, &configs.config(&["odd"])), "within the bound");
+    assert!(Arc::ptr_eq(&odd, &configs.config("shop.test", &["odd"]).unwrap()), "within the bound");
     for n in 0..flowgate_tls::limits::ALPN_LISTS_MAX {
-        configs.config(&[format!("y{n}")]);
+        configs.config("shop.test", &[format!("y{n}")]).unwrap();
     }
-    assert!(!Arc::ptr_eq(&odd, &configs.config(&["odd"])), "beyond it the oldest goes");
+    assert!(!Arc::ptr_eq(&odd, &configs.config("shop.test", &["odd"]).unwrap()), "beyond it the oldest goes");
     let long = "l".repeat(200);
     let list = [&long, &long];
-    assert!(!Arc::ptr_eq(&configs.config(&list), &configs.config(&list)), "long lists are not kept");
+    assert!(
+        !Arc::ptr_eq(
+            &configs.config("shop.test", &list).unwrap(),
+            &configs.config("shop.test", &list).unwrap()
+        ),
+        "long lists are not kept"
+    );
 }
 
 #[test]
@@ -155,7 +164,9 @@ fn sessions_are_resumed_across_alpn_lists() {
     let server = foreign_server("A", params(&["shop.test"]));
     let (_dir, configs) = trusting(&server.root_pem);
     let kind = |alpn: &[&[u8]]| {
-        let (client, _) = handshake(configs.config(alpn), "shop.test", server.config.clone()).unwrap();
+        let (client, _) =
+            handshake(configs.config("shop.test", alpn).unwrap(), "shop.test", server.config.clone())
+                .unwrap();
         assert!(client.peer_certificates().is_some(), "names can be read from a resumed session as well");
         client.handshake_kind()
     };
@@ -173,7 +184,7 @@ fn secrets_of_both_sides_go_into_the_key_log() {
     let options = flowgate_tls::LeavesOptions { key_log, ..Default::default() };
     let leaves = flowgate_tls::Leaves::new(authority, options).unwrap();
     let server = leaves.leaf(&crate::common::named("shop.test")).unwrap().server_config(NO_ALPN);
-    handshake(configs.config(NO_ALPN), "shop.test", server).unwrap();
+    handshake(configs.config("shop.test", NO_ALPN).unwrap(), "shop.test", server).unwrap();
     let text = fs::read_to_string(path).unwrap();
     let count = |label| text.lines().filter(|line| line.starts_with(label)).count();
     assert_eq!(count("CLIENT_TRAFFIC_SECRET_0 "), 2, "{text}");
