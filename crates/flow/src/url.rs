@@ -87,8 +87,11 @@ impl Request {
         before_fragment.get(question_mark + 1..)
     }
 
-    fn is_connect(&self) -> bool {
-        self.method.eq_ignore_ascii_case(b"CONNECT")
+    /// Whether it asks for a tunnel to its authority. An extended CONNECT (RFC 8441) is none: it has a scheme and a path, and its URL
+    /// is that of what answers it.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        self.method.eq_ignore_ascii_case(b"CONNECT") && self.path.is_empty()
     }
 }
 
@@ -142,4 +145,38 @@ fn push_host(out: &mut Vec<u8>, host: &str) {
 fn push_port(out: &mut Vec<u8>, port: u16) {
     // Writing to a `Vec` cannot fail.
     let _ = write!(out, ":{port}");
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{Body, Headers, PseudoFields, Timestamp};
+
+    #[test]
+    fn an_extended_connect_has_the_url_of_what_it_asks_for() {
+        let request = |scheme: &'static str, path: &'static str| Request {
+            version: HttpVersion::Http2,
+            method: Bytes::from_static(b"CONNECT"),
+            scheme: Bytes::from_static(scheme.as_bytes()),
+            host: "a.test".into(),
+            port: 443,
+            authority: Bytes::from_static(b"b.test"),
+            path: Bytes::from_static(path.as_bytes()),
+            pseudo: PseudoFields::default(),
+            headers: Headers::new(),
+            body: Body::EMPTY,
+            trailers: None,
+            timestamp_start: Timestamp(1.0),
+            timestamp_end: None,
+        };
+        let chat = request("https", "/chat?x");
+        assert_eq!(chat.url(HostFrom::Destination), b"https://a.test/chat?x");
+        assert_eq!(chat.url(HostFrom::Header), b"https://b.test/chat?x");
+        assert_eq!(chat.query(), Some(&b"x"[..]));
+        let tunnel = request("", "");
+        assert_eq!(tunnel.url(HostFrom::Destination), b"a.test:443");
+        assert_eq!(tunnel.query(), None);
+    }
 }

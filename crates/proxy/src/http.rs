@@ -13,6 +13,7 @@ mod local_server;
 mod replay_client;
 mod servers;
 mod translate;
+mod upgrade;
 
 // Bodies that addons hold or change.
 mod body_way;
@@ -25,6 +26,7 @@ mod h1_stream;
 mod h2_body;
 mod h2_client;
 mod h2_server;
+mod h2_tunnel;
 mod side;
 
 // What carries them.

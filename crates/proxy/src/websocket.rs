@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flowgate_flow::{Flow, FlowKind, Headers, HttpFlow};
 use flowgate_net::{BoxIo, RelayEnd, Tap, relay};
+use flowgate_wire::http2::semantics::is_websocket_connect;
 use flowgate_wire::limits::WEBSOCKET_MESSAGE_BYTES_MAX;
 use flowgate_wire::websocket::{Extensions, FrameDecoder, Sender, parse_extensions};
 
@@ -24,15 +25,17 @@ use crate::messages::{self, Reader};
 use crate::raw::{self, Ended};
 pub(crate) use record::Record;
 
-/// Whether an exchange turned its connections into a WebSocket: both sides say so (RFC 6455 section 4), in the
-/// version whose frames we know.
+/// Whether an exchange that switched turned its connections (or streams) into a WebSocket: both sides say so, each in its version
+/// (RFC 6455 section 4, RFC 8441 section 5), in the version whose frames we know.
 pub(crate) fn is_agreed(flow: &Flow) -> bool {
     let FlowKind::Http(http) = &flow.kind else { return false };
     let HttpFlow { request, response: Some(response), .. } = &**http else { return false };
-    response.status == 101
-        && names_websocket(&request.headers)
-        && names_websocket(&response.headers)
-        && request.headers.get("sec-websocket-version") == Some(b"13")
+    let asked = is_websocket_connect(request) || names_websocket(&request.headers);
+    let agreed = match response.status {
+        101 => names_websocket(&response.headers),
+        status => !response.version.is_http1() && (200..300).contains(&status),
+    };
+    asked && agreed && request.headers.get("sec-websocket-version") == Some(b"13")
 }
 
 fn names_websocket(headers: &Headers) -> bool {

@@ -1,6 +1,6 @@
 //! WebSocket frames and messages (RFC 6455), compressed ones too (RFC 7692): one direction's bytes in, messages out.
 //!
-//! Not here: the handshake, which is HTTP, and any answer. A decoder only reads; what it finds wrong ends its reading and
+//! Not here: the handshake but for its proof, since it is HTTP, and any answer. A decoder only reads; what it finds wrong ends its reading and
 //! says nothing about whether the bytes may cross.
 //!
 //! Invariant: what a decoder holds is bounded by its `content_bytes_max`, one control frame and one inflate window.
@@ -10,6 +10,7 @@ mod event;
 mod extensions;
 mod fault;
 mod frame;
+mod handshake;
 mod inflate;
 mod mask;
 mod prefix;
@@ -19,4 +20,5 @@ pub use event::{CloseFrame, Event, Message, MessageKind};
 pub use extensions::{Deflate, DeflateSide, ExtensionError, Extensions, parse_extensions};
 pub use fault::{DecodeError, Fault};
 pub use frame::{FrameHeader, Opcode};
+pub use handshake::{handshake_accept, handshake_key};
 pub use mask::apply_mask;

@@ -314,7 +314,8 @@ pub(crate) fn serve_http2(connection: &mut RawConnection, body: &[u8]) -> io::Re
     Ok(())
 }
 
-fn frame(kind: u8, flags: u8, stream: [u8; 4], payload: &[u8]) -> Vec<u8> {
+/// A frame of HTTP/2.
+pub(crate) fn frame(kind: u8, flags: u8, stream: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream, payload].concat()
 }

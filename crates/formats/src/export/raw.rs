@@ -7,7 +7,7 @@ use super::{ExportError, message};
 
 pub(super) fn request(request: &Request, decoder: &dyn BodyDecoder) -> Result<Vec<u8>, ExportError> {
     let (headers, body) = message::decoded("request", &request.headers, &request.body, decoder)?;
-    let target = if request.method.eq_ignore_ascii_case(b"CONNECT") {
+    let target = if request.is_connect() {
         request.authority.to_vec()
     } else if request.authority.is_empty() {
         request.path.to_vec()

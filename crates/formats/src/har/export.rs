@@ -192,7 +192,7 @@ fn timings(flow: &Flow, http: &HttpFlow, is_first: bool) -> Timings {
 
 fn request(from: &Request, decoder: &dyn BodyDecoder) -> io::Result<HarRequest> {
     let url = lossy(&from.url(HostFrom::Header));
-    let is_connect = from.method.eq_ignore_ascii_case(b"CONNECT");
+    let is_connect = from.is_connect();
     let content_type = from.headers.get("content-type").unwrap_or_default();
     let has_body =
         matches!(&*from.method, b"POST" | b"PUT" | b"PATCH") || from.body.len().is_some_and(|len| len > 0);

@@ -104,7 +104,8 @@ impl Times {
 fn request(from: entry::Request, url: Url, times: &Times) -> Request {
     let version = version(from.http_version.as_str());
     let method = from.method.0.filter(|method| !method.is_empty()).unwrap_or_else(|| "GET".to_owned());
-    let is_connect = method.eq_ignore_ascii_case("CONNECT");
+    // One with a path is an extended CONNECT (RFC 8441).
+    let is_connect = method.eq_ignore_ascii_case("CONNECT") && url.path == "/";
     let mut headers = headers(from.headers.0);
     let content_type = headers.get("content-type").unwrap_or_default().to_vec();
     let body = match from.post_data {

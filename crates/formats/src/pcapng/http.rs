@@ -43,8 +43,7 @@ const TLS_PORT: u16 = 443;
 const PLAIN_PORT: u16 = 80;
 
 fn request<W: Write>(request: &Request, to: &mut Conversation<'_, W>) -> io::Result<()> {
-    let is_connect = request.method.eq_ignore_ascii_case(b"CONNECT");
-    let target = if is_connect { &request.authority } else { &request.path };
+    let target = if request.is_connect() { &request.authority } else { &request.path };
     let mut head =
         [&request.method[..], b" ", target, b" ", line_version(&request.version), b"\r\n"].concat();
     if !request.headers.contains("host") {

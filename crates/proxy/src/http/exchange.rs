@@ -38,6 +38,8 @@ pub(crate) struct Exchange {
     interim: bool,
     /// The client was told something of the response.
     answered: bool,
+    /// What the client was told is that another protocol follows.
+    switched: bool,
     /// A hook is due before anything moves on.
     pause: Option<Pause>,
 }
@@ -94,6 +96,7 @@ impl Exchange {
             down: Down::Head,
             interim: false,
             answered: false,
+            switched: false,
             pause: None,
         }
     }
@@ -122,6 +125,11 @@ impl Exchange {
     /// Whether the client was told anything yet.
     pub(crate) const fn has_answered(&self) -> bool {
         self.answered
+    }
+
+    /// Whether both sides have switched to another protocol.
+    pub(crate) const fn has_switched(&self) -> bool {
+        self.switched
     }
 
     /// Whether the request was not sent whole, although the response is complete.
@@ -375,7 +383,13 @@ impl Exchange {
                 }
                 break;
             }
-            client.send_response(&mut head, framing).map_err(|err| Failure::on_server(Phase::Head, err))?;
+            self.switched = server.has_switched();
+            let sent = if self.switched {
+                client.send_switch(&mut head)
+            } else {
+                client.send_response(&mut head, framing)
+            };
+            sent.map_err(|err| Failure::on_server(Phase::Head, err))?;
             self.answered = true;
             self.response = Some(head);
             self.down = Down::Body;
@@ -461,7 +475,11 @@ impl Exchange {
         if self.down == Down::Send {
             let framing = hooked.response_framing;
             let Some(head) = &mut self.response else { return Ok(()) };
-            client.send_response(head, framing).map_err(|err| Failure::on_server(Phase::Head, err))?;
+            // An addon may have made another answer of it.
+            self.switched = server.has_switched() && is_switch(head.status);
+            let sent =
+                if self.switched { client.send_switch(head) } else { client.send_response(head, framing) };
+            sent.map_err(|err| Failure::on_server(Phase::Head, err))?;
             self.answered = true;
             self.down = if framing == Framing::None { Down::End } else { Down::Body };
         }
@@ -470,7 +488,9 @@ impl Exchange {
 
     fn end_of_response(&mut self, client: &mut impl ClientSide) -> Result<(), Failure> {
         let trailers = self.response.as_ref().and_then(|response| response.trailers.as_ref());
-        client.send_end(trailers).map_err(|err| Failure::on_server(Phase::Body, err))?;
+        if !self.switched {
+            client.send_end(trailers).map_err(|err| Failure::on_server(Phase::Body, err))?;
+        }
         if let Some(response) = &mut self.response {
             response.timestamp_end = Some(clock::now());
         }
@@ -488,6 +508,11 @@ impl Exchange {
             Down::Collect | Down::Body | Down::End | Down::Done => Phase::Body,
         }
     }
+}
+
+/// Whether a response of this status is how a server agrees to another protocol: 101, or 2xx to a CONNECT.
+const fn is_switch(status: u16) -> bool {
+    matches!(status, 101 | 200..=299)
 }
 
 #[cfg(test)]

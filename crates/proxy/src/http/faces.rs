@@ -13,3 +13,4 @@ mod clients;
 mod pairs;
 mod servers;
 mod translation;
+mod websockets;

@@ -12,10 +12,12 @@ use flowgate_wire::http1::{
     request_framing,
 };
 use flowgate_wire::http2::Code;
+use flowgate_wire::http2::semantics::websocket_switched;
+use flowgate_wire::websocket::handshake_accept;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::forward::{say_keep_alive, wants_to_persist};
+use super::forward::{asks_to_upgrade, say_keep_alive, wants_to_persist};
 use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ClientSide, SideError};
 use super::translate;
@@ -39,6 +41,8 @@ pub(crate) struct H1Client {
     /// The head of the request in hand, for the record if it is refused.
     head: Bytes,
     method: Bytes,
+    /// What the request in hand gave to be answered if it becomes a WebSocket.
+    websocket_key: Option<Bytes>,
     refused: Bytes,
 }
 
@@ -77,6 +81,7 @@ impl H1Client {
             cut: false,
             head: Bytes::new(),
             method: Bytes::new(),
+            websocket_key: None,
             refused: Bytes::new(),
         }
     }
@@ -84,7 +89,7 @@ impl H1Client {
     /// Waits for the next request.
     pub(crate) async fn next_request(&mut self) -> NextRequest {
         // Nothing of the last request is kept while its client rests.
-        (self.head, self.method) = (Bytes::new(), Bytes::new());
+        (self.head, self.method, self.websocket_key) = (Bytes::new(), Bytes::new(), None);
         match timeout(self.idle_timeout, poll_fn(|cx| self.stream.poll_readable(cx))).await {
             Err(_) | Ok(Err(_)) => return NextRequest::Closed,
             Ok(Ok(())) => {}
@@ -106,6 +111,9 @@ impl H1Client {
             Ok(framing) => {
                 self.head = bytes;
                 self.method = head.method.clone();
+                self.websocket_key = asks_to_upgrade(&head.headers)
+                    .then(|| head.headers.get("sec-websocket-key").map(Bytes::copy_from_slice))
+                    .flatten();
                 self.stream.expect_body(framing);
                 self.version = head.version.clone();
                 self.persistent = wants_to_persist(&head.version, &head.headers);
@@ -268,6 +276,20 @@ impl ClientSide for H1Client {
             encode_response_with(&version, head.status, &reason, headers, names, out)
         };
         Ok(self.stream.send_head(outgoing, encode)?)
+    }
+
+    fn send_switch(&mut self, head: &mut Response) -> Result<(), SideError> {
+        if head.version.is_http1() {
+            return self.send_response(head, Framing::None);
+        }
+        // The server was asked in HTTP/2, where there is no key.
+        let accept = handshake_accept(self.websocket_key.as_deref().unwrap_or_default());
+        let headers = websocket_switched(head, &accept)?;
+        let (version, reason) = (HttpVersion::Http11, b"Switching Protocols");
+        let encode = |out: &mut bytes::BytesMut| {
+            encode_response_with(&version, 101, reason, &headers, self.names, out)
+        };
+        Ok(self.stream.send_head(Outgoing::Length(0), encode)?)
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {

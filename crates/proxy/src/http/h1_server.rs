@@ -11,8 +11,11 @@ use flowgate_wire::http1::{
     response_framing,
 };
 use flowgate_wire::http2::Code;
-use flowgate_wire::http2::semantics::request_to_http1;
+use flowgate_wire::http2::semantics::{
+    Http1Request, MessageError, is_websocket_connect, request_to_http1, websocket_upgrade,
+};
 use flowgate_wire::limits::INTERIM_RESPONSES_MAX;
+use flowgate_wire::websocket::{handshake_accept, handshake_key};
 use tokio::time::timeout;
 
 use super::forward::{asks_to_upgrade, protocols, wants_to_persist};
@@ -31,6 +34,10 @@ pub(crate) struct H1Server {
     method: Bytes,
     /// The protocols that the request in hand asked for.
     upgrade_asked: Vec<Vec<u8>>,
+    /// The proof that is expected of the server, if we asked for a WebSocket with a key of our own.
+    proof: Option<String>,
+    /// The server agreed to another protocol.
+    switched: bool,
     interim_seen: usize,
     persistent: bool,
     sent_whole: bool,
@@ -45,6 +52,8 @@ impl H1Server {
             names,
             method: Bytes::new(),
             upgrade_asked: Vec::new(),
+            proof: None,
+            switched: false,
             interim_seen: 0,
             persistent: true,
             sent_whole: true,
@@ -84,13 +93,13 @@ impl ServerSide for H1Server {
             None if head.path.is_empty() => &head.authority,
             None => &head.path,
         };
-        let (method, headers) = (&head.method, &head.headers);
+        (self.proof, self.switched) = (None, false);
         let translated;
-        let (headers, framing) = if head.version.is_http1() {
-            (headers, framing)
+        let (method, headers, framing) = if head.version.is_http1() {
+            (&head.method, &head.headers, framing)
         } else {
-            translated = request_to_http1(head, framing).map_err(SideError::Unsendable)?;
-            (&translated.headers, translated.framing)
+            translated = self.translate(head, framing).map_err(SideError::Unsendable)?;
+            (&translated.method, &translated.headers, translated.framing)
         };
         let outgoing = match framing {
             Framing::Chunked => Outgoing::Chunked,
@@ -154,6 +163,10 @@ impl ServerSide for H1Server {
         Poll::Ready(event)
     }
 
+    fn has_switched(&self) -> bool {
+        self.switched
+    }
+
     fn poll_declines(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.persistent { self.stream.poll_stale(cx) } else { Poll::Ready(()) }
     }
@@ -168,6 +181,19 @@ impl ServerSide for H1Server {
 }
 
 impl H1Server {
+    /// A request of HTTP/2 in HTTP/1.
+    fn translate(&mut self, head: &Request, framing: Framing) -> Result<Http1Request, MessageError> {
+        if !is_websocket_connect(head) {
+            return request_to_http1(head, framing);
+        }
+        if framing != Framing::None {
+            return Err(MessageError::LengthDiffers);
+        }
+        let key = handshake_key(fastrand::u128(..).to_ne_bytes());
+        self.proof = Some(handshake_accept(key.as_bytes()));
+        websocket_upgrade(head, &key)
+    }
+
     /// Reads a head, and sets out for the body that it announces.
     fn take_head(&mut self, head: Bytes, started: Timestamp) -> Result<(Response, Framing), SideError> {
         let head = parse_response_with(head, self.names)?;
@@ -184,6 +210,15 @@ impl H1Server {
             if head.status == 101 && (taken.is_empty() || !taken.iter().all(agreed)) {
                 return Err(SideError::UnexpectedUpgrade);
             }
+            if let Some(proof) = &self.proof {
+                let proven = head.headers.get("sec-websocket-accept") == Some(proof.as_bytes());
+                match head.status {
+                    101 if !proven => return Err(SideError::UnprovenUpgrade),
+                    200..=299 => return Err(SideError::NoUpgrade(head.status)),
+                    _ => {}
+                }
+            }
+            self.switched = head.status == 101;
             self.stream.expect_body(framing);
             self.persistent &=
                 framing != Framing::UntilClose && wants_to_persist(&head.version, &head.headers);

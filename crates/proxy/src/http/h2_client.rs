@@ -6,10 +6,11 @@ use bytes::Bytes;
 use flowgate_flow::{Headers, Response};
 use flowgate_wire::http1::{BodyEvent, Framing};
 use flowgate_wire::http2::Code;
-use flowgate_wire::http2::semantics::encode_response;
+use flowgate_wire::http2::semantics::{encode_response, websocket_connected};
 
 use super::h2_body::H2Body;
 use super::h2_link::H2Stream;
+use super::h2_tunnel::{Cut, H2Tunnel};
 use super::side::{ClientSide, SideError};
 
 /// A stream on which a request came.
@@ -17,6 +18,8 @@ pub(crate) struct H2ClientStream {
     stream: H2Stream,
     method: Bytes,
     body: H2Body,
+    /// Nothing comes behind the request's head.
+    ended: bool,
     /// Its request is malformed: there is no response to that (RFC 9113 section 8.1.1).
     malformed: bool,
 }
@@ -24,12 +27,18 @@ pub(crate) struct H2ClientStream {
 impl H2ClientStream {
     /// A stream whose request has this method, and a body delimited like this.
     pub(super) fn new(stream: H2Stream, method: Bytes, framing: Framing) -> Self {
-        Self { stream, method, body: H2Body::new(framing), malformed: false }
+        let ended = framing == Framing::None;
+        Self { stream, method, body: H2Body::new(framing), ended, malformed: false }
     }
 
     /// A stream whose request is malformed.
     pub(super) fn malformed(stream: H2Stream) -> Self {
         Self { malformed: true, ..Self::new(stream, Bytes::new(), Framing::None) }
+    }
+
+    /// What follows once both sides agreed to a WebSocket.
+    pub(super) fn into_tunnel(self, cut: Cut) -> H2Tunnel {
+        H2Tunnel::new(self.stream, self.ended, cut)
     }
 
     /// Refuses the stream.
@@ -59,6 +68,16 @@ impl ClientSide for H2ClientStream {
             |encoder, out| encode_response(head, method, framing, encoder, out),
             false,
             ends,
+        )
+    }
+
+    fn send_switch(&mut self, head: &mut Response) -> Result<(), SideError> {
+        let connected = (head.status == 101).then(|| websocket_connected(head));
+        let (head, method) = (connected.as_ref().unwrap_or(head), &self.method);
+        self.stream.send_head(
+            |encoder, out| encode_response(head, method, Framing::UntilClose, encoder, out),
+            false,
+            false,
         )
     }
 

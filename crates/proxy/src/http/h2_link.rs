@@ -70,7 +70,7 @@ impl H2Link {
             stream_window: H2_STREAM_WINDOW_BYTES,
             connection_window: H2_CONNECTION_WINDOW_BYTES,
             header_list_bytes_max: H2_HEADER_LIST_BYTES,
-            connect_protocol: false,
+            connect_protocol: true,
         });
         let state = State { connection, lost: None, driver: None, openers: Vec::new(), closing: false };
         Self(Arc::new(Mutex::new(state)))
@@ -95,6 +95,20 @@ impl H2Link {
             }
             Err(_) => Poll::Ready(false),
         }
+    }
+
+    /// Ready when it is known whether the peer takes an extended CONNECT (RFC 8441 section 3): with its SETTINGS, or never.
+    pub(super) fn poll_connect_protocol(&self, cx: &Context<'_>) -> Poll<bool> {
+        let mut state = self.lock();
+        if state.lost.is_some() || state.closing {
+            return Poll::Ready(false);
+        }
+        if state.connection.has_begun() {
+            return Poll::Ready(state.connection.peer().connect_protocol);
+        }
+        // They are woken by SETTINGS, and by the end.
+        state.openers.push(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Whether both are the same connection.
@@ -236,6 +250,26 @@ impl H2Stream {
         }
         if state.connection.is_going_out(self.id) {
             return Poll::Ready(Ok(()));
+        }
+        state.wait(self.id, cx);
+        Poll::Pending
+    }
+
+    /// Ready when nothing of what was queued is left, the end included.
+    pub(super) fn poll_sent(&self, cx: &Context<'_>) -> Poll<Result<(), SideError>> {
+        let mut state = self.link.lock();
+        if state.connection.is_sent(self.id) {
+            return Poll::Ready(state.connection.reset_of(self.id).map_or(
+                Ok(()),
+                |reset| match reset.code {
+                    // The peer has all that it wants.
+                    Code::NO_ERROR => Ok(()),
+                    _ => Err(SideError::Reset(reset)),
+                },
+            ));
+        }
+        if let Some(lost) = state.lost {
+            return Poll::Ready(Err(lost.into()));
         }
         state.wait(self.id, cx);
         Poll::Pending

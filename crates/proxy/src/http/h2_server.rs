@@ -5,11 +5,15 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use flowgate_flow::{Headers, Request, Response};
 use flowgate_wire::http1::{BodyEvent, Framing};
-use flowgate_wire::http2::semantics::{EndStream, encode_request, read_response};
+use flowgate_wire::http2::semantics::{
+    EndStream, MessageError, encode_request, is_websocket_connect, read_response, websocket_connect,
+    websocket_upgrade_key,
+};
 use flowgate_wire::http2::{Code, Incoming};
 
 use super::h2_body::{H2Body, shown};
 use super::h2_link::{self, H2Link, H2Stream};
+use super::h2_tunnel::{Cut, H2Tunnel};
 use super::side::{ServerSide, SideError};
 use crate::clock;
 
@@ -20,13 +24,34 @@ pub(crate) struct H2ServerStream {
     method: Bytes,
     body: H2Body,
     refused: Bytes,
+    tunnel: Tunnel,
+}
+
+/// Whether the stream is asked to be more than an exchange.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Tunnel {
+    No,
+    Asked,
+    /// The server agreed; `ended` if it has nothing to say.
+    Agreed {
+        ended: bool,
+    },
 }
 
 impl H2ServerStream {
     /// An exchange on a connection that can open a stream.
     pub(crate) fn new(link: H2Link) -> Self {
         let body = H2Body::new(Framing::None);
-        Self { link, stream: None, method: Bytes::new(), body, refused: Bytes::new() }
+        let (method, refused) = (Bytes::new(), Bytes::new());
+        Self { link, stream: None, method, body, refused, tunnel: Tunnel::No }
+    }
+
+    /// What follows once the server agreed to a WebSocket.
+    pub(crate) fn into_tunnel(self, cut: Cut) -> Option<H2Tunnel> {
+        match (self.tunnel, self.stream) {
+            (Tunnel::Agreed { ended }, Some(stream)) => Some(H2Tunnel::new(stream, ended, cut)),
+            _ => None,
+        }
     }
 
     fn stream(&self) -> Result<&H2Stream, SideError> {
@@ -36,6 +61,16 @@ impl H2ServerStream {
 
 impl ServerSide for H2ServerStream {
     fn send_request(&mut self, head: &mut Request, framing: Framing) -> Result<(), SideError> {
+        // An upgrade of HTTP/1.1 comes here only to be asked for in the words of HTTP/2.
+        let asked = websocket_upgrade_key(head).is_some().then(|| websocket_connect(head));
+        let head = asked.as_ref().unwrap_or(head);
+        let mut framing = framing;
+        if is_websocket_connect(head) || asked.is_some() {
+            if framing != Framing::None {
+                return Err(SideError::Unsendable(MessageError::LengthDiffers));
+            }
+            (self.tunnel, framing) = (Tunnel::Asked, Framing::Chunked);
+        }
         let encode = |encoder: &mut _, out: &mut _| {
             encode_request(head, framing, encoder, out).map_err(SideError::Unsendable)
         };
@@ -54,6 +89,10 @@ impl ServerSide for H2ServerStream {
     }
 
     fn send_end(&mut self, trailers: Option<&Headers>) -> Result<(), SideError> {
+        if self.tunnel != Tunnel::No {
+            // The request has no body, and what the stream is for has not begun.
+            return Ok(());
+        }
         self.stream()?.send_end(trailers)
     }
 
@@ -71,8 +110,16 @@ impl ServerSide for H2ServerStream {
             read_response(&fields, ends, &self.method, clock::now()).inspect_err(|_| {
                 self.refused = shown(&fields);
             })?;
+        if self.tunnel == Tunnel::Asked && (200..300).contains(&response.status) {
+            self.tunnel = Tunnel::Agreed { ended: ends == EndStream::Yes };
+            return Poll::Ready(Ok((response, Framing::None)));
+        }
         self.body = H2Body::new(framing);
         Poll::Ready(Ok((response, framing)))
+    }
+
+    fn has_switched(&self) -> bool {
+        matches!(self.tunnel, Tunnel::Agreed { .. })
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>> {

@@ -200,7 +200,8 @@ impl Hooked {
 
     /// Whether a response of this status has no body, whatever its fields say.
     fn is_bodiless(&self, status: u16) -> bool {
-        self.method.as_ref() == b"HEAD" || matches!(status, 101 | 204 | 304)
+        let tunnel = self.method.as_ref() == b"CONNECT" && (200..300).contains(&status);
+        tunnel || self.method.as_ref() == b"HEAD" || matches!(status, 101 | 204 | 304)
     }
 }
 

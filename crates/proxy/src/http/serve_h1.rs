@@ -10,13 +10,13 @@ use flowgate_wire::limits::TARGET_BYTES_MAX;
 
 use super::forward::{asks_to_upgrade, name_host};
 use super::h1_client::{H1Client, NextRequest, Unreadable};
+use super::h2_tunnel::Cut;
 use super::servers::Route;
-use super::service::{Allowed, Next, Origin, Service, Upgrade};
+use super::service::{Allowed, Next, Origin, Service};
 use super::side::SideError;
+use super::upgrade::Upgrade;
 use crate::egress::Purpose;
 use crate::idle::IdleTimer;
-use crate::raw;
-use crate::websocket;
 use flowgate_options::Level;
 
 /// What the connection turned into, if it did not simply end.
@@ -273,23 +273,11 @@ const fn status_of(error: &SideError) -> u16 {
     }
 }
 
-/// After 101 (RFC 9110 section 7.8): what follows is another protocol's.
+/// After 101: what follows is another protocol's.
 async fn switch_protocols(service: &Service, mut client: H1Client, upgrade: Upgrade) {
     if client.flush().await.is_err() {
         return service.context.report(upgrade.flow).await;
     }
-    let (client_io, from_client) = client.into_parts();
-    let (server_io, from_server, _guard) = upgrade.link.into_parts();
-    let client_io: BoxIo = Box::new(Rewound::new(from_client, client_io));
-    let server_io: BoxIo = Box::new(Rewound::new(from_server, server_io));
-    let server = std::sync::Arc::clone(&upgrade.flow.server);
-    // What a rule hides is relayed as bytes, which tell nothing of it.
-    let read = service.context.settings.websocket && !service.context.hidden;
-    if read && websocket::is_agreed(&upgrade.flow) {
-        // Boxed: few connections need the room that its decoders take.
-        Box::pin(websocket::relay_recorded(&service.context, upgrade.flow, client_io, server_io)).await;
-    } else {
-        service.context.report(upgrade.flow).await;
-        raw::relay_recorded(&service.context, client_io, server_io, server).await;
-    }
+    let (io, read) = client.into_parts();
+    service.switch_protocols(Box::new(Rewound::new(read, io)), Cut::default(), upgrade).await;
 }

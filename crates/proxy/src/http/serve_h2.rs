@@ -14,7 +14,8 @@ use flowgate_flow::{Body, HttpVersion, PseudoFields, Request};
 use flowgate_net::BoxIo;
 use flowgate_options::Level;
 use flowgate_wire::hpack::FieldList;
-use flowgate_wire::http2::semantics::{EndStream, ExtendedConnect, read_request};
+use flowgate_wire::http1::Framing;
+use flowgate_wire::http2::semantics::{EndStream, ExtendedConnect, is_websocket_connect, read_request};
 use flowgate_wire::http2::{Code, Incoming, StreamId};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -24,6 +25,7 @@ use super::h2_body::shown;
 use super::h2_client::H2ClientStream;
 use super::h2_driver::Driver;
 use super::h2_link::H2Stream;
+use super::h2_tunnel::Cut;
 use super::service::{Next, Origin, Service};
 use super::side::ClientSide;
 use super::turn::Turn;
@@ -120,7 +122,7 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
     let head = poll_fn(|cx| Poll::Ready(stream.poll_take(cx))).await;
     let Poll::Ready(Ok(Incoming::Head { fields, ends })) = head else { return };
     let ends = if ends { EndStream::Yes } else { EndStream::No };
-    let read = read_request(&fields, ends, ExtendedConnect::Disabled, clock::now());
+    let read = read_request(&fields, ends, ExtendedConnect::Enabled, clock::now());
     let (mut request, framing) = match read {
         Ok(read) => read,
         Err(error) => {
@@ -130,7 +132,7 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
             let mut client = if status == 400 {
                 H2ClientStream::malformed(stream)
             } else {
-                H2ClientStream::new(stream, Bytes::new(), flowgate_wire::http1::Framing::None)
+                H2ClientStream::new(stream, Bytes::new(), Framing::None)
             };
             let request = guessed(&fields);
             return service.refuse_bytes(&mut client, request, status, &message, shown(&fields)).await;
@@ -151,15 +153,26 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
         // Nobody waits for it any more, so no server is troubled with it.
         return service.given_up(&mut client, request, gone).await;
     }
-    if request.method.as_ref() == b"CONNECT" {
-        return service.refuse(&mut client, request, 501, "CONNECT inside HTTP/2 is not supported.").await;
+    let websocket = is_websocket_connect(&request);
+    if request.method.as_ref() == b"CONNECT" && !websocket {
+        let message = match &request.pseudo.protocol {
+            Some(protocol) => format!(
+                "CONNECT for another protocol than WebSocket is not supported: {}.",
+                protocol.escape_ascii()
+            ),
+            None => "CONNECT inside HTTP/2 is not supported.".to_owned(),
+        };
+        return service.refuse(&mut client, request, 501, &message).await;
     }
+    // What follows an extended CONNECT is no body.
+    let framing = if websocket { Framing::None } else { framing };
     match service.serve(&mut client, request, framing, route, timer).await {
         Next::Continue | Next::Close => {}
-        // The h1 side refuses 101 unless an upgrade was asked for, which HTTP/2 requests cannot.
         Next::Upgrade(upgrade) => {
-            client.reset(Code::HTTP_1_1_REQUIRED);
-            service.context.report(upgrade.flow).await;
+            let cut = Cut::default();
+            let client = Box::new(client.into_tunnel(cut.clone()));
+            // Boxed: an exchange has no room for it.
+            Box::pin(service.switch_protocols(client, cut, *upgrade)).await;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::forward::asks_to_leave_http;
 use super::h1_server::H1Server;
 use super::h2_driver::Driver;
 use super::h2_link::H2Link;
@@ -12,7 +13,8 @@ use crate::egress::{Egress, Purpose};
 use crate::limits::IDLE_SERVERS_MAX;
 use crate::server::{self, OpenServer, ServerError, ServerGuard};
 use bytes::Bytes;
-use flowgate_flow::{Address, ServerConnection};
+use flowgate_flow::{Address, Request, ServerConnection};
+use flowgate_wire::http2::semantics::{is_websocket_connect, websocket_upgrade_key};
 
 /// Where requests go, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,6 +35,23 @@ pub(crate) enum Wanted {
     Exchange,
     /// HTTP/1.1, since that alone can switch to another protocol afterwards (RFC 9113 section 8.6).
     Upgrade,
+    /// That a WebSocket can be had on it: HTTP/1.1, or a stream of an HTTP/2 connection whose server announced that it takes
+    /// them (RFC 8441 section 3).
+    WebSocket,
+}
+
+impl Wanted {
+    /// What this request needs.
+    pub(super) fn by(request: &Request) -> Self {
+        if !request.version.is_http1() {
+            return if is_websocket_connect(request) { Self::WebSocket } else { Self::Exchange };
+        }
+        match asks_to_leave_http(&request.headers) {
+            false => Self::Exchange,
+            true if websocket_upgrade_key(request).is_some() => Self::WebSocket,
+            true => Self::Upgrade,
+        }
+    }
 }
 
 /// A connection that is ready for one exchange.
@@ -166,7 +185,7 @@ impl Servers {
             return Err(error.clone());
         }
         if wanted != Wanted::Exchange && self.could_be_http2(route) {
-            return Box::pin(self.get_for_upgrade(context, route, fresh)).await;
+            return Box::pin(self.get_for_upgrade(context, route, wanted, fresh)).await;
         }
         if !fresh && let Some(link) = self.existing(route).await {
             return Ok(link);
@@ -186,13 +205,22 @@ impl Servers {
         Box::pin(self.open(context, route, Wanted::Exchange)).await
     }
 
-    /// A connection of HTTP/1.1 on a route where others would be of HTTP/2: the server is offered nothing else.
+    /// A connection for an upgrade on a route where others would be of HTTP/2. One of HTTP/2 serves if it is there and takes
+    /// WebSockets; otherwise the server is offered nothing but HTTP/1.1, which all have that have WebSockets.
     async fn get_for_upgrade(
         &self,
         context: &Context,
         route: &Route,
+        wanted: Wanted,
         fresh: bool,
     ) -> Result<Link, ServerError> {
+        if wanted == Wanted::WebSocket
+            && let Some((link, facts)) = self.find_multiplexed(route)
+            && poll_fn(|cx| link.poll_connect_protocol(cx)).await
+            && poll_fn(|cx| link.poll_can_open(cx)).await
+        {
+            return Ok(Link::H2 { link, facts, reused: true });
+        }
         if !fresh && let Some(link) = self.idle(route, Wanted::Upgrade).await {
             return Ok(Link::H1(link));
         }
@@ -273,7 +301,7 @@ impl Servers {
             let http1;
             let offers = match wanted {
                 Wanted::Exchange => &self.offers,
-                Wanted::Upgrade => {
+                Wanted::Upgrade | Wanted::WebSocket => {
                     http1 = super::service::offers(false);
                     &http1
                 }
@@ -299,7 +327,7 @@ impl Servers {
         };
         if !http2 {
             // What was offered nothing else says nothing of the server.
-            let for_upgrades = wanted == Wanted::Upgrade;
+            let for_upgrades = wanted != Wanted::Exchange;
             if !for_upgrades {
                 self.single.store(true, Ordering::Relaxed);
             }

@@ -16,12 +16,13 @@ use std::sync::Arc;
 use super::error_page::error_page;
 use super::exchange::Exchange;
 use super::failure::{Cause, Failure, may_try_again};
-use super::forward::{asks_to_leave_http, asks_to_upgrade, remove_connection_fields};
+use super::forward::{asks_to_upgrade, remove_connection_fields};
 use super::h2_server::H2ServerStream;
 use super::hooked::{Destination, Hooked};
 use super::replay_client::ReplayClient;
-use super::servers::{H1Link, Link, Route, Servers, Wanted};
+use super::servers::{Link, Route, Servers, Wanted};
 use super::side::{ClientSide, ServerSide, SideError};
+use super::upgrade::{Switched, Upgrade};
 use crate::clock;
 use crate::context::Context;
 use crate::egress::{Egress, Purpose};
@@ -82,18 +83,12 @@ pub(crate) enum Next {
     Upgrade(Box<Upgrade>),
 }
 
-/// The switch to another protocol, agreed by both sides.
-pub(crate) struct Upgrade {
-    pub(crate) link: Box<H1Link>,
-    pub(crate) flow: Flow,
-}
-
 /// How an exchange went.
 pub(super) enum Carried {
     /// To its end.
     Through(Arc<ServerConnection>),
-    /// To a 101: another protocol follows.
-    Upgraded(Box<H1Link>),
+    /// To its switch: another protocol follows.
+    Upgraded(Switched),
     Failed(Arc<ServerConnection>, Failure),
     /// There was nobody to have it with.
     NoServer(ServerError),
@@ -156,9 +151,9 @@ impl Service {
                 self.context.report(Self::flow(&self.context, exchange, facts, None)).await;
                 next
             }
-            Ok(Carried::Upgraded(link)) => {
-                let flow = Self::flow(&self.context, exchange, Arc::clone(&link.facts), None);
-                Next::Upgrade(Box::new(Upgrade { link, flow }))
+            Ok(Carried::Upgraded(server)) => {
+                let flow = Self::flow(&self.context, exchange, server.facts(), None);
+                Next::Upgrade(Box::new(Upgrade { server, flow }))
             }
             Ok(Carried::Failed(facts, failure)) => {
                 Box::pin(self.failed(client, exchange, facts, failure)).await;
@@ -187,8 +182,7 @@ impl Service {
             return Carried::Failed(Arc::new(ServerConnection::new(clock::new_id(), Some(address))), failure);
         }
         // Asked of the request as it is sent: an addon may have changed it.
-        let upgrades = exchange.request.version.is_http1() && asks_to_leave_http(&exchange.request.headers);
-        let wanted = if upgrades { Wanted::Upgrade } else { Wanted::Exchange };
+        let wanted = Wanted::by(&exchange.request);
         let mut fresh = false;
         let mut tries = 1;
         loop {
@@ -213,6 +207,8 @@ impl Service {
                             tries += 1;
                             continue;
                         }
+                    } else if exchange.has_switched() {
+                        return Carried::Upgraded(Switched::H2(Box::new(server), facts));
                     }
                     (result, facts)
                 }
@@ -232,8 +228,8 @@ impl Service {
                         continue;
                     }
                     if result.is_ok() {
-                        if exchange.response.as_ref().is_some_and(|response| response.status == 101) {
-                            return Carried::Upgraded(link);
+                        if exchange.has_switched() {
+                            return Carried::Upgraded(Switched::H1(link));
                         }
                         self.servers.give_back(link);
                     }

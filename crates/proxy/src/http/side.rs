@@ -24,6 +24,11 @@ pub(crate) trait ClientSide {
     /// Queues the head of the final response. `framing` is how its body comes from the server; fields that delimit a body
     /// are changed in `head` where this side needs others.
     fn send_response(&mut self, head: &mut Response, framing: Framing) -> Result<(), SideError>;
+    /// Queues the head of a response that switches to another protocol, which the server agreed to ([`ServerSide::has_switched`]):
+    /// what follows is no body, and no end of the response is sent.
+    fn send_switch(&mut self, head: &mut Response) -> Result<(), SideError> {
+        self.send_response(head, Framing::None)
+    }
     /// Ready when another piece may be queued.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>>;
     /// Queues a piece of the response's body.
@@ -64,6 +69,10 @@ pub(crate) trait ServerSide {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>>;
     /// The next head: interim ones, then the final one, with how its body is delimited.
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Response, Framing), SideError>>;
+    /// Whether the response that came agrees to another protocol, as was asked.
+    fn has_switched(&self) -> bool {
+        false
+    }
     /// The next piece of the final response's body.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>>;
     /// Ready if the server, which has answered, will not read the rest of the request: it said so, or ended.
@@ -127,6 +136,12 @@ pub(crate) enum SideError {
     /// 101 although no upgrade was asked for (RFC 9110 section 15.2.2).
     #[error("server switched to a protocol that nobody asked for")]
     UnexpectedUpgrade,
+    /// 101 whose `Sec-WebSocket-Accept` does not answer our key: not from who read the request (RFC 6455 section 4.1).
+    #[error("server did not prove that it read the handshake of the WebSocket (Sec-WebSocket-Accept)")]
+    UnprovenUpgrade,
+    /// 2xx to an upgrade that was an extended CONNECT, where it would mean that the server agreed.
+    #[error("server answered {0} instead of switching to a WebSocket")]
+    NoUpgrade(u16),
 }
 
 impl SideError {
@@ -138,6 +153,8 @@ impl SideError {
             | Self::Body(_)
             | Self::TooManyInterim
             | Self::UnexpectedUpgrade
+            | Self::UnprovenUpgrade
+            | Self::NoUpgrade(_)
             | Self::Message(_)
             | Self::EarlyUpgrade => true,
             Self::Io(_)

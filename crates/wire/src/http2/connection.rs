@@ -357,6 +357,14 @@ impl<T> Connection<T> {
         goes
     }
 
+    /// Whether nothing of a stream is left to be transmitted, its end included. If not, [`Event::Changed`] tells when to ask again.
+    pub fn is_sent(&mut self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get_mut(&id.0) else { return true };
+        let sent = stream.reset.is_some() || (stream.out.is_empty() && stream.out_end.is_none());
+        stream.awaited |= !sent;
+        sent
+    }
+
     /// What came on a stream; `None` if there is nothing now.
     ///
     /// # Errors

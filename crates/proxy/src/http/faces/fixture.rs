@@ -151,6 +151,14 @@ impl Raw {
         heard
     }
 
+    /// Sends bytes and reads nothing; an error if they are not taken.
+    pub(crate) async fn say_now(&mut self, bytes: &[u8]) -> Result<(), ()> {
+        match timeout(QUIET, self.write.write_all(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(()),
+        }
+    }
+
     /// Ends our direction.
     pub(crate) async fn close(&mut self) {
         let _ = self.write.shutdown().await;

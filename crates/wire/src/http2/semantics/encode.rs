@@ -34,7 +34,7 @@ pub fn encode_request(
         carrier.fields().filter(|(_, field)| field.is("host")).map(|(index, field)| (index, field.value));
     // HTTP/1 names its host in the target or in `Host`, HTTP/2 in `:authority`; what a client of HTTP/2 chose stays.
     let mut authority = Some(request.authority.as_ref()).filter(|authority| !authority.is_empty());
-    if from_http1 && !is_connect && authority.is_none() {
+    if from_http1 && !plain_connect && authority.is_none() {
         authority = hosts.clone().next().map(|(_, host)| host);
     }
     // HTTP/1.0 may name none; where it goes is known.

@@ -14,6 +14,8 @@ use crate::http1::Framing;
 /// What a request of HTTP/2 is in HTTP/1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http1Request {
+    /// The method.
+    pub method: Bytes,
     /// The target: origin-form, `*`, or for CONNECT the authority.
     pub target: Bytes,
     /// The fields.
@@ -28,6 +30,15 @@ pub struct Http1Request {
 /// # Errors
 /// If something was put into it that HTTP/2 could not have carried, or that HTTP/1 cannot.
 pub fn request_to_http1(request: &Request, framing: Framing) -> Result<Http1Request, MessageError> {
+    in_http1(request, framing, None)
+}
+
+/// The same, also for an extended CONNECT if there is a key for the upgrade to a WebSocket that it becomes.
+pub(super) fn in_http1(
+    request: &Request,
+    framing: Framing,
+    websocket_key: Option<&[u8]>,
+) -> Result<Http1Request, MessageError> {
     let authority = Some(request.authority.as_ref()).filter(|authority| !authority.is_empty());
     let plain_connect = request.method.as_ref() == b"CONNECT" && request.pseudo.protocol.is_none();
     let kind = check_pseudo(
@@ -38,12 +49,12 @@ pub fn request_to_http1(request: &Request, framing: Framing) -> Result<Http1Requ
         request.pseudo.protocol.as_deref(),
     )?;
     let target = match kind {
-        Kind::ExtendedConnect => return Err(MessageError::NoCounterpart),
+        Kind::ExtendedConnect if websocket_key.is_none() => return Err(MessageError::NoCounterpart),
         Kind::Connect => {
             check_connect_authority(&request.authority)?;
             request.authority.clone()
         }
-        Kind::Plain => request.path.clone(),
+        Kind::Plain | Kind::ExtendedConnect => request.path.clone(),
     };
     let hosts = request.headers.iter().enumerate().filter(|(_, field)| field.is("host"));
     let hosts = hosts.map(|(index, field)| (index, field.value));
@@ -59,9 +70,13 @@ pub fn request_to_http1(request: &Request, framing: Framing) -> Result<Http1Requ
     let chunked = matches!(framing, Framing::Chunked | Framing::UntilClose) && kind == Kind::Plain;
     let cookie =
         (cookies > 1).then(|| request.headers.get_all("cookie").collect::<Vec<_>>().join(&b"; "[..]));
-    let mut fields: Vec<(&[u8], &[u8])> = Vec::with_capacity(request.headers.len() + 3);
+    let mut fields: Vec<(&[u8], &[u8])> = Vec::with_capacity(request.headers.len() + 4);
     if !has_host {
         fields.push((b"Host", &request.authority));
+    }
+    if let Some(key) = websocket_key {
+        fields.push((b"Upgrade", b"websocket"));
+        fields.push((b"Sec-WebSocket-Key", key));
     }
     let mut cookie_due = true;
     for field in request.headers.iter() {
@@ -71,19 +86,29 @@ pub fn request_to_http1(request: &Request, framing: Framing) -> Result<Http1Requ
                     fields.push((field.name, joined));
                 }
             }
+            // Ours stands there.
+            _ if websocket_key.is_some() && field.is("sec-websocket-key") => {}
             // Section 8.3.1: it is to be replaced, since others might read the two differently after all.
             _ if field.is("host") => fields.push((field.name, authority.unwrap_or(field.value))),
             _ => fields.push((field.name, field.value)),
         }
     }
-    if asks_for_trailers {
-        fields.push((b"Connection", b"TE"));
+    match (websocket_key.is_some(), asks_for_trailers) {
+        (true, true) => fields.push((b"Connection", b"Upgrade, TE")),
+        (true, false) => fields.push((b"Connection", b"Upgrade")),
+        (false, true) => fields.push((b"Connection", b"TE")),
+        (false, false) => {}
     }
     if chunked {
         fields.push((b"transfer-encoding", b"chunked"));
     }
     let framing = if chunked { Framing::Chunked } else { framing };
-    Ok(Http1Request { target, headers: fields.into_iter().collect(), framing })
+    Ok(Http1Request {
+        method: request.method.clone(),
+        target,
+        headers: fields.into_iter().collect(),
+        framing,
+    })
 }
 
 /// The fields of a response of HTTP/2 in HTTP/1: the same. How the body is delimited there is for the one who sends it.
