@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use flowgate_contentview::{Carrier, ContentInfo, DecodeNote, Limits, View, decode, render};
-use flowgate_flow::{Body, Flow, FlowKind, Headers, Request, Response};
+use flowgate_flow::{Body, BodyMessage, BodyMessageKind, Flow, FlowKind, Headers, Request, Response};
 
 use crate::dumper::Dumper;
 use crate::style::Look;
@@ -21,12 +21,18 @@ pub(crate) struct Content<'a> {
     info: ContentInfo<'a>,
 }
 
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Whole {
+    Yes,
+    No,
+}
+
 #[derive(Clone, Copy)]
 enum Source<'a> {
     /// The body of an HTTP message.
     Message(&'a Body, &'a Headers),
-    /// A chunk of a raw flow or a WebSocket message.
-    Bytes(&'a [u8]),
+    /// A chunk of a raw flow, a WebSocket message, or one inside a body, and whether that is all of it.
+    Bytes(&'a [u8], Whole),
 }
 
 impl<'a> Content<'a> {
@@ -50,9 +56,22 @@ impl<'a> Content<'a> {
         };
         let server_port = flow.server.address.as_ref().map(|address| address.port);
         Self {
-            source: Source::Bytes(bytes),
+            source: Source::Bytes(bytes, Whole::Yes),
             info: ContentInfo { carrier, path, server_port, ..ContentInfo::default() },
         }
+    }
+
+    /// A message inside a body with these fields; `bytes` are its own.
+    pub(crate) fn of_body_message(message: &BodyMessage, headers: &'a Headers, bytes: &'a [u8]) -> Self {
+        let is_grpc = matches!(message.kind, BodyMessageKind::Grpc { .. });
+        let info = ContentInfo {
+            // What an event holds is no event stream.
+            content_type: headers.get("content-type").filter(|_| is_grpc),
+            grpc_encoding: headers.get("grpc-encoding"),
+            ..ContentInfo::default()
+        };
+        let whole = if message.truncated { Whole::No } else { Whole::Yes };
+        Self { source: Source::Bytes(bytes, whole), info }
     }
 }
 
@@ -69,9 +88,10 @@ impl Dumper {
             }
         };
         match content.source {
-            Source::Bytes(bytes) => {
+            Source::Bytes(bytes, whole) => {
                 let shown = bytes.get(..limits.decoded_bytes_max).unwrap_or(bytes);
-                let info = ContentInfo { total_bytes: Some(bytes.len() as u64), ..content.info };
+                let total_bytes = Some(bytes.len() as u64 + u64::from(whole == Whole::No));
+                let info = ContentInfo { total_bytes, ..content.info };
                 self.rendered(&info, shown, None, &limits, out);
             }
             Source::Message(body, headers) => self.body(body, headers, content.info, &limits, out),

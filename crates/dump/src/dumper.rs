@@ -3,7 +3,7 @@
 //! The parts of each kind of flow are in the modules beside this one.
 
 use flowgate_contentview::{View, escape};
-use flowgate_flow::{Flow, FlowKind, RawMessage, Replay, WebSocketMessage};
+use flowgate_flow::{BodyMessage, Flow, FlowKind, RawMessage, Replay, WebSocketMessage};
 
 use crate::human;
 use crate::style::{Colour, Look, Style};
@@ -73,6 +73,13 @@ impl Dumper {
     pub fn websocket_end(&self, flow: &Flow, out: &mut String) {
         if self.flow_detail > 0 {
             self.websocket_closed(flow, out);
+        }
+    }
+
+    /// One message inside a body that is crossing: of gRPC, or a server-sent event.
+    pub fn body_message(&self, flow: &Flow, message: &BodyMessage, out: &mut String) {
+        if self.flow_detail > 0 {
+            self.message_in_body(flow, message, out);
         }
     }
 

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
+mod body_message;
 mod content;
 mod dns;
 mod dumper;

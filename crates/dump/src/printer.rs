@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use flowgate_flow::{Flow, FlowKind, RawFlow, RawMessage, Timestamp, WebSocketMessage};
+use flowgate_flow::{Body, BodyMessage, Flow, FlowKind, RawFlow, RawMessage, Timestamp, WebSocketMessage};
 use flowgate_options::Level;
 use flowgate_proxy::Events;
 use tokio::sync::Notify;
@@ -16,6 +16,8 @@ use tokio::sync::mpsc::{Permit, Sender, error::TrySendError};
 use crate::filters::Filters;
 use crate::{Dumper, Event, Output, OutputError, TermLog};
 
+/// From this `flow_detail` on messages inside bodies are printed as they come.
+const BODY_MESSAGE_DETAIL: u8 = 2;
 /// From this `flow_detail` on bodies are printed.
 const BODY_DETAIL: u8 = 3;
 
@@ -212,6 +214,25 @@ impl Events for Printer {
         };
         if self.prints_piece(flow, with_piece) {
             self.print(|out| self.dumper.websocket_message(flow, message, out));
+        }
+    }
+
+    fn wants_body_messages(&self) -> bool {
+        self.dumper.flow_detail >= BODY_MESSAGE_DETAIL
+    }
+
+    fn body_message(&self, flow: &Flow, message: &BodyMessage) {
+        let with_piece = |flow: &mut Flow| {
+            if let FlowKind::Http(http) = &mut flow.kind {
+                let body = Body::Bytes(message.content.clone());
+                match &mut http.response {
+                    Some(response) if !message.from_client => response.body = body,
+                    _ => http.request.body = body,
+                }
+            }
+        };
+        if self.prints_piece(flow, with_piece) {
+            self.print(|out| self.dumper.body_message(flow, message, out));
         }
     }
 

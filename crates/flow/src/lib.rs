@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod body_message;
 mod connection;
 mod dns;
 pub mod dns_text;
@@ -21,6 +22,7 @@ mod url;
 mod websocket;
 
 pub use body::{Body, StoredBody};
+pub use body_message::{BodyMessage, BodyMessageKind};
 pub use connection::{Address, ClientConnection, Connection, Fingerprints, ServerConnection, Transport, Via};
 pub use dns::{DnsFlow, DnsMessage, DnsQuestion, DnsRecord};
 pub use error::{FlowError, Phase, Side};

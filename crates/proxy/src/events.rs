@@ -7,7 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use flowgate_flow::{Flow, RawMessage, WebSocketMessage};
+use flowgate_flow::{BodyMessage, Flow, RawMessage, WebSocketMessage};
 use flowgate_options::Level;
 
 /// Who receives what the proxy tells.
@@ -30,6 +30,15 @@ pub trait Events: Send + Sync {
     /// A message of a WebSocket that is in progress; without content if [`Events::keeps_bodies`] says no. The flow is as it
     /// was when the WebSocket started: it has this message and all others when it ends.
     fn websocket_message(&self, flow: &Flow, message: &WebSocketMessage);
+
+    /// Whether [`body_message`](Self::body_message) is to be called at all; asked for each request.
+    fn wants_body_messages(&self) -> bool {
+        false
+    }
+
+    /// A message inside the body of an exchange that is in progress (gRPC, a server-sent event), just before it goes on. The flow has
+    /// its id, and its heads as far as they are known, but no bodies; it comes itself when it ends.
+    fn body_message(&self, _flow: &Flow, _message: &BodyMessage) {}
 
     /// Takes a flow that has ended, or gives it back if there is no room at the moment.
     ///

@@ -12,6 +12,7 @@ mod hooked;
 mod local_server;
 mod replay_client;
 mod servers;
+mod telling;
 mod translate;
 mod upgrade;
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
+pub mod body_messages;
 pub mod client_hello;
 pub mod fingerprint;
 pub mod h2_authority;

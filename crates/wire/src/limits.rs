@@ -18,6 +18,9 @@ pub const INTERIM_RESPONSES_MAX: usize = 16;
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest compressed WebSocket message, once inflated, that is inflated to its end.
 pub const WEBSOCKET_INFLATED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How much of a message inside a body (gRPC, server-sent events) is told while the body crosses; a longer one crosses whole and is
+/// told cut.
+pub const BODY_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// How far the handshake in a client's QUIC Initial packets is followed.
 pub const QUIC_CRYPTO_BYTES_MAX: usize = 64 * 1024;
 /// The most pieces, with gaps between them, that such a handshake may lie in at a time.

@@ -11,6 +11,7 @@ mod versions;
 
 mod bodies;
 mod connections;
+mod live_messages;
 
 mod har;
 mod heads;

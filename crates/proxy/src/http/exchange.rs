@@ -14,6 +14,7 @@ use super::failure::{Cause, Failure};
 use super::forward::remove_connection_fields;
 use super::hooked::Hooked;
 use super::side::{ClientSide, ServerSide, SideError};
+use super::telling::Telling;
 use crate::clock;
 use crate::idle::IdleTimer;
 use crate::record::BodyRecorder;
@@ -32,6 +33,8 @@ pub(crate) struct Exchange {
     pub(crate) refused: Bytes,
     /// What addons have to do with it, if there are any.
     pub(super) hooked: Option<Box<Hooked>>,
+    /// Who is told of messages inside the bodies.
+    pub(super) telling: Option<Box<Telling>>,
     pub(super) up: Up,
     pub(super) down: Down,
     /// An interim response was passed on.
@@ -92,6 +95,7 @@ impl Exchange {
             body_bytes_max: u64::MAX,
             refused: Bytes::new(),
             hooked: None,
+            telling: None,
             up: if framing == Framing::None { Up::Done } else { Up::Body },
             down: Down::Head,
             interim: false,
@@ -316,6 +320,9 @@ impl Exchange {
                     if !self.hooked.as_ref().is_some_and(|hooked| hooked.whole().request) {
                         self.request_body.push(&data);
                     }
+                    if let Some(telling) = &mut self.telling {
+                        telling.data(true, &data, &self.request, self.response.as_ref());
+                    }
                     if self.request_body.len() > self.body_bytes_max {
                         return Err(self.too_large(Side::Client, Phase::Body));
                     }
@@ -391,6 +398,9 @@ impl Exchange {
             };
             sent.map_err(|err| Failure::on_server(Phase::Head, err))?;
             self.answered = true;
+            if let Some(telling) = &mut self.telling {
+                telling.response(&head);
+            }
             self.response = Some(head);
             self.down = Down::Body;
             if framing == Framing::None {
@@ -419,6 +429,9 @@ impl Exchange {
                 BodyEvent::Data(data) => {
                     if !self.hooked.as_ref().is_some_and(|hooked| hooked.whole().response) {
                         self.response_body.push(&data);
+                    }
+                    if let Some(telling) = &mut self.telling {
+                        telling.data(false, &data, &self.request, self.response.as_ref());
                     }
                     if self.response_body.len() > self.body_bytes_max {
                         return Err(self.too_large(Side::Server, Phase::Body));
@@ -481,6 +494,9 @@ impl Exchange {
                 if self.switched { client.send_switch(head) } else { client.send_response(head, framing) };
             sent.map_err(|err| Failure::on_server(Phase::Head, err))?;
             self.answered = true;
+            if let Some(telling) = &mut self.telling {
+                telling.response(head);
+            }
             self.down = if framing == Framing::None { Down::End } else { Down::Body };
         }
         if self.down == Down::End { self.end_of_response(client) } else { Ok(()) }

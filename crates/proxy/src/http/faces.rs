@@ -9,6 +9,7 @@ mod origin;
 mod script;
 
 // What is asked.
+mod body_messages;
 mod clients;
 mod pairs;
 mod servers;

@@ -128,6 +128,11 @@ impl Hooked {
         }
     }
 
+    /// The flow's.
+    pub(super) const fn id(&self) -> &FlowId {
+        &self.notes.id
+    }
+
     /// The head of a response came.
     pub(super) fn has_response(&mut self, framing: Framing, head: &Response) {
         self.response_received = Received::new(framing, &head.version, &head.headers);

@@ -193,6 +193,7 @@ impl Service {
             let limit = self.context.settings.idle_timeout;
             let (result, facts) = match link {
                 Link::H2 { link, facts, reused } => {
+                    exchange.tell(&self.context, &facts);
                     let mut server = H2ServerStream::new(link);
                     let result = if exchange.meets(&facts) {
                         Box::pin(self.drive(client, &mut server, exchange, idle)).await
@@ -214,6 +215,7 @@ impl Service {
                 }
                 Link::H1(mut link) => {
                     let facts = Arc::clone(&link.facts);
+                    exchange.tell(&self.context, &facts);
                     let result = if exchange.meets(&facts) {
                         Box::pin(self.drive(client, &mut link.server, exchange, idle)).await
                     } else {
@@ -331,7 +333,8 @@ impl Service {
         let created = exchange.request.timestamp_start;
         let http = HttpFlow { request: exchange.request, response: exchange.response, websocket: None };
         let kind = FlowKind::Http(Box::new(http));
-        let mut flow = Flow::new(clock::new_id(), Arc::clone(&context.client), server, kind, created);
+        let id = exchange.telling.map_or_else(clock::new_id, |telling| telling.id().clone());
+        let mut flow = Flow::new(id, Arc::clone(&context.client), server, kind, created);
         flow.error = error;
         if let Some(hooked) = exchange.hooked {
             flow = hooked.note_on(flow);

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flowgate_flow::{Address, Flow, RawMessage, WebSocketMessage};
+use flowgate_flow::{Address, BodyMessage, Flow, RawMessage, WebSocketMessage};
 use flowgate_options::Level;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -33,12 +33,21 @@ pub(crate) enum Version {
 
 /// Keeps the flows that end.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<Vec<Flow>>);
+pub(crate) struct Told {
+    flows: Mutex<Vec<Flow>>,
+    /// Messages inside bodies, with the flows as they stood.
+    messages: Mutex<Vec<(Flow, BodyMessage)>>,
+}
 
 impl Told {
     /// Takes the flows that ended so far.
     pub(crate) fn take_flows(&self) -> Vec<Flow> {
-        std::mem::take(&mut *self.0.lock().unwrap())
+        std::mem::take(&mut *self.flows.lock().unwrap())
+    }
+
+    /// Takes the messages inside bodies that crossed so far.
+    pub(crate) fn take_messages(&self) -> Vec<(Flow, BodyMessage)> {
+        std::mem::take(&mut *self.messages.lock().unwrap())
     }
 }
 
@@ -59,8 +68,16 @@ impl Events for Told {
 
     fn websocket_message(&self, _: &Flow, _: &WebSocketMessage) {}
 
+    fn wants_body_messages(&self) -> bool {
+        true
+    }
+
+    fn body_message(&self, flow: &Flow, message: &BodyMessage) {
+        self.messages.lock().unwrap().push((flow.clone(), message.clone()));
+    }
+
     fn flow(&self, flow: Flow) -> Result<(), Flow> {
-        self.0.lock().unwrap().push(flow);
+        self.flows.lock().unwrap().push(flow);
         Ok(())
     }
 
