@@ -9,8 +9,8 @@ use flowgate_wire::http1::{
     Framing, check_request_framing, encode_request as encode_http1, parse_request, request_framing,
 };
 use flowgate_wire::http2::semantics::{
-    EndStream, ExtendedConnect, encode_request, encode_response, encode_trailers, read_request, read_response, read_trailers,
-    request_to_http1,
+    EndStream, ExtendedConnect, encode_request, encode_response, encode_trailers, is_websocket_connect, read_request, read_response,
+    read_trailers, request_to_http1, websocket_upgrade,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -28,6 +28,19 @@ fuzz_target!(|input: (bool, bool, Vec<u8>)| {
         let (read, read_framing) = read_request(&again, stream, extended, NOW).expect("what was sent is read");
         assert_eq!((&read.method, &read.path, &read.pseudo, read_framing), (&request.method, &request.path, &request.pseudo, framing));
         assert_eq!(read.headers, request.headers);
+        if is_websocket_connect(&request) {
+            let upgrade = websocket_upgrade(&request, "dGhlIHNhbXBsZSBub25jZQ==").expect("what was read may be asked for");
+            let mut bytes = BytesMut::new();
+            encode_http1(&upgrade.method, &upgrade.target, &HttpVersion::Http11, &upgrade.headers, &mut bytes).expect("a head");
+            match parse_request(bytes.freeze()) {
+                Ok(head) => {
+                    assert_eq!((&head.method[..], head.headers.get_all("sec-websocket-key").count()), (&b"GET"[..], 1));
+                    let framing = request_framing(&head.version, &head.headers).expect("one length");
+                    assert!(matches!(framing, Framing::None | Framing::Length(0)));
+                }
+                Err(_) => assert!(upgrade.headers.len() > 200),
+            }
+        }
         if let Ok(http1) = request_to_http1(&request, framing) {
             let mut bytes = BytesMut::new();
             if request.method.as_ref() == b"CONNECT" {
