@@ -86,12 +86,15 @@ impl Failure {
         }
     }
 
-    /// The code with which the server reset the stream, if it did.
+    /// The code with which the server reset the stream, if it did. One that it left out by GOAWAY it has not looked at, which a client
+    /// learns so too (RFC 9113 section 8.7).
     pub(crate) fn carried_reset(&self) -> Option<Code> {
         match &self.cause {
-            Cause::Side(SideError::Reset(reset)) if self.side == Side::Server && reset.by == By::Peer => {
-                Some(reset.code)
-            }
+            Cause::Side(SideError::Reset(reset)) if self.side == Side::Server => match reset.by {
+                By::Peer => Some(reset.code),
+                By::GoAway => Some(Code::REFUSED_STREAM),
+                By::Us => None,
+            },
             _ => None,
         }
     }

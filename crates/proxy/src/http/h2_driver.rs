@@ -39,8 +39,10 @@ pub(super) struct Driver {
     timer: Option<Pin<Box<Sleep>>>,
     /// How long a client may rest.
     idle_timeout: Duration,
-    /// After how long a silence a server is sent a PING.
+    /// After how long a silence a server is sent a PING; one that is silent for as long again is given up.
     keepalive: Option<Duration>,
+    /// It was sent one, and has said nothing since.
+    pinged: bool,
     /// It was not read from, since too much waited to be written.
     held_back: bool,
     over: bool,
@@ -79,6 +81,7 @@ impl Driver {
             timer: None,
             idle_timeout,
             keepalive,
+            pinged: false,
             held_back: false,
             over: false,
             _guard: guard,
@@ -113,7 +116,7 @@ impl Driver {
             Poll::Ready(result) => result,
         };
         let now = Instant::now();
-        self.heard = now;
+        (self.heard, self.pinged) = (now, false);
         let mut state = self.link.lock();
         match result {
             Ok(0) => state.lose(Lost::Closed),
@@ -188,6 +191,13 @@ impl Driver {
                 continue;
             }
             if acknowledged && self.keepalive.is_some() {
+                if std::mem::replace(&mut self.pinged, true) {
+                    let why = "a PING was not answered in time";
+                    state.connection.fail(Code::NO_ERROR, why);
+                    let error = state.connection.failure();
+                    state.lose(error.map_or(Lost::Closed, Lost::Protocol));
+                    return true;
+                }
                 state.connection.ping(*b"flowgate");
                 self.heard = Instant::now();
             } else if acknowledged {

@@ -174,6 +174,7 @@ impl SideError {
     pub(crate) const fn code(&self) -> Code {
         match self {
             Self::Reset(Reset { by: By::Peer, code, .. }) => *code,
+            Self::Reset(Reset { by: By::GoAway, .. }) => Code::REFUSED_STREAM,
             _ => Code::INTERNAL_ERROR,
         }
     }

@@ -401,7 +401,9 @@ impl<T> Connection<T> {
         let unread = stream.drop_incoming();
         let sent = stream.sending == Direction::Ended || stream.out_end.is_some();
         let (own, closed, gone) = (stream.own, stream.is_closed(), stream.sending == Direction::Ended);
-        if !closed && (own || !sent) {
+        // What ends a request may still be on its way out although the response is whole.
+        let answered = own && stream.receiving == Direction::Ended;
+        if !closed && ((own && !answered) || !sent) {
             self.reset_stream(id.0, Code::CANCEL, "no longer wanted");
         } else if !closed && gone {
             self.reset_rest(id.0);

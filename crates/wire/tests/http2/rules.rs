@@ -321,6 +321,22 @@ fn a_response_may_end_before_its_request() {
     assert!(matches!(end.connection.take(id), Ok(None)));
 }
 
+/// The end of a request that was queued when its response was whole already used to be dropped with the stream, which looked to the
+/// server as if the client had given up.
+#[test]
+fn the_end_of_a_request_goes_out_behind_its_response() {
+    let mut end = End::new(Role::Client);
+    let id = end.connection.open(head(GET), false, ()).unwrap();
+    end.frames();
+    end.give(&frame(1, 5, 1, &block(&[(":status", "200")]))).unwrap();
+    assert!(matches!(end.connection.take(id), Ok(Some(Incoming::Head { ends: true, .. }))));
+    end.connection.send_data(id, "rest"[..].into());
+    end.connection.send_end(id, None);
+    end.connection.release(id);
+    assert_eq!(end.told(), ["DATA 1 4 end"]);
+    assert_eq!(end.connection.streams(), 0);
+}
+
 #[test]
 fn streams_are_bounded_both_ways() {
     let mut end = End::new(Role::Server);
