@@ -12,5 +12,6 @@ pub mod workspace;
 mod acceptance;
 mod command;
 mod fuzz;
+mod kosoku;
 mod mitmproxy;
 mod tools;

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use crate::command::{cargo, in_ci, shown, succeeds};
+use crate::kosoku;
 use crate::mitmproxy::{self, Mitmproxy};
 use crate::workspace::Workspace;
 use crate::{report, tools};
@@ -21,14 +22,21 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<bool> 
         report::skip(&format!("tests that need {program}"), "it is not installed");
         complete = false;
     }
-    let mut environment = None;
+    let mut environment = Vec::new();
     match mitmproxy::provide(&workspace.target)? {
-        Mitmproxy::Found(python) => environment = Some((mitmproxy::VARIABLE, python)),
+        Mitmproxy::Found(python) => environment.push((mitmproxy::VARIABLE, python)),
         Mitmproxy::NoPython => {
             report::skip("comparisons with mitmproxy 12", "no Python of at least 3.12 is installed")
         }
         Mitmproxy::Failed => {
             report::skip("comparisons with mitmproxy 12", "it could not be installed");
+            complete = false;
+        }
+    }
+    match kosoku::provide(&workspace.target)? {
+        Some(python) => environment.push((kosoku::VARIABLE, python)),
+        None => {
+            report::skip("WebSocket conformance", "kosoku could not be installed");
             complete = false;
         }
     }

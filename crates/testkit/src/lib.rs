@@ -31,7 +31,7 @@ pub use chromium::Chromium;
 pub use curl::{Curl, Reply};
 pub use flowgate::{Flowgate, FlowgateBuilder, PATIENCE};
 pub use h2load::{H2load, Load};
-pub use need::{mitmproxy_python, require};
+pub use need::{kosoku_python, mitmproxy_python, require};
 pub use nginx::{AccessEntry, Nginx, NginxBuilder, pattern};
 pub use process::{Line, Output, Process, Signal, StreamName};
 pub use quic::QuicHello;

@@ -50,6 +50,22 @@ pub fn mitmproxy_python() -> Option<PathBuf> {
     found
 }
 
+/// The Python interpreter of an environment with kosoku and websockets in it, or `None` after a skip line.
+///
+/// `cargo xtask test` makes that environment and hands it over in `FLOWGATE_KOSOKU_PYTHON`.
+///
+/// # Panics
+///
+/// When it is missing and `CI` is set.
+#[must_use]
+pub fn kosoku_python() -> Option<PathBuf> {
+    let found = env::var_os("FLOWGATE_KOSOKU_PYTHON").map(PathBuf::from).filter(|path| path.is_file());
+    if found.is_none() {
+        unavailable("FLOWGATE_KOSOKU_PYTHON names no Python with kosoku (`cargo xtask test` sets it)");
+    }
+    found
+}
+
 /// Looks for an executable file in `PATH` and the system folders.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -21,6 +21,7 @@ mod certificates;
 mod distrust;
 mod exemptions;
 mod hidden;
+mod kosoku;
 mod pass_through;
 mod tls_options;
 mod tunnels;
