@@ -1,4 +1,4 @@
-//! Measures a store: `cargo run --release -p flowgate-store --example million -- [FLOWS] [BODY_BYTES] [FOLDER]`,
+//! Measures a store: `cargo run --release -p flowgate-store --example million -- [FLOWS] [BODY_BYTES] [FOLDER] [FILTER]...`,
 //! with the variable `INDEX_BODIES` set also with the full-text index.
 //!
 //! Writes so many flows, unless the folder holds them already, and says what writing, opening and searching take. Memory is
@@ -51,7 +51,8 @@ fn main() {
     println!("open: {:?}", begun.elapsed());
     let begun = Instant::now();
     println!("count: {} in {:?}", reader.count().unwrap(), begun.elapsed());
-    for text in [
+    let given: Vec<_> = arguments.collect();
+    let usual = [
         r"~d example\.com & ~c 5xx",
         r"~d host7\.test & ~c 5xx",
         "~c 404",
@@ -60,10 +61,12 @@ fn main() {
         "~u item/77777",
         "~b needle-424242",
         "~b nowhere-to-be-found",
-    ] {
+    ];
+    let filters = if given.is_empty() { usual.map(str::to_owned).to_vec() } else { given };
+    for text in filters {
         // The first time, and with all in the system's cache.
         for _ in 0..2 {
-            search(&reader, text);
+            search(&reader, &text);
         }
     }
     println!("peak memory: {}", peak());

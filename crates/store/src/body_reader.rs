@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flowgate_flow::{Body, StoredBody};
 
-use crate::limits::{FLOW_BYTES_MAX, OPEN_SEGMENTS_MAX};
-use crate::segment::{BodyRef, HEAD_BYTES, Head, MAGIC, SegmentError, path_of};
+use crate::limits::{FLOW_BYTES_MAX, OPEN_SEGMENTS_MAX, READ_AHEAD_BYTES};
+use crate::segment::{BodyRef, Decompressor, HEAD_BYTES, Head, MAGIC, SegmentError, path_of};
 
 /// Finds bodies in a directory of segment files; keeps at most [`OPEN_SEGMENTS_MAX`] of them open.
 #[derive(Debug)]
@@ -17,6 +17,33 @@ pub struct BodyReader {
     directory: PathBuf,
     /// The one used last comes last.
     open: Mutex<Vec<(u32, Arc<File>)>>,
+    /// What was read last, and what stands behind it; not for readers of single bodies.
+    ahead: Option<Mutex<Ahead>>,
+    decompressor: Mutex<Decompressor>,
+}
+
+/// A part of a segment file in memory. What was written there stays as it is, so it cannot be outdated.
+#[derive(Debug, Default)]
+struct Ahead {
+    segment: u32,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ahead {
+    /// `None` if it has not all of these bytes.
+    fn get(&self, segment: u32, offset: u64, len: usize) -> Option<&[u8]> {
+        let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.bytes.get(at..at.checked_add(len)?).filter(|_| segment == self.segment)
+    }
+
+    fn fill(&mut self, segment: u32, offset: u64, file: &File) -> io::Result<()> {
+        self.bytes.resize(READ_AHEAD_BYTES, 0);
+        let read = file.read_at(&mut self.bytes, offset);
+        self.bytes.truncate(*read.as_ref().unwrap_or(&0));
+        (self.segment, self.start) = (segment, offset);
+        read.map(drop)
+    }
 }
 
 /// A body in a segment file, as a flow refers to it.
@@ -46,7 +73,17 @@ impl BodyReader {
     /// A reader of this directory; nothing is opened yet.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), open: Mutex::default() }
+        Self {
+            directory: directory.to_owned(),
+            open: Mutex::default(),
+            ahead: None,
+            decompressor: Mutex::default(),
+        }
+    }
+
+    /// One that will read much of what is there, in about the order in which it was written.
+    pub(crate) fn reading_ahead(directory: &Path) -> Self {
+        Self { ahead: Some(Mutex::default()), ..Self::new(directory) }
     }
 
     /// Opens the body that `at` leads to. It is read when it is used, unless it is compressed.
@@ -61,7 +98,7 @@ impl BodyReader {
         if !head.is_compressed() {
             return Ok(Body::Stored(Arc::new(SegmentBody { file, start, len: head.len })));
         }
-        let body = unpack(&file, start, &head, at.offset)?;
+        let body = self.unpack(&file, at.segment, start, &head, at.offset)?;
         Ok(Body::Bytes(body.into()))
     }
 
@@ -81,7 +118,7 @@ impl BodyReader {
     /// Reads the record at this place as a whole, and checks it.
     pub(crate) fn read(&self, segment: u32, offset: u64) -> Result<Vec<u8>, SegmentError> {
         let (file, start, head) = self.find(segment, offset)?;
-        let body = unpack(&file, start, &head, offset)?;
+        let body = self.unpack(&file, segment, start, &head, offset)?;
         if *blake3::hash(&body).as_bytes() == head.hash {
             Ok(body)
         } else {
@@ -93,18 +130,56 @@ impl BodyReader {
     fn find(&self, segment: u32, offset: u64) -> Result<(Arc<File>, u64, Head), SegmentError> {
         let nowhere = || SegmentError::NoSuchBody(offset);
         let file = self.file(segment)?;
-        let start = offset.checked_add(HEAD_BYTES as u64).ok_or_else(nowhere)?;
-        let size = file.metadata()?.len();
-        if offset < MAGIC.len() as u64 || size < start {
-            return Err(nowhere());
-        }
+        let start = offset.checked_add(HEAD_BYTES as u64).filter(|_| offset >= MAGIC.len() as u64);
+        let start = start.ok_or_else(nowhere)?;
         let mut bytes = [0; HEAD_BYTES];
-        file.read_exact_at(&mut bytes, offset)?;
+        self.read_exact(&file, segment, offset, &mut bytes).map_err(|error| not_there(error, offset))?;
         let head = Head::parse(&bytes).ok_or_else(nowhere)?;
-        if size - start < head.stored {
+        // What is read at once is there or not; of what is read in pieces it has to be known.
+        if !head.is_compressed() && file.metadata()?.len().saturating_sub(start) < head.stored {
             return Err(nowhere());
         }
         Ok((file, start, head))
+    }
+
+    fn read_exact(&self, file: &File, segment: u32, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        let Some(ahead) = self.ahead.as_ref().filter(|_| to.len() <= READ_AHEAD_BYTES) else {
+            return file.read_exact_at(to, offset);
+        };
+        let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if ahead.get(segment, offset, to.len()).is_none() {
+            // What was written long before, as a body that many flows share, is nothing to go on from.
+            if (segment, offset) < (ahead.segment, ahead.start) {
+                return file.read_exact_at(to, offset);
+            }
+            ahead.fill(segment, offset, file)?;
+        }
+        match ahead.get(segment, offset, to.len()) {
+            Some(bytes) => {
+                to.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// The body of a record in memory.
+    fn unpack(
+        &self,
+        file: &File,
+        segment: u32,
+        start: u64,
+        head: &Head,
+        offset: u64,
+    ) -> Result<Vec<u8>, SegmentError> {
+        let stored = usize::try_from(head.stored).ok().filter(|_| head.stored <= FLOW_BYTES_MAX);
+        let mut bytes = vec![0; stored.ok_or(SegmentError::NoSuchBody(offset))?];
+        self.read_exact(file, segment, start, &mut bytes).map_err(|error| not_there(error, offset))?;
+        if !head.is_compressed() {
+            return Ok(bytes);
+        }
+        let mut decompressor = self.decompressor.lock().unwrap_or_else(PoisonError::into_inner);
+        decompressor.decompress(head, &bytes).ok_or(SegmentError::Damaged(offset))
     }
 
     fn file(&self, segment: u32) -> io::Result<Arc<File>> {
@@ -122,13 +197,10 @@ impl BodyReader {
     }
 }
 
-/// The body of a record in memory.
-fn unpack(file: &File, start: u64, head: &Head, offset: u64) -> Result<Vec<u8>, SegmentError> {
-    let stored = usize::try_from(head.stored).ok().filter(|_| head.stored <= FLOW_BYTES_MAX);
-    let mut bytes = vec![0; stored.ok_or(SegmentError::NoSuchBody(offset))?];
-    file.read_exact_at(&mut bytes, start)?;
-    if !head.is_compressed() {
-        return Ok(bytes);
+/// The file ends before the body does.
+fn not_there(error: io::Error, offset: u64) -> SegmentError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => SegmentError::NoSuchBody(offset),
+        _ => error.into(),
     }
-    head.decompress(&bytes).ok_or(SegmentError::Damaged(offset))
 }

@@ -18,6 +18,7 @@ mod row;
 
 mod query;
 mod record;
+mod scan;
 mod schema;
 mod texts;
 

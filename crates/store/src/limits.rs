@@ -25,6 +25,15 @@ pub const INLINE_BODY_BYTES_MAX: u64 = 1024;
 /// How many segment files a reader keeps open.
 pub const OPEN_SEGMENTS_MAX: usize = 16;
 
+/// How many bytes around a small body a reader reads at once, since those behind it are often wanted next.
+pub const READ_AHEAD_BYTES: usize = 128 * 1024;
+
+/// How many threads read flows for a search, at most, as long as the machine has so many processors.
+pub const SEARCH_THREADS_MAX: usize = 8;
+
+/// How many flows a thread reads for a search before it says what it found.
+pub const SEARCH_FLOWS_AT_ONCE: usize = 64;
+
 /// How many sites (pairs of hosts) the writer knows by number without asking the index. About 200 bytes of memory each.
 pub const KNOWN_SITES_MAX: usize = 8_192;
 

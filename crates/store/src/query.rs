@@ -12,7 +12,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value, ValueRef};
 
 use crate::row::{Flags, kind_number};
-use crate::texts;
+use crate::texts::{self, Needle};
 
 /// A condition on the table `flows`.
 #[derive(Clone, Debug, Default)]
@@ -27,12 +27,15 @@ pub(crate) struct Condition {
     pub(crate) exact: bool,
     /// An index narrows it down.
     pub(crate) indexed: bool,
+    /// What has to stand in the bodies of each flow.
+    pub(crate) needle: Option<Arc<Needle>>,
 }
 
 impl Condition {
     /// The condition of a filter.
     pub(crate) fn of(expr: &Expr) -> Self {
-        let mut condition = Self { exact: true, indexed: is_indexed(expr), ..Self::default() };
+        let mut condition =
+            Self { exact: true, indexed: is_indexed(expr), needle: needle(expr), ..Self::default() };
         condition.push(expr, true);
         condition
     }
@@ -236,6 +239,15 @@ impl Condition {
     fn add_regex(&mut self, regex: &Regex) -> usize {
         self.regexes.push(regex.clone());
         self.regexes.len() - 1
+    }
+}
+
+/// What has to stand in bodies, if something must hold of them.
+fn needle(expr: &Expr) -> Option<Arc<Needle>> {
+    match expr {
+        Expr::And(parts) => parts.iter().find_map(needle),
+        Expr::Test { test: Test::Found(Fact::Body(_), regex), .. } => Needle::of(regex).map(Arc::new),
+        _ => None,
     }
 }
 

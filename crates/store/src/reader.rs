@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use flowgate_filter::{BodyDecoder, Filter};
+use flowgate_filter::{BodyDecoder, Filter, Kind};
 use flowgate_flow::{Flow, FlowId, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
@@ -13,8 +13,9 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use crate::body_reader::BodyReader;
 use crate::error::StoreError;
 use crate::query::Condition;
-use crate::record;
-use crate::row::{Flags, OwnedText, Row, id_from, id_value, kind_of};
+use crate::record::{self, Searchable};
+use crate::row::{Flags, OwnedText, Row, id_from, id_value, kind_number, kind_of};
+use crate::scan::{self, Asked, Candidate, Finding};
 use crate::schema::{self, Opened};
 use crate::segment::SegmentError;
 use crate::writer::StoreWriter;
@@ -32,10 +33,14 @@ pub struct StoreReader {
 pub struct Hit<'a> {
     /// What a list shows of it.
     pub row: Row,
-    place: (u32, u64),
+    place: Place,
     reader: &'a StoreReader,
-    flow: Option<Flow>,
+    /// What a filter was asked of already.
+    read: Option<Box<Searchable>>,
 }
+
+/// In which segment file a flow's record lies, and where in it.
+pub(crate) type Place = (u32, u64);
 
 impl Hit<'_> {
     /// The flow itself; its large bodies are read when they are used.
@@ -43,10 +48,14 @@ impl Hit<'_> {
     /// # Errors
     /// What the medium says, that the flow is damaged, or that it is there no more.
     pub fn flow(self) -> Result<Flow, StoreError> {
-        match self.flow {
-            Some(flow) => Ok(flow),
-            None => self.reader.read_flow(self.row.number, self.place),
+        if let Some(read) = self.read
+            && let Ok(flow) = read.complete(&self.reader.bodies)
+        {
+            return Ok(flow);
         }
+        let read =
+            |place: Place| record::read(&self.reader.bodies.read(place.0, place.1)?, &self.reader.bodies);
+        found_again(&self.reader.directory, self.row.number, self.place, read)
     }
 }
 
@@ -59,6 +68,22 @@ pub struct Searched {
     pub unreadable: u64,
     /// The number of the last flow that was looked at or found.
     pub last: i64,
+}
+
+impl Searched {
+    /// Counts what a flow was to the search; gives it back if it was found.
+    pub(crate) fn count(&mut self, finding: Finding) -> Option<Box<Searchable>> {
+        self.gave_up |= finding.gave_up;
+        match finding.read {
+            Ok(found) => found,
+            // It went after the search began.
+            Err(StoreError::NoSuchFlow) => None,
+            Err(_) => {
+                self.unreadable += 1;
+                None
+            }
+        }
+    }
 }
 
 impl StoreReader {
@@ -89,7 +114,7 @@ impl StoreReader {
         &self,
         filter: Option<&Filter>,
         after: i64,
-        decoder: &dyn BodyDecoder,
+        decoder: &(dyn BodyDecoder + Sync),
         mut each: impl FnMut(Hit<'_>) -> ControlFlow<B>,
     ) -> Result<(Searched, Option<B>), StoreError> {
         let mut condition =
@@ -105,33 +130,47 @@ impl StoreReader {
         let parameters = condition.parameters.iter().cloned().chain([Value::Integer(after)]);
         let mut rows = statement.query(params_from_iter(parameters))?;
         let mut searched = Searched { last: after, ..Searched::default() };
-        let mut broken = None;
-        while let Some(row) = rows.next()? {
-            let (row, place) = (read_row(row)?, (row.get("segment")?, offset(row)?));
-            searched.last = row.number;
-            let mut flow = None;
-            if let Some(filter) = filter.filter(|_| !condition.exact || row.flags.has(Flags::CUT)) {
-                let read = match self.read_flow(row.number, place) {
-                    Ok(read) => read,
-                    // It went after the search began.
-                    Err(StoreError::NoSuchFlow) => continue,
-                    Err(_) => {
-                        searched.unreadable += 1;
-                        continue;
+        let hit = |row, place, read| Hit { row, place, reader: self, read };
+        let broken = match filter.filter(|_| !condition.exact) {
+            Some(filter) => {
+                let asked =
+                    Asked { directory: &self.directory, filter, decoder, needle: condition.needle.clone() };
+                let mut by_number = self.index.prepare(&format!("{SELECT} WHERE number = ?"))?;
+                let found = scan::scan(
+                    &asked,
+                    &mut searched,
+                    || rows.next()?.map(candidate).transpose(),
+                    |at, read| {
+                        let mut found = by_number.query([at.number])?;
+                        let Some(row) = found.next()? else { return Ok(ControlFlow::Continue(())) };
+                        Ok(each(hit(read_row(row)?, at.place, Some(read))))
+                    },
+                );
+                found?
+            }
+            None => {
+                let mut broken = None;
+                while let Some(row) = rows.next()? {
+                    let (row, place) = (read_row(row)?, place(row)?);
+                    searched.last = row.number;
+                    // Of what the columns have only a part the flow itself is asked.
+                    let mut read = None;
+                    if let Some(filter) = filter.filter(|_| row.flags.has(Flags::CUT)) {
+                        let asked = Asked { directory: &self.directory, filter, decoder, needle: None };
+                        let at = Candidate { number: row.number, place, is_dns: false };
+                        match searched.count(asked.ask(&at, &self.bodies)) {
+                            Some(flow) => read = Some(flow),
+                            None => continue,
+                        }
                     }
-                };
-                let answer = filter.ask(&read, decoder);
-                searched.gave_up |= answer.gave_up;
-                if !answer.matched {
-                    continue;
+                    if let ControlFlow::Break(value) = each(hit(row, place, read)) {
+                        broken = Some(value);
+                        break;
+                    }
                 }
-                flow = Some(read);
+                broken
             }
-            if let ControlFlow::Break(value) = each(Hit { row, place, reader: self, flow }) {
-                broken = Some(value);
-                break;
-            }
-        }
+        };
         searched.gave_up |= gave_up.load(Ordering::Relaxed);
         Ok((searched, broken))
     }
@@ -153,28 +192,9 @@ impl StoreReader {
         let mut rows = statement.query(params_from_iter([from, until, text, behind, limit]))?;
         let mut hits = Vec::new();
         while let Some(row) = rows.next()? {
-            let place = (row.get("segment")?, offset(row)?);
-            hits.push(Hit { row: read_row(row)?, place, reader: self, flow: None });
+            hits.push(Hit { row: read_row(row)?, place: place(row)?, reader: self, read: None });
         }
         Ok(hits)
-    }
-
-    /// The flow of this number, which was at that place when the search began. If the file is gone since then, the flow was moved, or
-    /// is gone itself: the index as it is now knows.
-    fn read_flow(&self, number: i64, place: (u32, u64)) -> Result<Flow, StoreError> {
-        match read_at(&self.bodies, place) {
-            Err(StoreError::Bodies(SegmentError::Io(error))) if error.kind() == io::ErrorKind::NotFound => {}
-            read => return read,
-        }
-        let Opened::Current(index) = schema::open_for_reading(&self.directory)? else {
-            return Err(StoreError::NoSuchFlow);
-        };
-        let select = "SELECT segment, position FROM flows WHERE number = ?1";
-        let place = index
-            .query_row(select, [number], |row| Ok((row.get("segment")?, offset(row)?)))
-            .optional()?
-            .ok_or(StoreError::NoSuchFlow)?;
-        read_at(&self.bodies, place)
     }
 
     /// How many flows there are.
@@ -191,15 +211,42 @@ const SELECT: &str =
     "SELECT flows.*, sites.host, sites.said FROM flows LEFT JOIN sites ON sites.id = flows.site";
 
 fn select(condition: &Condition) -> String {
-    let Condition { sql, indexed, .. } = condition;
+    let Condition { sql, indexed, exact, .. } = condition;
+    // Where flows have to be read, rows are only of those that are found then.
+    let select = if *exact { SELECT } else { "SELECT number, segment, position, kind FROM flows" };
     if *indexed {
         // The numbers first, from the index alone where that is enough; then the rows in order.
         format!(
-            "{SELECT} WHERE number IN (SELECT number FROM flows WHERE {sql}) AND number > ? ORDER BY number"
+            "{select} WHERE number IN (SELECT number FROM flows WHERE {sql}) AND number > ? ORDER BY number"
         )
     } else {
-        format!("{SELECT} WHERE {sql} AND number > ? ORDER BY number")
+        format!("{select} WHERE {sql} AND number > ? ORDER BY number")
     }
+}
+
+fn candidate(row: &rusqlite::Row<'_>) -> rusqlite::Result<Candidate> {
+    let is_dns = row.get::<_, i64>("kind")? == kind_number(Kind::Dns);
+    Ok(Candidate { number: row.get("number")?, place: place(row)?, is_dns })
+}
+
+/// Reads the flow of this number, which was at that place when the search began. If the file is gone since then, the flow was moved,
+/// or is gone itself: the index as it is now knows.
+pub(crate) fn found_again<T>(
+    directory: &Path,
+    number: i64,
+    at: Place,
+    read: impl Fn(Place) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match read(at) {
+        Err(StoreError::Bodies(SegmentError::Io(error))) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read,
+    }
+    let Opened::Current(index) = schema::open_for_reading(directory)? else {
+        return Err(StoreError::NoSuchFlow);
+    };
+    let select = "SELECT segment, position FROM flows WHERE number = ?1";
+    let at = index.query_row(select, [number], place).optional()?.ok_or(StoreError::NoSuchFlow)?;
+    read(at)
 }
 
 /// The ids in the index that a beginning of a UUID's text may mean; an empty range if it is none.
@@ -223,12 +270,8 @@ fn id_range(beginning: &str) -> (Value, Value) {
     }
 }
 
-fn read_at(bodies: &BodyReader, (segment, offset): (u32, u64)) -> Result<Flow, StoreError> {
-    record::read(&bodies.read(segment, offset)?, bodies)
-}
-
-fn offset(row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>("position")?.unsigned_abs())
+fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Place> {
+    Ok((row.get("segment")?, row.get::<_, i64>("position")?.unsigned_abs()))
 }
 
 fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {

@@ -13,7 +13,8 @@ use crate::body_reader::BodyReader;
 use crate::body_writer::BodyWriter;
 use crate::error::StoreError;
 use crate::limits::INLINE_BODY_BYTES_MAX;
-use crate::segment::BodyRef;
+use crate::segment::{BodyRef, SegmentError};
+use crate::texts::Needle;
 
 /// The version of records that are written.
 const VERSION: u8 = 1;
@@ -32,6 +33,12 @@ enum Slot {
     ClientCertificates,
     ServerCertificates,
     Leaf,
+}
+
+impl Slot {
+    const fn is_body(self) -> bool {
+        matches!(self, Self::RequestBody | Self::ResponseBody)
+    }
 }
 
 const SLOTS: [Slot; 5] =
@@ -80,29 +87,111 @@ const RECORD_BYTES_KEPT: usize = 1024 * 1024;
 
 /// Reads the flow of a record. Its bodies are opened, not read, unless they are compressed.
 pub(crate) fn read(record: &[u8], bodies: &BodyReader) -> Result<Flow, StoreError> {
-    let damaged = || StoreError::Decode(None);
-    let ([version, count], rest) = record.split_first_chunk::<2>().ok_or_else(damaged)?;
-    if *version != VERSION {
-        return Err(damaged());
-    }
-    let (parts, item) = rest.split_at_checked(usize::from(*count) * PART_BYTES).ok_or_else(damaged)?;
-    let mut items = FlowReader::new(item);
-    let mut flow = match items.next() {
-        Some(Ok(flow)) if items.offset() == item.len() as u64 => flow,
-        Some(Err(error)) => return Err(StoreError::Decode(Some(error))),
-        _ => return Err(damaged()),
-    };
-    for part in parts.chunks_exact(PART_BYTES) {
-        let (key, at) = parse_part(part).ok_or_else(damaged)?;
-        let (depth, number) = (usize::from(key) / SLOTS.len(), usize::from(key) % SLOTS.len());
-        let slot = SLOTS.get(number).ok_or_else(damaged)?;
-        let mut state = &mut flow;
-        for _ in 0..depth {
-            state = state.backup.as_deref_mut().ok_or_else(damaged)?;
+    Searchable::read(record, bodies)?.complete(bodies)
+}
+
+/// A flow as far as filters look at it: its certificates are not read yet.
+#[derive(Debug)]
+pub(crate) struct Searchable {
+    flow: Flow,
+    missing: Vec<(usize, Slot, BodyRef)>,
+}
+
+impl Searchable {
+    /// Reads that much of a record.
+    pub(crate) fn read(record: &[u8], bodies: &BodyReader) -> Result<Self, StoreError> {
+        let parts = Parts::of(record)?;
+        let mut items = FlowReader::new(parts.item);
+        let flow = match items.next() {
+            Some(Ok(flow)) if items.offset() == parts.item.len() as u64 => flow,
+            Some(Err(error)) => return Err(StoreError::Decode(Some(error))),
+            _ => return Err(StoreError::Decode(None)),
+        };
+        let mut read = Self { flow, missing: Vec::new() };
+        for part in parts.iter() {
+            let (depth, slot, at) = part?;
+            if slot.is_body() {
+                read.put(depth, slot, bodies.open(&at)?)?;
+            } else {
+                read.missing.push((depth, slot, at));
+            }
         }
-        put_part(state, *slot, bodies.open(&at)?).ok_or_else(damaged)?;
+        Ok(read)
     }
-    Ok(flow)
+
+    pub(crate) const fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// The whole flow.
+    pub(crate) fn complete(mut self, bodies: &BodyReader) -> Result<Flow, StoreError> {
+        for (depth, slot, at) in std::mem::take(&mut self.missing) {
+            self.put(depth, slot, bodies.open(&at)?)?;
+        }
+        Ok(self.flow)
+    }
+
+    fn put(&mut self, depth: usize, slot: Slot, part: Body) -> Result<(), StoreError> {
+        let mut state = &mut self.flow;
+        for _ in 0..depth {
+            state = state.backup.as_deref_mut().ok_or(StoreError::Decode(None))?;
+        }
+        put_part(state, slot, part).ok_or(StoreError::Decode(None))
+    }
+}
+
+/// Whether a text that `needle` finds may stand in the bodies of a record's flow, which is no DNS flow. Costs less than reading the
+/// flow, and is never wrong where it says no.
+pub(crate) fn may_have(record: &[u8], needle: &Needle, bodies: &BodyReader) -> Result<bool, StoreError> {
+    let parts = Parts::of(record)?;
+    // Messages and small bodies stand there as they are, unless they are encoded.
+    if needle.may_be_in(parts.item) || needle.may_be_encoded(parts.item) {
+        return Ok(true);
+    }
+    for part in parts.iter() {
+        let (depth, slot, at) = part?;
+        // What was before an edit is not searched.
+        if depth > 0 || !slot.is_body() {
+            continue;
+        }
+        let body = bodies.open(&at)?;
+        let whole = body.prefix(NEEDLE_BODY_BYTES_MAX).map_err(SegmentError::from)?.unwrap_or_default();
+        if body.len() > Some(NEEDLE_BODY_BYTES_MAX as u64) || needle.may_be_in(&whole) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Larger bodies are searched by the filter itself.
+const NEEDLE_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A record, taken apart.
+struct Parts<'a> {
+    list: &'a [u8],
+    /// The flow's state.
+    item: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(record: &'a [u8]) -> Result<Self, StoreError> {
+        let damaged = || StoreError::Decode(None);
+        let ([version, count], rest) = record.split_first_chunk::<2>().ok_or_else(damaged)?;
+        if *version != VERSION {
+            return Err(damaged());
+        }
+        let (list, item) = rest.split_at_checked(usize::from(*count) * PART_BYTES).ok_or_else(damaged)?;
+        Ok(Self { list, item })
+    }
+
+    /// Of which state each is, what it is of it, and where it lies.
+    fn iter(&self) -> impl Iterator<Item = Result<(usize, Slot, BodyRef), StoreError>> {
+        self.list.chunks_exact(PART_BYTES).map(|part| {
+            let (key, at) = parse_part(part).ok_or(StoreError::Decode(None))?;
+            let (depth, number) = (usize::from(key) / SLOTS.len(), usize::from(key) % SLOTS.len());
+            Ok((depth, *SLOTS.get(number).ok_or(StoreError::Decode(None))?, at))
+        })
+    }
 }
 
 fn push_part(record: &mut Vec<u8>, key: u8, at: &BodyRef) {

@@ -5,6 +5,7 @@
 //! than its length is compressed (zstd). Length and hash are those of the body itself. The check over the head lets a walk
 //! trust a length without reading the body.
 
+use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -154,13 +155,29 @@ impl Head {
         }
         let mut bytes = Vec::new();
         stored.read_to_end(&mut bytes)?;
-        Ok(self.decompress(&bytes).is_some_and(|body| *blake3::hash(&body).as_bytes() == self.hash))
+        let body = Decompressor::default().decompress(self, &bytes);
+        Ok(body.is_some_and(|body| *blake3::hash(&body).as_bytes() == self.hash))
     }
+}
 
+/// Unpacks bodies; keeps its memory from one to the next.
+#[derive(Default)]
+pub(crate) struct Decompressor(Option<zstd::bulk::Decompressor<'static>>);
+
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decompressor")
+    }
+}
+
+impl Decompressor {
     /// The body of a compressed record; `None` if it is damaged. Takes no more memory than the body, which is bounded.
-    pub(crate) fn decompress(&self, stored: &[u8]) -> Option<Vec<u8>> {
-        let len = usize::try_from(self.len).ok().filter(|len| *len <= COMPRESSED_BODY_BYTES_MAX)?;
-        zstd::bulk::decompress(stored, len).ok().filter(|body| body.len() == len)
+    pub(crate) fn decompress(&mut self, head: &Head, stored: &[u8]) -> Option<Vec<u8>> {
+        let len = usize::try_from(head.len).ok().filter(|len| *len <= COMPRESSED_BODY_BYTES_MAX)?;
+        if self.0.is_none() {
+            self.0 = zstd::bulk::Decompressor::new().ok();
+        }
+        self.0.as_mut()?.decompress(stored, len).ok().filter(|body| body.len() == len)
     }
 }
 

@@ -4,10 +4,12 @@
 //! flows may have a text; whether they do is for the filter to say. Bytes that are not ASCII are never asked for.
 
 use std::fmt;
+use std::iter::Peekable;
+use std::str::Chars;
 
 use flowgate_filter::{BodyDecoder, facts};
 use flowgate_flow::Flow;
-use flowgate_pattern::Regex;
+use flowgate_pattern::{Flavour, Found, Regex, Search};
 
 use crate::limits::SEARCHABLE_BYTES_MAX;
 
@@ -59,41 +61,103 @@ fn push_text(text: &mut String, body: &[u8]) {
     text.push('\n');
 }
 
-/// A query of the index that holds of every text in which the regular expression is found; `None` if the index cannot help.
-pub(crate) fn must_have(regex: &Regex) -> Option<String> {
-    let mut trigrams = Vec::new();
-    for run in literal_runs(regex.text())? {
-        let characters: Vec<char> = run.to_ascii_lowercase().chars().collect();
-        trigrams.extend(characters.windows(3).map(|three| three.iter().collect::<String>()));
-    }
-    trigrams.sort();
-    trigrams.dedup();
-    let quoted = trigrams.iter().map(|three| format!("\"{}\"", three.replace('"', "\"\"")));
-    (!trigrams.is_empty()).then(|| quoted.collect::<Vec<_>>().join(" AND "))
+/// Texts of which one stands in whatever a regular expression finds in bodies, letter case aside.
+#[derive(Debug)]
+pub(crate) struct Needle {
+    text: Regex,
+    encoding: Regex,
 }
 
-/// The texts that stand in everything a pattern finds: printable ASCII only. `None` for patterns with groups or
-/// alternatives, of which nobody needs to look at more.
-fn literal_runs(pattern: &str) -> Option<Vec<String>> {
-    let mut runs = vec![String::new()];
+impl Needle {
+    /// The longest there are; `None` if they are not long enough to be rare.
+    pub(crate) fn of(regex: &Regex) -> Option<Self> {
+        let mut texts = Vec::new();
+        for runs in literal_runs(regex.text())? {
+            let longest = runs.into_iter().max_by_key(String::len)?;
+            texts.push(longest.len().ge(&NEEDLE_CHARACTERS_MIN).then_some(longest)?);
+        }
+        Some(Self { text: any_of(&texts)?, encoding: any_of(&["content-encoding".to_owned()])? })
+    }
+
+    /// Whether it is in these bytes.
+    pub(crate) fn may_be_in(&self, bytes: &[u8]) -> bool {
+        self.text.search(bytes) != Found::No
+    }
+
+    /// Whether it may be in a body that these bytes, the state of a flow, call encoded.
+    pub(crate) fn may_be_encoded(&self, state: &[u8]) -> bool {
+        self.encoding.search(state) != Found::No
+    }
+}
+
+/// Fewer characters are in nearly every body.
+const NEEDLE_CHARACTERS_MIN: usize = 3;
+
+/// Finds these texts, printable ASCII, in any letter case.
+fn any_of(texts: &[String]) -> Option<Regex> {
+    let mut pattern = String::new();
+    for text in texts {
+        if !pattern.is_empty() {
+            pattern.push('|');
+        }
+        for c in text.chars() {
+            if !c.is_ascii_alphanumeric() {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+    }
+    let flavour = Flavour { bytes: true, multi_line: false, dot_all: true };
+    // It needs no backtracking.
+    Regex::new(&pattern, Search { flavour, ignore_case: true, steps_max: 1 }).ok()
+}
+
+/// A query of the index that holds of every text in which the regular expression is found; `None` if the index cannot help.
+pub(crate) fn must_have(regex: &Regex) -> Option<String> {
+    let mut alternatives = Vec::new();
+    for runs in literal_runs(regex.text())? {
+        let mut trigrams = Vec::new();
+        for run in runs {
+            let characters: Vec<char> = run.to_ascii_lowercase().chars().collect();
+            trigrams.extend(characters.windows(3).map(|three| three.iter().collect::<String>()));
+        }
+        trigrams.sort();
+        trigrams.dedup();
+        let quoted = trigrams.iter().map(|three| format!("\"{}\"", three.replace('"', "\"\"")));
+        alternatives.push((!trigrams.is_empty()).then(|| quoted.collect::<Vec<_>>().join(" AND "))?);
+    }
+    match &alternatives[..] {
+        [only] => Some(only.clone()),
+        several => Some(format!("({})", several.join(") OR ("))),
+    }
+}
+
+/// For each alternative of a pattern the texts that stand in everything it finds: printable ASCII only. What stands in groups is left
+/// out. `None` for patterns of which nobody needs to look at more.
+fn literal_runs(pattern: &str) -> Option<Vec<Vec<String>>> {
+    let mut alternatives = vec![vec![String::new()]];
     let mut characters = pattern.chars().peekable();
     while let Some(c) = characters.next() {
+        let runs = alternatives.last_mut()?;
         let literal = match c {
-            '(' | ')' | '|' => return None,
-            '[' => {
-                // To the end of the set: a `]` that comes first is one of its members.
-                if characters.peek() == Some(&'^') {
+            '|' => {
+                alternatives.push(vec![String::new()]);
+                continue;
+            }
+            ')' => return None,
+            '(' => {
+                if characters.peek() == Some(&'?') {
                     characters.next();
-                }
-                let mut first = true;
-                loop {
-                    match characters.next()? {
-                        ']' if !first => break,
-                        '\\' => drop(characters.next()),
-                        _ => {}
+                    // Others may change what all of the pattern means.
+                    if !matches!(characters.next()?, ':' | '=' | '!' | '<' | 'P') {
+                        return None;
                     }
-                    first = false;
                 }
+                skip_group(&mut characters)?;
+                None
+            }
+            '[' => {
+                skip_set(&mut characters)?;
                 None
             }
             // What stands before may be missing.
@@ -127,18 +191,75 @@ fn literal_runs(pattern: &str) -> Option<Vec<String>> {
             None => runs.push(String::new()),
         }
     }
-    Some(runs)
+    Some(alternatives)
+}
+
+type Characters<'a> = Peekable<Chars<'a>>;
+
+/// To the end of a set: a `]` that comes first is one of its members.
+fn skip_set(characters: &mut Characters<'_>) -> Option<()> {
+    if characters.peek() == Some(&'^') {
+        characters.next();
+    }
+    let mut first = true;
+    loop {
+        match characters.next()? {
+            ']' if !first => return Some(()),
+            '\\' => drop(characters.next()),
+            _ => {}
+        }
+        first = false;
+    }
+}
+
+/// To the end of a group, which may have others in it.
+fn skip_group(characters: &mut Characters<'_>) -> Option<()> {
+    let mut depth = 1_usize;
+    while depth > 0 {
+        match characters.next()? {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            '[' => skip_set(characters)?,
+            '\\' => drop(characters.next()),
+            _ => {}
+        }
+    }
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
-    use flowgate_pattern::{Flavour, Search};
+    use proptest::prelude::*;
 
     use super::*;
 
-    fn asked(pattern: &str) -> Option<String> {
+    fn regex(pattern: &str) -> Regex {
         let flavour = Flavour { bytes: true, multi_line: false, dot_all: true };
-        must_have(&Regex::new(pattern, Search { flavour, ignore_case: true, steps_max: 1000 }).unwrap())
+        Regex::new(pattern, Search { flavour, ignore_case: true, steps_max: 1000 }).unwrap()
+    }
+
+    fn asked(pattern: &str) -> Option<String> {
+        must_have(&regex(pattern))
+    }
+
+    #[test]
+    fn a_needle_is_the_longest_text() {
+        let needle = |pattern: &str| Needle::of(&regex(pattern)).map(|needle| needle.text.text().to_owned());
+        for (pattern, text) in [
+            ("abc", Some("abc")),
+            ("ab", None),
+            ("ab.cdef.ghi", Some("cdef")),
+            ("a-b c~", Some("a\\-b\\ c\\~")),
+            ("a|bcd", None),
+            ("ab.cde|fgh", Some("cde|fgh")),
+        ] {
+            assert_eq!(needle(pattern).as_deref(), text, "{pattern}");
+        }
+        // All that may stand in a needle is found as it stands.
+        let printable: String = (' '..='~').collect();
+        let all = any_of(std::slice::from_ref(&printable)).unwrap();
+        assert_eq!(all.search(printable.to_ascii_uppercase().as_bytes()), Found::Yes);
+        assert_eq!(all.search(printable.replace('$', "S").as_bytes()), Found::No);
     }
 
     #[test]
@@ -161,10 +282,40 @@ mod tests {
             (r"abc\ddef", Some(r#""abc" AND "def""#)),
             (r"abc\x41def", None),
             ("(abc)", None),
-            ("abc|def", None),
+            ("abc|def", Some(r#"("abc") OR ("def")"#)),
+            ("abcd|de", None),
+            ("abc|", None),
+            ("abc(d|e)fgh", Some(r#""abc" AND "fgh""#)),
+            (r"abc(d(e)[)(]\)f)?ghi", Some(r#""abc" AND "ghi""#)),
+            ("abc(?:d)*e", Some(r#""abc""#)),
+            ("(?<!x)abc(?=d)(?P<n>e)", Some(r#""abc""#)),
+            ("(?i)abc", None),
+            ("(?x)a b c", None),
             ("^abc$", Some(r#""abc""#)),
         ] {
             assert_eq!(asked(pattern).as_deref(), query, "{pattern}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a pattern is, what it finds has the texts that it must have.
+        #[test]
+        fn what_is_found_has_what_it_must_have(
+            pattern in r"([abAB]{1,4}|[|.*+?^$]|\\[.wb(]|\((\?[:=!])?|\)|\[\^?[ab\])(]{1,3}\]|\{[012],2\}){1,8}",
+            text in "[abABcC.(]{0,12}",
+        ) {
+            let flavour = Flavour { bytes: true, multi_line: false, dot_all: true };
+            let search = Search { flavour, ignore_case: true, steps_max: 10_000 };
+            let Ok(regex) = Regex::new(&pattern, search) else { return Ok(()) };
+            if regex.search(text.as_bytes()) != Found::Yes {
+                return Ok(());
+            }
+            let text = text.to_ascii_lowercase();
+            if let Some(alternatives) = literal_runs(&pattern) {
+                let stand = |runs: &Vec<String>| runs.iter().all(|run| text.contains(&run.to_ascii_lowercase()));
+                prop_assert!(alternatives.iter().any(stand), "{alternatives:?}");
+            }
+            prop_assert!(Needle::of(&regex).is_none_or(|needle| needle.may_be_in(text.as_bytes())));
         }
     }
 }

@@ -198,6 +198,60 @@ fn ids_may_be_cut_short() {
     assert_eq!(reader.by_id("a", 1).unwrap().len(), 1);
 }
 
+/// As many as several threads search, in bodies of all sizes and among flows of all kinds.
+#[test]
+fn many_flows_are_searched_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let samples = samples();
+    let plain = with_body(0, "");
+    let mut flows = Vec::new();
+    for number in 0..300_u128 {
+        let size = [3, 900, 5000, COMPRESSED_BODY_BYTES_MAX + 5][(number % 4) as usize] as u128;
+        let body = (0..=size / 12).map(|at| format!("{number} {at:08}, ")).collect::<String>();
+        let needle = if number % 3 == 0 { "NEEDLE." } else { "needless" };
+        let mut flow = Flow { id: FlowId::from_random(1 << 100 | number), ..plain.clone() };
+        if let FlowKind::Http(http) = &mut flow.kind {
+            let body = if number % 4 < 3 || number % 60 == 3 { body + needle } else { needle.to_owned() };
+            http.response.as_mut().unwrap().body = Body::Bytes(body.into());
+        }
+        if number % 5 == 0 {
+            flow = Flow { id: flow.id, ..samples[(number as usize / 5) % samples.len()].clone() };
+        }
+        flows.push(flow);
+    }
+    let reader = store_of(directory.path(), &flows);
+    for text in [
+        r"~b needle\.",
+        r"~b needle\. & ~m get",
+        r#"~b "(need)?le[.]""#,
+        "~b nowhere",
+        r"!~b needle\.",
+        "~b address",
+    ] {
+        let filter = Filter::parse(text, Case::Ignored).unwrap();
+        let expected: Vec<_> = flows
+            .iter()
+            .filter(|flow| filter.matches(flow, &NoDecoding))
+            .map(|flow| flow.id.clone())
+            .collect();
+        let back = found(&reader, Some(&filter));
+        assert!(back.is_sorted_by_key(|(number, _)| *number), "{text}");
+        assert_eq!(back.iter().map(|(_, flow)| flow.id.clone()).collect::<Vec<_>>(), expected, "{text}");
+        for (number, flow) in back {
+            assert_eq!(encoded(&flow), encoded(&flows[number as usize - 1]), "{text}");
+        }
+    }
+    // One who has seen enough need not wait for the rest.
+    let filter = Filter::parse(r"~b needle\.", Case::Ignored).unwrap();
+    let mut seen = 0;
+    let each = |hit: flowgate_store::Hit<'_>| {
+        seen += 1;
+        if seen == 40 { ControlFlow::Break(hit.row.number) } else { ControlFlow::Continue(()) }
+    };
+    let (searched, number) = reader.search(Some(&filter), 0, &NoDecoding, each).unwrap();
+    assert_eq!((seen, Some(searched.last)), (40, number));
+}
+
 #[test]
 fn what_is_no_store_is_refused() {
     let directory = tempfile::tempdir().unwrap();
