@@ -157,7 +157,9 @@ fn run_to(
             flows::list(&source, filter.as_ref(), form, *follow, out)
         }
         Reading::Show { id } => show::show(&source(values, home)?, id, values, out),
-        Reading::Diff { one, other } => diff::diff(&source(values, home)?, [one, other], values, out),
+        Reading::Diff { one, other } => {
+            diff::diff(&FlowSource::open_for_several(&path(values, home)?)?, [one, other], values, out)
+        }
         Reading::Convert(wanted) => convert::convert(wanted, home, out),
         Reading::Export(wanted) => export::export(wanted, values, home, out),
     }

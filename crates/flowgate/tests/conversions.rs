@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -111,6 +112,8 @@ fn every_form_into_every_other() {
         8 flows written to e.flows
     "#]]
     .assert_eq(&lines.concat());
+    let mode = fs::metadata(home.path().join("b.store")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
     // HAR has a place for these.
     let all = flows(&home.path().join("a.flows"));
     let http: Vec<_> = all.iter().filter_map(exchange).collect();
@@ -303,6 +306,25 @@ fn an_interrupted_conversion_leaves_nothing() {
         assert_eq!((status.code(), status.signal()), (Some(128 + signal.as_raw()), None));
         assert_eq!(names(home.path()), ["a.flows"]);
     }
+}
+
+/// Two flows are looked for in what can be read only once.
+#[test]
+fn differences_in_standard_input() {
+    let home = home();
+    let ids = ["0000000c", "00000000"];
+    let diff = |source: &str, input: &Path| {
+        let mut command = command(home.path(), &["diff", "-r", source, ids[0], ids[1]]);
+        let output =
+            command.env("TMPDIR", home.path()).stdin(fs::File::open(input).unwrap()).output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let expected = diff("a.flows", Path::new("/dev/null"));
+    assert!(expected.starts_with("--- 0000000c-"), "{expected}");
+    assert_eq!(diff("-", Path::new(FLOWS)), expected);
+    // What was kept for it is gone.
+    assert_eq!(names(home.path()), ["a.flows"]);
 }
 
 /// What goes to port 22 is SSH to Wireshark. That TLS is decrypted by the secrets in a capture is tested in `e2e/har.rs`.

@@ -9,7 +9,9 @@ use flowgate_flow::Flow;
 use flowgate_store::{Hit, Row, Searched, StoreReader};
 
 use crate::progress::Progress;
-use crate::read::{ReadFlowsError, open_file};
+use crate::read::{ReadFlowsError, each_flow, open_file};
+use crate::saver::{FLOWS_BATCH_MAX, Sink};
+use crate::temporary_store::TemporaryStore;
 
 /// A store or a flow file.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct FlowSource {
     path: PathBuf,
     /// `None` for a file, which is read anew for each search.
     store: Option<StoreReader>,
+    /// Where the flows of standard input are kept, if they are.
+    _kept: Option<TemporaryStore>,
 }
 
 /// A flow that was found.
@@ -54,7 +58,8 @@ impl Found<'_> {
 }
 
 impl FlowSource {
-    /// Opens a store, which is a folder, or a flow file; `-` is standard input, which can be searched once.
+    /// Opens a store, which is a folder, or a flow file; `-` is standard input, which can be searched once
+    /// (see [`FlowSource::open_for_several`]).
     ///
     /// # Errors
     /// If it is neither, or cannot be opened.
@@ -65,13 +70,46 @@ impl FlowSource {
             // Told now, before anything is done with what it holds.
             open_file(path)?;
         }
-        Ok(Self { path: path.to_owned(), store })
+        Ok(Self { path: path.to_owned(), store, _kept: None })
+    }
+
+    /// The same, but standard input can be searched as often as the others: its flows are kept on disk meanwhile.
+    ///
+    /// # Errors
+    /// As [`FlowSource::open`], and if nothing of standard input can be read, or it cannot be kept.
+    pub fn open_for_several(path: &Path) -> Result<Self, ReadFlowsError> {
+        if path != Path::new("-") {
+            return Self::open(path);
+        }
+        let failed = |source| ReadFlowsError::Store { path: path.to_owned(), source };
+        let mut kept = TemporaryStore::make().map_err(|error| failed(error.source))?;
+        let mut keep = |flow: Flow| {
+            kept.store().take(flow)?;
+            if kept.store().waiting() >= FLOWS_BATCH_MAX { kept.store().settle() } else { Ok(()) }
+        };
+        let mut count = 0_u64;
+        let read = each_flow(path, &Progress::default(), |flow| match keep(flow) {
+            Ok(()) => {
+                count += 1;
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error),
+        });
+        match read {
+            Ok(Some(error)) => return Err(failed(error)),
+            // What could be read before is there all the same.
+            Err(error) if count == 0 => return Err(error),
+            Ok(None) | Err(_) => {}
+        }
+        kept.store().settle().map_err(failed)?;
+        let store = StoreReader::open(kept.path()).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), store: Some(store), _kept: Some(kept) })
     }
 
     /// Whether flows may be added while it is read.
     #[must_use]
     pub const fn is_store(&self) -> bool {
-        self.store.is_some()
+        self.store.is_some() && self._kept.is_none()
     }
 
     /// Hands each flow that the filter means and whose number is above `after` to `each`, in order, until it breaks off.
@@ -126,7 +164,7 @@ impl FlowSource {
         }
         let wanted = beginning.to_ascii_lowercase();
         let mut found = Vec::new();
-        let end = crate::read::each_flow(&self.path, &Progress::default(), |flow| {
+        let end = each_flow(&self.path, &Progress::default(), |flow| {
             let id = flow.id.to_string();
             if id.starts_with(beginning) || id.starts_with(&wanted) {
                 let number = found.len() as i64 + 1;
@@ -149,7 +187,7 @@ impl FlowSource {
         mut each: impl FnMut(Found<'_>) -> ControlFlow<B>,
     ) -> Result<(Searched, Option<B>), ReadFlowsError> {
         let mut searched = Searched::default();
-        let broken = crate::read::each_flow(&self.path, progress, |flow| {
+        let broken = each_flow(&self.path, progress, |flow| {
             searched.last += 1;
             progress.flow();
             if searched.last <= after {

@@ -20,6 +20,7 @@ mod flow_file;
 mod flow_store;
 mod har_file;
 mod stream_file;
+mod temporary_store;
 
 // Files that are written at one go.
 mod file_form;

@@ -14,6 +14,9 @@ use crate::limits::{
 };
 use crate::segment::{BodyHash, BodyRef, Head, MAGIC, ScanEnd, SegmentError, path_of, scan_segment};
 
+/// The file in a store's folder that is locked while somebody writes there.
+pub const WRITER_LOCK: &str = "writer.lock";
+
 /// The fastest that is worth the name: traffic waits for it when all else is fast.
 const COMPRESSION_LEVEL: i32 = 1;
 
@@ -70,7 +73,7 @@ impl BodyWriter {
     /// As [`BodyWriter::open`].
     pub fn with_segment_bytes(directory: &Path, segment_bytes: u64) -> Result<Self, SegmentError> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let lock = private().create(true).truncate(false).open(directory.join("writer.lock"))?;
+        let lock = private().create(true).truncate(false).open(directory.join(WRITER_LOCK))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => SegmentError::Locked,
             TryLockError::Error(error) => error.into(),

@@ -30,7 +30,7 @@ mod error;
 pub mod limits;
 
 pub use body_reader::BodyReader;
-pub use body_writer::BodyWriter;
+pub use body_writer::{BodyWriter, WRITER_LOCK};
 pub use error::StoreError;
 pub use reader::{Hit, Searched, StoreReader};
 pub use retention::{Retention, RetentionError, RetentionFault};

@@ -3,8 +3,9 @@
 //! Invariant: what is made gets its name when it is whole. A store that is there already is added to.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use flowgate_filter::Filter;
@@ -97,9 +98,10 @@ fn to_new_store(source: &FlowSource, which: &Which, to: &Path) -> Result<(Copied
     name.push(".");
     let parent =
         to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let folder = fs::create_dir_all(parent)
-        .and_then(|()| tempfile::Builder::new().prefix(&name).suffix(".partial").tempdir_in(parent))
-        .map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    // A store is for its owner alone.
+    builder.prefix(&name).suffix(".partial").permissions(Permissions::from_mode(0o700));
+    let folder = fs::create_dir_all(parent).and_then(|()| builder.tempdir_in(parent)).map_err(failed)?;
     interrupted::remove(Some(folder.path()));
     let (copied, written) = to_store(source, which, folder.path(), to)?;
     if is_kept(&copied, written) {
