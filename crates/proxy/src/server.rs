@@ -109,18 +109,37 @@ pub(crate) async fn open(
 ) -> Result<OpenServer, ServerError> {
     let via = context.egress.via();
     let facts = ServerConnection { via, ..ServerConnection::new(clock::new_id(), Some(address.clone())) };
+    ask_and_open(context, address, facts, async |address, facts| dial(context, address, purpose, facts).await)
+        .await
+}
+
+/// What [`ask_and_open`] opens.
+trait Opened {
+    fn facts(&self) -> &ServerConnection;
+
+    fn guard(&mut self) -> &mut ServerGuard;
+}
+
+/// Opens a way to a server, which addons may lead elsewhere or refuse before, and are told of afterwards.
+async fn ask_and_open<T: Opened>(
+    context: &Context,
+    address: &Address,
+    facts: ServerConnection,
+    dial: impl AsyncFnOnce(&Address, ServerConnection) -> Result<T, ServerError>,
+) -> Result<T, ServerError> {
     if context.settings.addons.is_empty() {
-        return dial(context, address, purpose, facts).await;
+        return dial(address, facts).await;
     }
     // Boxed: without addons there is no room for it.
     Box::pin(async {
         let facts = asked::server_connect(context, facts).await?;
         let address = asked::address_of(&facts, address);
-        let mut opened = dial(context, &address, purpose, facts).await;
+        let mut opened = dial(&address, facts).await;
         match &mut opened {
             Ok(open) => {
-                asked::connected(context, &open.facts).await;
-                open.guard.told = Some(Box::new(open.facts.clone()));
+                asked::connected(context, open.facts()).await;
+                let told = Some(Box::new(open.facts().clone()));
+                open.guard().told = told;
             }
             Err(error) => asked::failed_to_connect(context, error).await,
         }
@@ -177,12 +196,32 @@ async fn dial(
     Ok(OpenServer { io, facts, guard })
 }
 
+impl Opened for OpenServer {
+    fn facts(&self) -> &ServerConnection {
+        &self.facts
+    }
+
+    fn guard(&mut self) -> &mut ServerGuard {
+        &mut self.guard
+    }
+}
+
 /// A socket for a server's datagrams.
 pub(crate) struct OpenDatagrams {
     pub(crate) socket: UdpSocket,
     pub(crate) facts: ServerConnection,
     /// Says in the log when the conversation is over.
     pub(crate) guard: ServerGuard,
+}
+
+impl Opened for OpenDatagrams {
+    fn facts(&self) -> &ServerConnection {
+        &self.facts
+    }
+
+    fn guard(&mut self) -> &mut ServerGuard {
+        &mut self.guard
+    }
 }
 
 /// Opens a socket for a server's datagrams, straight: no way through an upstream proxy takes them yet. Nothing is sent.
@@ -192,21 +231,8 @@ pub(crate) async fn open_datagrams(
 ) -> Result<OpenDatagrams, ServerError> {
     let mut facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
     facts.connection.transport = Transport::Udp;
-    if context.settings.addons.is_empty() {
-        return dial_datagrams(context, address, facts).await;
-    }
-    Box::pin(async {
-        facts = asked::server_connect(context, facts).await?;
-        let address = asked::address_of(&facts, address);
-        let mut opened = dial_datagrams(context, &address, facts).await;
-        match &mut opened {
-            Ok(open) => {
-                asked::connected(context, &open.facts).await;
-                open.guard.told = Some(Box::new(open.facts.clone()));
-            }
-            Err(error) => asked::failed_to_connect(context, error).await,
-        }
-        opened
+    ask_and_open(context, address, facts, async |address, facts| {
+        dial_datagrams(context, address, facts).await
     })
     .await
 }

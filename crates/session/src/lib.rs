@@ -31,6 +31,9 @@ mod flow_source;
 mod progress;
 mod read;
 
+#[cfg(test)]
+mod testing;
+
 pub use flowgate_addons::{Decoding, FeatureError};
 pub use flowgate_filter::facts::reason;
 pub use flowgate_net::raise_descriptor_limit;

@@ -269,11 +269,8 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
-    use flowgate_flow::{
-        ClientConnection, Connection, FlowId, FlowKind, RawFlow, ServerConnection, Timestamp,
-    };
-
     use super::*;
+    use crate::testing::flow;
 
     /// Says of each call what the test wrote down.
     struct Scripted {
@@ -314,19 +311,6 @@ mod tests {
             }
             Ok(())
         }
-    }
-
-    fn flow() -> Flow {
-        let connection = Connection::new(FlowId::from_random(1));
-        let client = ClientConnection {
-            connection: connection.clone(),
-            leaf: None,
-            fingerprints: None,
-            mode: String::new(),
-        };
-        let server = ServerConnection { connection, address: None, timestamp_tcp_setup: None, via: None };
-        let kind = FlowKind::Tcp(RawFlow::default());
-        Flow::new(FlowId::from_random(2), client.into(), server.into(), kind, Timestamp(0.0))
     }
 
     /// What was saved, lost and told, of so many flows that come at once.

@@ -140,27 +140,11 @@ impl Name {
 mod tests {
     use std::fs;
 
-    use flowgate_flow::{
-        ClientConnection, Connection, FlowId, FlowKind, RawFlow, ServerConnection, Timestamp,
-    };
-
     use super::*;
+    use crate::testing::flow;
 
     fn at(time: &str) -> Zoned {
         time.parse().unwrap()
-    }
-
-    fn flow() -> Flow {
-        let connection = Connection::new(FlowId::from_random(1));
-        let client = ClientConnection {
-            connection: connection.clone(),
-            leaf: None,
-            fingerprints: None,
-            mode: String::new(),
-        };
-        let server = ServerConnection { connection, address: None, timestamp_tcp_setup: None, via: None };
-        let kind = FlowKind::Tcp(RawFlow::default());
-        Flow::new(FlowId::from_random(2), client.into(), server.into(), kind, Timestamp(0.0))
     }
 
     /// How many flows each file of a folder holds.
