@@ -88,10 +88,11 @@ impl Request {
     }
 
     /// Whether it asks for a tunnel to its authority. An extended CONNECT (RFC 8441) is none: it has a scheme and a path, and its URL
-    /// is that of what answers it.
+    /// is that of what answers it. HTTP/1 has no such thing, whatever the path of a flow says.
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        self.method.eq_ignore_ascii_case(b"CONNECT") && self.path.is_empty()
+        let is_http1 = matches!(self.version, HttpVersion::Http10 | HttpVersion::Http11);
+        self.method.eq_ignore_ascii_case(b"CONNECT") && (is_http1 || self.path.is_empty())
     }
 }
 
