@@ -51,6 +51,15 @@ pub enum FeatureFault {
     /// Not a status.
     #[error("expected a status from 200 to 599, or 444 to close the connection")]
     Status,
+    /// Not an effect of `faults`.
+    #[error("expected {expected}")]
+    Effect {
+        /// What is.
+        expected: &'static str,
+    },
+    /// A filter that would need bodies that are not held.
+    #[error("a filter that reads bodies cannot be used here: bodies stream")]
+    FilterOnBody,
     /// A file or folder that cannot be read.
     #[error("cannot read {}: {why}", path.display())]
     File {

@@ -15,6 +15,7 @@ use flowgate_tls::ServerVerification;
 
 use crate::block_list::BlockList;
 use crate::error::{FeatureError, FeatureFault};
+use crate::faults::Faults;
 use crate::log::Log;
 use crate::map_local::MapLocal;
 use crate::map_remote::MapRemote;
@@ -42,11 +43,13 @@ pub struct Features {
 }
 
 /// The options that features are made of.
-pub const OPTIONS: [&str; 24] = [
+pub const OPTIONS: [&str; 26] = [
     "anticache",
     "anticomp",
     "block_list",
     "block_private_targets",
+    "faults",
+    "faults_seed",
     "keep_alt_svc_header",
     "map_local",
     "map_remote",
@@ -136,6 +139,10 @@ impl Features {
         let logins = self.logins_of(values)?;
         if let Some(logins) = &logins {
             addons.push(Arc::new(ProxyAuth::new(Arc::clone(logins), log())));
+        }
+        let faults = Faults::parse(&values.faults, case, values.faults_seed)?;
+        if !faults.is_empty() {
+            addons.push(Arc::new(faults));
         }
         let modify_headers = ModifyHeaders::parse(&values.modify_headers, case, home, log())?;
         if !modify_headers.is_empty() {
@@ -234,9 +241,11 @@ mod tests {
             ("block_list", "/~q/403"),
             ("modify_headers", "/a/b"),
             ("proxyauth", "any"),
+            ("faults", "/reset"),
         ];
         let order = [
             "proxyauth",
+            "faults",
             "modify_headers",
             "block_list",
             "block_private_targets",
@@ -256,6 +265,6 @@ mod tests {
             assert!(OPTIONS.contains(&name) && names(&[(name, value)]).len() == 1, "{name}");
         }
         let of_replay = OPTIONS.iter().filter(|name| name.starts_with("server_replay_")).count();
-        assert_eq!(OPTIONS.len(), all.len() + 1 + of_replay);
+        assert_eq!(OPTIONS.len(), all.len() + 2 + of_replay);
     }
 }

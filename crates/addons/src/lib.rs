@@ -18,6 +18,7 @@ mod replacement;
 mod spec;
 // ... what they are ...
 mod block_list;
+mod faults;
 mod map_local;
 mod map_remote;
 mod modify_body;

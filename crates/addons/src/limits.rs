@@ -1,5 +1,7 @@
 //! Bounds of features, each with its unit. What a user can set is an option; these are not.
 
+use std::time::Duration;
+
 /// How many backtracking steps one search of a feature may take, where a pattern needs backtracking at all.
 pub const SEARCH_STEPS_MAX: usize = 1_000_000;
 /// The longest file that stands in the place of something (`@path`), in bytes.
@@ -17,3 +19,5 @@ pub const COOKIES_KEPT_MAX: usize = 10_000;
 pub const COOKIE_BYTES_MAX: usize = 16 * 1024;
 /// Of how many hosts `stickyauth` remembers what clients said; beyond that no more are learned.
 pub const AUTH_HOSTS_KEPT_MAX: usize = 10_000;
+/// The longest latency of `faults`.
+pub const LATENCY_MAX: Duration = Duration::from_secs(3600);

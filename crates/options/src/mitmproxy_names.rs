@@ -134,7 +134,9 @@ mod tests {
     }
 
     /// What mitmproxy does not have.
-    const OWN: [&str; 9] = [
+    const OWN: [&str; 11] = [
+        "faults",
+        "faults_seed",
         "block_private_targets",
         "client_replay_timing",
         "rules",

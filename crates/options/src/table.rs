@@ -289,6 +289,17 @@ options! {
         block_private_targets: bool = false, ALL, NO_FLAG;
     }
 
+    "Bad networks" {
+        /// Do to flows what networks and servers do on bad days: `[/filter]/effects`, where the first character is the separator and
+        /// effects have commas between them: `latency=200ms` or `latency=200ms..300ms`, `up=50k` and `down=50k` (bytes a second), `cut=10k`
+        /// (the response breaks off after so many bytes of its body), `status=503`, `reset`, and `chance=10%`, which is how many flows it
+        /// happens to. May be given several times.
+        faults: Vec<String> = Vec::new(), ALL, NO_FLAG;
+
+        /// Draw the lots of `faults` from this number, so that the same flows in the same order have the same luck.
+        faults_seed: Option<u64> = None, ALL, NO_FLAG;
+    }
+
     "Replay" {
         /// Send the requests in this file or store again, one after the other, and end. May be given several times. `PATH#ID` is one flow
         /// of a file or store: the first characters of its id, several with commas between them.

@@ -19,6 +19,7 @@ mod upgrade;
 // Bodies that addons hold or change.
 mod body_way;
 mod delimit;
+pub(crate) mod pace;
 
 // The two sides of an exchange, per version.
 mod h1_client;

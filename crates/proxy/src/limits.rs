@@ -82,3 +82,5 @@ pub const H2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 pub const H2_CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// How large the header list of an HTTP/2 message may be, in bytes (RFC 9113 section 6.5.2).
 pub const H2_HEADER_LIST_BYTES: u32 = 64 * 1024;
+/// How long a body that an addon cuts off waits for what was passed on to arrive.
+pub(crate) const CUT_GRACE: Duration = Duration::from_millis(50);

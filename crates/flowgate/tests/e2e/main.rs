@@ -31,6 +31,7 @@ mod datagrams;
 
 mod client_replay;
 mod differential;
+mod faults;
 mod features;
 mod proxyauth;
 

@@ -1,5 +1,6 @@
 //! An HTTP flow on a hook: what it is, and what may be done to it.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use thiserror::Error;
 
 use crate::clock;
 use crate::http::name_host;
+use crate::http::pace::Limits;
 
 /// An HTTP flow on a hook.
 ///
@@ -49,6 +51,10 @@ pub(crate) struct Standing {
     pub(crate) sent: bool,
     /// The response is an addon's.
     pub(crate) own: bool,
+    /// How the request's body crosses.
+    pub(crate) up: Limits,
+    /// The same of the response's.
+    pub(crate) down: Limits,
 }
 
 /// Whether the request names its new destination as its host.
@@ -180,6 +186,22 @@ impl LiveFlow {
         self.outcome = Outcome::Killed;
     }
 
+    /// Lets the request's body cross at no more than so many bytes a second. What is asked several times is the least of it.
+    pub fn pace_request(&mut self, bytes_per_second: NonZeroU64) {
+        slow(&mut self.standing.up, bytes_per_second);
+    }
+
+    /// The same of the response's body.
+    pub fn pace_response(&mut self, bytes_per_second: NonZeroU64) {
+        slow(&mut self.standing.down, bytes_per_second);
+    }
+
+    /// Lets so many bytes of the response's body cross, and then breaks the flow off: the client's connection (or stream) is reset.
+    pub fn cut_response(&mut self, after_bytes: u64) {
+        let cut = &mut self.standing.down.cut_after;
+        *cut = Some(cut.map_or(after_bytes, |before| before.min(after_bytes)));
+    }
+
     /// Whether the response is an addon's.
     #[must_use]
     pub const fn is_answered(&self) -> bool {
@@ -240,6 +262,10 @@ impl LiveFlow {
         Self { flow, outcome: Outcome::Continue, standing: Standing { sent: true, ..Standing::default() } }
     }
 
+    pub(crate) const fn limits(&self) -> (Limits, Limits) {
+        (self.standing.up, self.standing.down)
+    }
+
     pub(crate) const fn outcome(&self) -> &Outcome {
         &self.outcome
     }
@@ -263,6 +289,11 @@ impl LiveFlow {
         let lent = Lent { request, response: http.response.take() };
         (lent, self.outcome, self.flow)
     }
+}
+
+fn slow(limits: &mut Limits, bytes_per_second: NonZeroU64) {
+    let rate = &mut limits.bytes_per_second;
+    *rate = Some(rate.map_or(bytes_per_second, |before| before.min(bytes_per_second)));
 }
 
 /// What stands where a request was lent from.

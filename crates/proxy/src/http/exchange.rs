@@ -307,7 +307,7 @@ impl Exchange {
             }
             let event = match &mut self.hooked {
                 None => client.poll_body(cx),
-                Some(hooked) => hooked.up.poll(cx, &mut |cx| client.poll_body(cx)),
+                Some(hooked) => hooked.poll_up(cx, &mut |cx| client.poll_body(cx)),
             };
             let event = match event {
                 Poll::Pending => break,
@@ -417,7 +417,7 @@ impl Exchange {
             }
             let event = match &mut self.hooked {
                 None => server.poll_body(cx),
-                Some(hooked) => hooked.down.poll(cx, &mut |cx| server.poll_body(cx)),
+                Some(hooked) => hooked.poll_down(cx, &mut |cx| server.poll_body(cx)),
             };
             let event = match event {
                 Poll::Pending => return Ok(()),

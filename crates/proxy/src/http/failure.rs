@@ -39,12 +39,12 @@ pub(crate) enum Cause {
 
 impl Failure {
     pub(crate) const fn on_server(phase: Phase, err: SideError) -> Self {
-        let side = if matches!(err, SideError::Held(_)) { Side::Proxy } else { Side::Server };
+        let side = if err.is_ours() { Side::Proxy } else { Side::Server };
         Self { side, phase, cause: Cause::Side(err) }
     }
 
     pub(crate) const fn on_client(phase: Phase, err: SideError) -> Self {
-        let side = if matches!(err, SideError::Held(_)) { Side::Proxy } else { Side::Client };
+        let side = if err.is_ours() { Side::Proxy } else { Side::Client };
         Self { side, phase, cause: Cause::Side(err) }
     }
 

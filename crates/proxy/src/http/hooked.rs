@@ -5,19 +5,22 @@
 //! ([`super::exchange`]); what was sent already is not changed any more, whatever an addon does to it.
 
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 use flowgate_flow::{
     Body, Flow, FlowId, FlowKind, HttpVersion, MetadataValue, RawFlow, Replay, Request, Response,
     ServerConnection,
 };
-use flowgate_wire::http1::Framing;
+use flowgate_wire::http1::{BodyEvent, Framing};
 
-use super::body_way::BodyWay;
+use super::body_way::{BodyWay, Source};
 use super::delimit::{Half, Received};
 use super::exchange::{Exchange, Up};
 use super::forward::remove_connection_fields;
+use super::pace::{Limits, Pace};
 use super::service::Service;
+use super::side::SideError;
 use crate::addon::{Hook, Lent, LiveFlow, Outcome, Standing, no_request, no_server};
 use crate::clock;
 use crate::limits::HELD_BODY_BYTES_MAX;
@@ -36,6 +39,10 @@ pub(super) struct Hooked {
     /// The bodies on their way.
     pub(super) up: BodyWay,
     pub(super) down: BodyWay,
+    /// How fast, and how much of them.
+    limits: (Limits, Limits),
+    pace_up: Option<Box<Pace>>,
+    pace_down: Option<Box<Pace>>,
     /// The hooks that are still to come.
     pub(super) due: Due,
     request_received: Received,
@@ -110,6 +117,9 @@ impl Hooked {
             server: None,
             up: BodyWay::default(),
             down: BodyWay::default(),
+            limits: Default::default(),
+            pace_up: None,
+            pace_down: None,
             due: Due { request: true, response_head: true, response: true },
             request_received: Received::new(framing, &request.version, &request.headers),
             response_received: Received::own(&HttpVersion::Http11),
@@ -126,6 +136,41 @@ impl Hooked {
     /// The flow's.
     pub(super) const fn id(&self) -> &FlowId {
         &self.notes.id
+    }
+
+    /// The next piece of the request's body.
+    pub(super) fn poll_up(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        source: &mut Source<'_>,
+    ) -> Poll<Result<BodyEvent, SideError>> {
+        let way = &mut self.up;
+        match &mut self.pace_up {
+            None => way.poll(cx, source),
+            Some(pace) => pace.poll(cx, &mut |cx| way.poll(cx, source)),
+        }
+    }
+
+    /// The next piece of the response's body.
+    pub(super) fn poll_down(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        source: &mut Source<'_>,
+    ) -> Poll<Result<BodyEvent, SideError>> {
+        let way = &mut self.down;
+        match &mut self.pace_down {
+            None => way.poll(cx, source),
+            Some(pace) => pace.poll(cx, &mut |cx| way.poll(cx, source)),
+        }
+    }
+
+    /// Holds the bodies to what addons ask of them. What has crossed has crossed.
+    fn hold_to(&mut self, (up, down): (Limits, Limits)) {
+        if (up, down) != self.limits {
+            Pace::hold_to(&mut self.pace_up, up);
+            Pace::hold_to(&mut self.pace_down, down);
+            self.limits = (up, down);
+        }
     }
 
     /// The head of a response came.
@@ -238,15 +283,19 @@ impl Exchange {
             holds_response: hooked.whole.response && !answered,
             sent: answered,
             own: hooked.own,
+            up: hooked.limits.0,
+            down: hooked.limits.1,
         };
         Some(LiveFlow::new(flow, Lent { request, response: self.response.take() }, standing))
     }
 
     /// Takes the flow back from a hook.
     fn take_back(&mut self, live: LiveFlow) -> Outcome {
+        let limits = live.limits();
         let (Lent { request, response }, outcome, flow) = live.into_parts();
         (self.request, self.response) = (request, response);
         if let Some(hooked) = &mut self.hooked {
+            hooked.hold_to(limits);
             let Flow { id, marked, comment, metadata, replay, .. } = flow;
             hooked.notes = Notes { id, marked, comment, metadata, replay };
             hooked.own |= outcome == Outcome::Answered;

@@ -133,6 +133,9 @@ pub(crate) enum SideError {
     /// A body that was held, or one of our own, cannot be stored or read.
     #[error("a body that was held: {0}")]
     Held(io::Error),
+    /// An addon cuts the body off after so many bytes.
+    #[error("cut off after {0} bytes, as an addon asked")]
+    CutOff(u64),
     /// 101 although no upgrade was asked for (RFC 9110 section 15.2.2).
     #[error("server switched to a protocol that nobody asked for")]
     UnexpectedUpgrade,
@@ -165,9 +168,15 @@ impl SideError {
             | Self::Reset(_)
             | Self::NotOpened(_)
             | Self::Held(_)
+            | Self::CutOff(_)
             | Self::Unsendable(_)
             | Self::HeadTimeout => false,
         }
+    }
+
+    /// Whether neither peer has anything to do with it.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(self, Self::Held(_) | Self::CutOff(_))
     }
 
     /// With which code the other side is told, if it speaks HTTP/2.
