@@ -84,8 +84,21 @@ impl Output {
     /// # Errors
     /// If writing failed, now or at any time before; then this chunk is not written.
     pub fn push(&self, chunk: &str) -> Result<(), OutputError> {
+        self.push_below(chunk, Self::WAITING_BYTES_MAX)
+    }
+
+    /// As [`Self::push`], but blocks while more than [`Self::WAITING_READ_BYTES_MAX`] are waiting: for what is read from a file, faster
+    /// than it can be written, and need not be in memory before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn push_read(&self, chunk: &str) -> Result<(), OutputError> {
+        self.push_below(chunk, Self::WAITING_READ_BYTES_MAX)
+    }
+
+    fn push_below(&self, chunk: &str, bytes_max: usize) -> Result<(), OutputError> {
         let mut queue = self.shared.lock();
-        while queue.end.is_none() && !queue.has_room(chunk) {
+        while queue.end.is_none() && !queue.has_room(chunk, bytes_max) {
             queue = wait(&self.shared.emptied, queue);
         }
         self.add(queue, chunk)
@@ -97,7 +110,7 @@ impl Output {
     /// [`OutputError::Full`] if it would have to wait; the chunk is then not written. Else as there.
     pub fn try_push(&self, chunk: &str) -> Result<(), OutputError> {
         let queue = self.shared.lock();
-        if queue.end.is_none() && !queue.has_room(chunk) {
+        if queue.end.is_none() && !queue.has_room(chunk, Self::WAITING_BYTES_MAX) {
             return Err(OutputError::Full);
         }
         self.add(queue, chunk)
@@ -140,6 +153,9 @@ impl Output {
     /// How many bytes may wait to be written. One chunk may be longer if it is alone.
     pub const WAITING_BYTES_MAX: usize = 8 << 20;
 
+    /// The same for what is read from a file.
+    pub const WAITING_READ_BYTES_MAX: usize = 256 << 10;
+
     fn add(&self, mut queue: MutexGuard<'_, Queue>, chunk: &str) -> Result<(), OutputError> {
         if let Some(end) = queue.end {
             return Err(end);
@@ -156,8 +172,8 @@ impl Output {
 }
 
 impl Queue {
-    const fn has_room(&self, chunk: &str) -> bool {
-        self.waiting.is_empty() || self.waiting.len() + chunk.len() < Output::WAITING_BYTES_MAX
+    const fn has_room(&self, chunk: &str, bytes_max: usize) -> bool {
+        self.waiting.is_empty() || self.waiting.len() + chunk.len() < bytes_max
     }
 }
 
@@ -286,14 +302,39 @@ mod tests {
         }
         output.try_push(&long).unwrap();
         assert_eq!(output.try_push("b"), Err(OutputError::Full));
+        let blocked = [Output::push, Output::push_read].map(|push| {
+            let output = output.clone();
+            thread::spawn(move || push(&output, "c"))
+        });
+        drop(leave);
+        for blocked in blocked {
+            assert_eq!(blocked.join().unwrap(), Ok(()));
+        }
+        output.close().unwrap();
+        drop(output);
+        let all: String = seen.iter().collect();
+        assert_eq!(all.len(), "a\n".len() + long.len() + "\nc\nc\n".len());
+    }
+
+    #[test]
+    fn what_is_read_waits_for_less() {
+        let (output, leave, seen) = gated();
+        output.push_read("a\n").unwrap();
+        while !output.shared.lock().writing {
+            thread::yield_now();
+        }
+        // Nothing is waiting, so it may be long; then what is read has to wait, and what comes has not.
+        let long = "x".repeat(Output::WAITING_READ_BYTES_MAX);
+        output.push_read(&long).unwrap();
         let of_blocked = output.clone();
-        let blocked = thread::spawn(move || of_blocked.push("c"));
+        let blocked = thread::spawn(move || of_blocked.push_read("c"));
+        output.try_push("b").unwrap();
+        assert!(!blocked.is_finished());
         drop(leave);
         assert_eq!(blocked.join().unwrap(), Ok(()));
         output.close().unwrap();
         drop(output);
-        let all: String = seen.iter().collect();
-        assert_eq!(all.len(), "a\n".len() + long.len() + "\nc\n".len());
+        assert_eq!(seen.iter().collect::<String>(), format!("a\n{long}\nb\nc\n"));
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Printer {
         if self.prints(&flow) {
             let mut text = String::new();
             self.dumper.saved_flow(&flow, &mut text);
-            self.output.push(&text)?;
+            self.output.push_read(&text)?;
         }
         each_but_last(self.receivers_of(&flow), flow, |save, flow| {
             // It fails only when the writer has ended, which tells the reason itself.
