@@ -14,6 +14,8 @@ pub const CLIENT_HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may stay connected without beginning a request, and how long an exchange, or a raw connection that is
 /// recorded, may go without a byte in any direction: the default of option `tcp_timeout`.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a raw connection or WebSocket that is recorded may go on when we are to end. Then it is cut, and its flow is saved.
+pub const RELAY_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long we wait for a client to speak before we let the server begin, when nobody has connected to it yet.
 pub const SERVER_FIRST_DELAY: Duration = Duration::from_millis(300);
 /// How long a connection that is being closed is read, so that our last words arrive at a client that is still sending.

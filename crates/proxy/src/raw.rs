@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use crate::clock;
 use crate::context::Context;
 use crate::idle::IdleTimer;
-use crate::limits::RAW_RECORD_BYTES_MAX;
+use crate::limits::{RAW_RECORD_BYTES_MAX, RELAY_STOP_TIMEOUT};
 use crate::messages;
 
 /// The metadata of a raw flow that says how many bytes crossed from the client to the server, and back.
@@ -49,6 +49,8 @@ pub(crate) enum Ended {
     Relay(RelayEnd),
     /// Nothing crossed for as long as the settings allow.
     Idle,
+    /// We are about to end, and it did not end before.
+    Stopped,
     /// We failed ourselves (a panic, of what looks on most likely). It was counted and told.
     Panicked,
 }
@@ -60,8 +62,7 @@ pub(crate) async fn run(
     activity: &AtomicU64,
 ) -> Ended {
     match AssertUnwindSafe(until_idle(context, relay, activity)).catch_unwind().await {
-        Ok(Some(end)) => Ended::Relay(end),
-        Ok(None) => Ended::Idle,
+        Ok(end) => end,
         Err(panic) => {
             context.proxy.count_panic(context.peer, &*panic);
             Ended::Panicked
@@ -69,25 +70,29 @@ pub(crate) async fn run(
     }
 }
 
-/// `None` if nothing crossed for as long as the settings allow.
-async fn until_idle(
-    context: &Context,
-    relay: impl Future<Output = RelayEnd>,
-    activity: &AtomicU64,
-) -> Option<RelayEnd> {
+/// Runs it until it ends, nothing crosses for as long as the settings allow, or we end ourselves: what stays open for hours shall be
+/// recorded all the same.
+async fn until_idle(context: &Context, relay: impl Future<Output = RelayEnd>, activity: &AtomicU64) -> Ended {
     let mut relay = std::pin::pin!(relay);
     let mut idle = IdleTimer::new(context.settings.idle_timeout);
+    let mut stopped = std::pin::pin!(async {
+        context.proxy.stop.cancelled().await;
+        tokio::time::sleep(RELAY_STOP_TIMEOUT).await;
+    });
     let mut seen = 0;
     poll_fn(|cx| {
         if let Poll::Ready(end) = relay.as_mut().poll(cx) {
-            return Poll::Ready(Some(end));
+            return Poll::Ready(Ended::Relay(end));
         }
         let now = activity.load(Ordering::Relaxed);
         if now != seen {
             seen = now;
             idle.touch();
         }
-        idle.poll_idle(cx).map(|()| None)
+        if stopped.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ended::Stopped);
+        }
+        idle.poll_idle(cx).map(|()| Ended::Idle)
     })
     .await
 }
@@ -96,6 +101,7 @@ async fn until_idle(
 pub(crate) fn end_error(end: Ended, timestamp: Timestamp) -> Option<FlowError> {
     let (message, side) = match end {
         Ended::Idle => ("closed for inactivity".to_owned(), Side::Proxy),
+        Ended::Stopped => ("flowgate was stopped".to_owned(), Side::Proxy),
         Ended::Panicked => {
             ("flowgate itself failed on this connection (please report it)".to_owned(), Side::Proxy)
         }

@@ -125,7 +125,8 @@ fn tests(folder: &Path, text: &mut String) {
             }
         } else if name.ends_with(".rs") {
             let content = fs::read_to_string(&path).unwrap();
-            let is_test = name == "tests.rs" || path.components().any(|part| part.as_os_str() == "tests");
+            let is_test = name == "tests.rs"
+                || path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "faces");
             let from = if is_test { Some(0) } else { content.find("#[cfg(test)]") };
             text.push_str(from.map_or("", |from| &content[from..]));
         }

@@ -102,6 +102,31 @@ fn an_eager_connection_of_http2_does_not_take_the_upgrade() {
     assert_eq!(saved_flows(&flowgate).len(), 1);
 }
 
+/// What was said on a WebSocket that is still open used to be lost when flowgate was stopped.
+#[test]
+fn an_open_websocket_is_saved_when_we_are_stopped() {
+    let server = RawServer::start(|connection| {
+        let head = text(&connection.read_until(b"\r\n\r\n")?);
+        let accept = accept_of(&head);
+        connection.send(format!(
+            "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        ))?;
+        connection.send(b"\x81\x05hello")?;
+        connection.read_to_end().map(drop)
+    });
+    let flowgate = flowgate().start();
+    let host = server.address().to_string();
+    let mut client = Client::connect(&flowgate);
+    client.send(upgrade(&format!("http://{host}/chat"), &host));
+    client.read_until("hello");
+    let flows = saved_flows(&flowgate);
+    let [flow] = &flows[..] else { panic!("{flows:?}") };
+    let websocket = http(flow).websocket.as_ref().expect("a WebSocket");
+    assert_eq!(websocket.messages[0].content, "hello");
+    assert_eq!(flow.error.as_ref().map(|error| error.message.as_str()), Some("flowgate was stopped"));
+    drop(client);
+}
+
 /// A field of a header block, in no table.
 fn field(name: &str, value: &str) -> Vec<u8> {
     let length = |text: &str| u8::try_from(text.len()).unwrap();

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use flowgate_flow::{Flow, FlowKind, WebSocketData};
@@ -16,6 +17,7 @@ use super::fixture::{Proxy, Raw, Served, Version};
 use super::script::{block, frame};
 use crate::addon::{Addon, HookFuture, LiveMessage};
 use crate::http::in_memory::listener::{Fields, Listener, value};
+use crate::limits::RELAY_STOP_TIMEOUT;
 use crate::settings::Settings;
 
 use Version::{H1, H2};
@@ -387,6 +389,24 @@ async fn a_lost_connection_of_http2_ends_its_websockets() {
     server.say(b"").await;
     assert_eq!(server.state(), "CANCEL");
     assert!(told(&proxy).starts_with("client 1006 error: client: "));
+}
+
+/// What is still open when we are stopped is cut in time to be told.
+#[tokio::test(start_paused = true)]
+async fn what_is_open_when_we_stop_is_told() {
+    let moment = Duration::from_millis(1);
+    for pair in PAIRS {
+        let proxy = Proxy::new();
+        let (mut client, mut server, _served) = agree(ask(&proxy, pair).await).await;
+        server.say(&ws_frame(true, false, Opcode::Text, false, b"hello")).await;
+        client.say(b"").await;
+        proxy.told.take_flows();
+        proxy.context.proxy.stop.cancel();
+        tokio::time::sleep(RELAY_STOP_TIMEOUT - moment).await;
+        assert!(proxy.told.take_flows().is_empty(), "{pair:?}");
+        tokio::time::sleep(moment * 2).await;
+        assert_eq!(told(&proxy), "<- hello nobody 1006 error: flowgate was stopped", "{pair:?}");
+    }
 }
 
 /// A server that does not announce extended CONNECT is asked in HTTP/1.1, on a connection of its own.
