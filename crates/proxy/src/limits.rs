@@ -71,6 +71,8 @@ pub const QUIC_HELLO_TIMEOUT: Duration = Duration::from_secs(3);
 pub const IDLE_SERVERS_MAX: usize = 8;
 /// How long a peer may take to begin HTTP/2 and to acknowledge our SETTINGS.
 pub const H2_SETTINGS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much is still read, and thrown away, of a peer that broke the protocol of HTTP/2, so that it sees why its connection ends.
+pub const H2_LINGER_BYTES_MAX: usize = 256 * 1024;
 /// How much of one read of an HTTP/2 connection, in bytes.
 pub const H2_READ_BYTES: usize = 32 * 1024;
 /// How often a request is sent whose HTTP/2 server says that it did nothing with it, or that was lost on a connection that was

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::h2_link::{H2Link, Lost};
 use super::write_queue::WriteQueue;
 use crate::limits::{
-    H2_READ_BYTES, H2_SETTINGS_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT, WRITE_QUEUE_BYTES,
+    H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT,
+    WRITE_QUEUE_BYTES,
 };
 use crate::server::ServerGuard;
 
@@ -252,6 +253,8 @@ impl Driver {
     /// Says goodbye and closes, so that what was said arrives although the peer may still be sending. Nobody is waited for when
     /// `stop` is cancelled.
     pub(super) async fn close(mut self, stop: CancellationToken) {
+        // Who floods us is not read for long: it would cost us more than it costs them.
+        let mut left = if self.failure().is_some() { H2_LINGER_BYTES_MAX } else { usize::MAX };
         {
             let mut state = self.link.lock();
             state.connection.fail(Code::NO_ERROR, "no longer needed");
@@ -276,7 +279,9 @@ impl Driver {
                 read.reserve(H2_READ_BYTES);
                 let more =
                     timeout(LINGER_SILENCE_MAX, poll_fn(|cx| poll_read_buf(Pin::new(&mut *io), cx, read)));
-                if !matches!(more.await, Ok(Ok(1..))) {
+                let Ok(Ok(count @ 1..)) = more.await else { return };
+                left = left.saturating_sub(count);
+                if left == 0 {
                     return;
                 }
             }

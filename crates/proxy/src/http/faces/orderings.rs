@@ -10,7 +10,8 @@ use super::clients::{get, hello};
 use super::fixture::{Proxy, Raw, Served, Version};
 use super::script::{block, frame};
 use crate::http::in_memory::listener::{Listener, value};
-use crate::limits::{H2_STREAM_WINDOW_BYTES, IDLE_TIMEOUT};
+use crate::http::in_memory::network::PIPE_BYTES;
+use crate::limits::{H2_LINGER_BYTES_MAX, H2_STREAM_WINDOW_BYTES, IDLE_TIMEOUT};
 
 use Version::{H1, H2};
 
@@ -330,6 +331,23 @@ async fn a_reader_that_does_not_read_stops_its_server() {
         client.hear().await;
         assert!(client.told(3).ends_with(" 0 end"), "{}", client.told(3));
     }
+}
+
+/// A client that floods us on is told why its connection ends, and then no longer read.
+#[tokio::test(start_paused = true)]
+async fn who_floods_on_is_not_read_for_long() {
+    let proxy = Proxy::new();
+    let (mut client, served) = begin(&proxy, H2, H2).await;
+    client.say(&frame(6, 0, 0, &[0; 8]).repeat(600)).await;
+    assert_eq!(client.listener.go_aways.last().map(|(_, code)| *code), Some(Code::ENHANCE_YOUR_CALM));
+    let piece = frame(0xbb, 0, 0, &[0; 16_384 - 9]);
+    let mut taken = 0;
+    while client.raw.say_now(&piece).await.is_ok() {
+        taken += piece.len();
+        assert!(taken < 8 << 20, "it is read on and on");
+    }
+    assert!((H2_LINGER_BYTES_MAX..=H2_LINGER_BYTES_MAX + PIPE_BYTES).contains(&taken), "{taken}");
+    served.serving.await.unwrap();
 }
 
 /// A server that has vanished answers no PING: what waits for it learns so before it would for silence, and the connection is not
