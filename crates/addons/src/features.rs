@@ -4,7 +4,7 @@
 //! is there. Features that nobody asked for are not in the list, and cost nothing.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flowgate_filter::{Case, Filter};
 use flowgate_logins::Logins;
@@ -22,6 +22,7 @@ use crate::map_remote::MapRemote;
 use crate::modify_body::ModifyBody;
 use crate::modify_headers::ModifyHeaders;
 use crate::on_request::OnRequest;
+use crate::onboarding::{CaFiles, Onboarding};
 use crate::private_targets::PrivateTargets;
 use crate::proxy_auth::ProxyAuth;
 use crate::server_replay::{Index, Recordings, ServerReplay};
@@ -40,10 +41,11 @@ pub struct Features {
     recordings: Arc<Recordings>,
     index: Arc<Mutex<Option<Arc<Index>>>>,
     logins: Arc<Mutex<Option<Arc<Logins>>>>,
+    ca_files: Arc<OnceLock<CaFiles>>,
 }
 
 /// The options that features are made of.
-pub const OPTIONS: [&str; 26] = [
+pub const OPTIONS: [&str; 28] = [
     "anticache",
     "anticomp",
     "block_list",
@@ -55,6 +57,8 @@ pub const OPTIONS: [&str; 26] = [
     "map_remote",
     "modify_body",
     "modify_headers",
+    "onboarding",
+    "onboarding_host",
     "proxyauth",
     "server_replay",
     "server_replay_extra",
@@ -76,9 +80,16 @@ impl Features {
     /// Features of a run. `home` is what `~` means in paths.
     #[must_use]
     pub fn new(case: Case, home: Option<&Path>, events: Arc<dyn Events>) -> Self {
-        let (jar, seen, recordings, index, logins) = Default::default();
+        let (jar, seen, recordings, index, logins, ca_files) = Default::default();
         let (home, log) = (home.map(Path::to_owned), Log::new(events));
-        Self { case, home, log, jar, seen, recordings, index, logins }
+        Self { case, home, log, jar, seen, recordings, index, logins, ca_files }
+    }
+
+    /// Says what `onboarding` hands out. The addons that were made already do so, too: what they are made of is checked before there
+    /// has to be a CA. Only the first call counts.
+    pub fn set_ca_files(&self, files: CaFiles) {
+        // The CA stays the same as long as a run lasts.
+        let _ = self.ca_files.set(files);
     }
 
     /// The same with other flows to answer from (`server_replay`).
@@ -152,6 +163,9 @@ impl Features {
         if !block_list.is_empty() {
             addons.push(Arc::new(OnRequest(block_list)));
         }
+        if values.onboarding && !values.onboarding_host.is_empty() {
+            addons.push(Arc::new(Onboarding::new(&values.onboarding_host, Arc::clone(&self.ca_files))));
+        }
         if values.block_private_targets {
             addons.push(Arc::new(PrivateTargets));
         }
@@ -208,6 +222,8 @@ mod tests {
 
     fn names(set: &[(&str, &str)]) -> Vec<String> {
         let mut options = Options::default();
+        // The one that is there unless somebody says otherwise.
+        options.set(Source::Set, "onboarding", &["false"]).unwrap();
         for (name, value) in set {
             options.set(Source::Set, name, &[value]).unwrap();
         }
@@ -220,6 +236,7 @@ mod tests {
             recordings: Arc::default(),
             index: Arc::default(),
             logins: Arc::default(),
+            ca_files: Arc::default(),
         };
         let addons = features.addons(options.values()).unwrap();
         addons.iter().map(|addon| addon.name().to_owned()).collect()
@@ -238,6 +255,7 @@ mod tests {
             ("anticomp", "true"),
             ("anticache", "true"),
             ("block_private_targets", "true"),
+            ("onboarding", "true"),
             ("block_list", "/~q/403"),
             ("modify_headers", "/a/b"),
             ("proxyauth", "any"),
@@ -248,6 +266,7 @@ mod tests {
             "faults",
             "modify_headers",
             "block_list",
+            "onboarding",
             "block_private_targets",
             "anticache",
             "anticomp",
@@ -265,6 +284,6 @@ mod tests {
             assert!(OPTIONS.contains(&name) && names(&[(name, value)]).len() == 1, "{name}");
         }
         let of_replay = OPTIONS.iter().filter(|name| name.starts_with("server_replay_")).count();
-        assert_eq!(OPTIONS.len(), all.len() + 2 + of_replay);
+        assert_eq!(OPTIONS.len(), all.len() + 3 + of_replay);
     }
 }

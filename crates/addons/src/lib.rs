@@ -23,6 +23,7 @@ mod map_local;
 mod map_remote;
 mod modify_body;
 mod modify_headers;
+mod onboarding;
 mod private_targets;
 mod proxy_auth;
 mod server_replay;
@@ -44,6 +45,7 @@ use flowgate_proxy::LiveFlow;
 pub use decoding::Decoding;
 pub use error::{FeatureError, FeatureFault};
 pub use features::{Features, OPTIONS};
+pub use onboarding::CaFiles;
 pub use server_replay::{Recordings, is_offline};
 
 /// How we name ourselves in responses of our own.

@@ -55,6 +55,10 @@ const DIFFERENT: &[(&str, &str)] = &[
         "changes bodies while they cross where the pattern allows it; sends changed bodies without content encoding; `\\b` is a word boundary",
     ),
     (
+        "onboarding",
+        "also on our own port, asked directly; nothing is connected to for it; no module for Magisk",
+    ),
+    (
         "proxyauth",
         "enforced for connections that are passed through or recorded raw, too, and refused in modes that cannot ask; also MD5 and SHA-2 crypt files, read again when they change; passwords may have colons; the password is not kept with flows",
     ),
@@ -107,8 +111,6 @@ const LATER: &[(&str, &str)] = &[
     ("intercept", "with the console and the web interface"),
     ("intercept_active", "with the console and the web interface"),
     ("normalize_outbound_headers", "names are always written in lower case towards HTTP/2"),
-    ("onboarding", "the page at mitm.it; the certificates lie in `confdir`"),
-    ("onboarding_host", "with `onboarding`"),
     ("protobuf_definitions", "with the view of Protocol Buffers"),
     ("scripts", "with the host of scripts"),
     ("strip_ech", "with mode `dns`"),

@@ -300,6 +300,15 @@ options! {
         faults_seed: Option<u64> = None, ALL, NO_FLAG;
     }
 
+    "Setting up clients" {
+        /// Answer requests for `onboarding_host`, and those that ask our own port as if it were a web server's, with a page that hands out
+        /// the certificate of the CA and says how each system is told to trust it.
+        onboarding: bool = true, ALL, NO_FLAG;
+
+        /// The host of that page; it exists only in this proxy. In mode `transparent`, where no name server knows the host, an address.
+        onboarding_host: String = "mitm.it".to_owned(), ALL, NO_FLAG;
+    }
+
     "Replay" {
         /// Send the requests in this file or store again, one after the other, and end. May be given several times. `PATH#ID` is one flow
         /// of a file or store: the first characters of its id, several with commas between them.

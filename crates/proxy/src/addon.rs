@@ -11,6 +11,7 @@ mod body;
 mod connection;
 mod live;
 mod message;
+mod own_host;
 mod run;
 
 use std::net::SocketAddr;
@@ -33,6 +34,13 @@ pub(crate) use run::{Hook, Moment, Needs, ServerEvent};
 pub trait Addon: Send + Sync {
     /// How it is named to users.
     fn name(&self) -> &str;
+
+    /// A host that exists only in this proxy and for which this addon answers at `requestheaders`. Nothing is connected to for it. An
+    /// addon that names one is offered requests for it ([`LiveFlow::is_for`]), and whatever else there is only where other addons are:
+    /// what has nothing to do with the host pays nothing for it.
+    fn own_host(&self) -> Option<&str> {
+        None
+    }
 
     /// A client connected (or sent a first datagram). It can be refused: then nothing is read from it.
     fn client_connected<'a>(&'a self, client: &'a mut LiveClient) -> HookFuture<'a> {

@@ -15,13 +15,14 @@ use crate::context::Context;
 use crate::egress::Purpose;
 use crate::server::{self, OpenServer, ServerError};
 
-/// Connects, unless that is to be lazy or the way out depends on what the client will say; then there is nothing yet. The
+/// Connects, unless that is to be lazy, or the host is one that exists only here, or the way out depends on what the client will say; then there is nothing yet. The
 /// context that is given carries the way out.
 pub(crate) async fn open<'a>(
     context: &'a Context,
     destination: &Address,
 ) -> (Cow<'a, Context>, Result<Option<OpenServer>, ServerError>) {
-    if context.settings.connection_strategy == ConnectionStrategy::Lazy {
+    let is_own = context.settings.addons.own(&destination.host);
+    if is_own || context.settings.connection_strategy == ConnectionStrategy::Lazy {
         return (Cow::Borrowed(context), Ok(None));
     }
     let Some(context) = way_out(context, destination) else { return (Cow::Borrowed(context), Ok(None)) };

@@ -206,6 +206,13 @@ impl Opened for OpenServer {
     }
 }
 
+/// The error for a host that exists only in this proxy, where something else than requests is asked of it.
+pub(crate) fn not_a_server(address: &Address) -> ServerError {
+    let facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
+    let message = format!("{} is a page of this proxy and no server", address.host);
+    failed_quietly(facts, Phase::Connect, 502, message)
+}
+
 /// A socket for a server's datagrams.
 pub(crate) struct OpenDatagrams {
     pub(crate) socket: UdpSocket,

@@ -366,6 +366,10 @@ impl<'a> Tunnel<'a> {
 
     async fn connect(&mut self) {
         if matches!(self.server, Server::NotYet) {
+            if self.context.settings.addons.own(&self.target.address.host) {
+                self.server = Server::Failed(server::not_a_server(&self.target.address));
+                return;
+            }
             let egress = self.egress.as_ref().filter(|egress| !Arc::ptr_eq(egress, &self.context.egress));
             let routed = egress.map(|egress| self.context.with_egress(Arc::clone(egress)));
             let context = routed.as_ref().unwrap_or(self.context);

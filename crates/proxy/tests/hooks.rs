@@ -10,8 +10,8 @@ const PAGE: &str = "docs/reference/hooks.md";
 const TRAIT: &str = include_str!("../src/addon.rs");
 
 /// What an addon is asked, rather than told.
-const QUESTIONS: [&str; 6] =
-    ["is_guard", "judge_relay", "judge_address", "request_body", "response_body", "messages"];
+const QUESTIONS: [&str; 7] =
+    ["own_host", "is_guard", "judge_relay", "judge_address", "request_body", "response_body", "messages"];
 
 /// The methods of the trait: name, what it is given, documentation.
 fn methods() -> Vec<(String, String, String)> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_addons::{FeatureError, Features, Recordings};
+use flowgate_addons::{CaFiles, FeatureError, Features, Recordings};
 use flowgate_logins::Unanswered;
 use flowgate_net::BindError;
 use flowgate_options::mode_spec::ModeSpec;
@@ -200,6 +200,7 @@ impl Session {
         let replay = ClientReplay::read(values, home)?;
         let (tls_maker, tls, tls_notes) = TlsMaker::new(values, home)?;
         let authority = Arc::clone(tls_maker.authority());
+        features.set_ca_files(ca_files(&authority));
         for note in notes(&settings.rules).into_iter().chain(tls_notes) {
             events.log(Level::Info, None, format_args!("{note}"));
         }
@@ -286,6 +287,17 @@ impl Session {
     /// Stops accepting, lets what is in flight end within `grace`, and says whether all of it did.
     pub async fn shut_down(&self, grace: Duration) -> bool {
         self.proxy.shut_down(grace).await
+    }
+}
+
+/// The CA's certificate as clients install it.
+fn ca_files(authority: &Authority) -> CaFiles {
+    let name = authority.certificate_file().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    CaFiles {
+        name,
+        pem: authority.certificate_pem(),
+        p12: authority.certificate_pkcs12(),
+        sha256: authority.certificate_sha256(),
     }
 }
 

@@ -7,6 +7,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
@@ -78,6 +79,12 @@ impl Authority {
     /// The CA's certificate.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// The SHA-256 of the CA's certificate, by which people compare it.
+    pub fn certificate_sha256(&self) -> [u8; 32] {
+        let digest = digest::digest(&digest::SHA256, &self.certificate);
+        digest.as_ref().try_into().unwrap_or_default()
     }
 
     /// The CA's certificate as PEM text, as clients import it.

@@ -33,6 +33,7 @@ mod client_replay;
 mod differential;
 mod faults;
 mod features;
+mod onboarding;
 mod proxyauth;
 
 mod output;

@@ -11,6 +11,7 @@ use flowgate_flow::{
 use http::StatusCode;
 use thiserror::Error;
 
+use super::own_host::is_for;
 use crate::clock;
 use crate::http::name_host;
 use crate::http::pace::Limits;
@@ -101,6 +102,13 @@ impl LiveFlow {
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.http().request
+    }
+
+    /// Whether the request is for a [host of an addon](super::Addon::own_host), or for this proxy itself, whose port a client asked as if
+    /// it were a server's.
+    #[must_use]
+    pub fn is_for(&self, own_host: &str) -> bool {
+        is_for(own_host, self.request(), self.client())
     }
 
     /// The request, to be changed. Another `scheme`, `host` or `port` sends it to another server; who asks that server for

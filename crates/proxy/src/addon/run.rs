@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use std::net::SocketAddr;
 
-use flowgate_flow::{ClientConnection, Flow};
+use flowgate_flow::{ClientConnection, Flow, Request};
 use futures_util::FutureExt;
 
+use super::own_host::is_for;
 use super::{
     Addon, BodyNeed, HookFuture, LiveClient, LiveConversation, LiveFlow, LiveLogin, LiveMessage, LiveServer,
     Outcome, ServerFacts, Transform,
@@ -58,6 +59,10 @@ pub struct Addons {
     all: Arc<[Arc<dyn Addon>]>,
     /// Those that decide who may use the proxy.
     guards: Arc<[Arc<dyn Addon>]>,
+    /// Some of them act on more than hosts of their own.
+    are_general: bool,
+    /// Those hosts.
+    own_hosts: Arc<[Box<str>]>,
 }
 
 impl fmt::Debug for Addons {
@@ -68,24 +73,40 @@ impl fmt::Debug for Addons {
 
 impl From<Vec<Arc<dyn Addon>>> for Addons {
     fn from(addons: Vec<Arc<dyn Addon>>) -> Self {
-        let guards = addons.iter().filter(|addon| addon.is_guard()).cloned().collect();
-        Self { all: addons.into(), guards }
+        Self {
+            guards: addons.iter().filter(|addon| addon.is_guard()).cloned().collect(),
+            are_general: addons.iter().any(|addon| addon.own_host().is_none()),
+            own_hosts: addons.iter().filter_map(|addon| addon.own_host()).map(Into::into).collect(),
+            all: addons.into(),
+        }
     }
 }
 
 impl Addons {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// Whether there are none but for hosts of their own.
+    pub(crate) const fn is_empty(&self) -> bool {
+        !self.are_general
     }
 
     /// Those that are offered what nobody else is to see.
     pub(crate) fn guards(&self) -> Self {
-        Self { all: Arc::clone(&self.guards), guards: Arc::clone(&self.guards) }
+        let guards = Arc::clone(&self.guards);
+        Self { are_general: self.ask_who(), own_hosts: Arc::default(), all: Arc::clone(&guards), guards }
     }
 
     /// Whether anybody decides who may use the proxy.
     pub(crate) fn ask_who(&self) -> bool {
         !self.guards.is_empty()
+    }
+
+    /// Whether a host exists only here.
+    pub(crate) fn own(&self, host: &str) -> bool {
+        self.own_hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
+    }
+
+    /// Whether a request is for one of these hosts, or for this proxy itself.
+    pub(crate) fn own_request(&self, request: &Request, client: &ClientConnection) -> bool {
+        self.own_hosts.iter().any(|own| is_for(own, request, client))
     }
 
     /// Offers a flow to each addon in turn, until one has the last word.

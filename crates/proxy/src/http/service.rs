@@ -125,7 +125,8 @@ impl Service {
         route: &Route,
         idle: &mut IdleTimer,
     ) -> Next {
-        let hooks = self.has_hooks();
+        let is_own = || self.context.settings.addons.own_request(&request, &self.context.client);
+        let hooks = self.has_hooks() || is_own();
         if !hooks {
             // Addons see what the client told its proxy, so with them it goes later.
             remove_connection_fields(&mut request.headers);
