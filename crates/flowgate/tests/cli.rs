@@ -247,6 +247,11 @@ fn help() {
                   --no-show-ignored-hosts  The opposite of `--show-ignored-hosts`.
 
             Servers and TLS:
+                  --resolve <SPEC>          Connect to these addresses for a name instead of looking it up:
+                                            `HOST:PORT:ADDRESS[,ADDRESS]...`, where `*` stands for every name or port.
+                                            Requests and the name that TLS asks for stay as they are. Behind an upstream
+                                            proxy it is the proxy that looks names up, so that only its own counts. May be
+                                            given several times.
               -k, --ssl-insecure            Accept any certificate from servers. Whoever sits between flowgate and the
                                             server can then read along.
                   --no-ssl-insecure         The opposite of `--ssl-insecure`.

@@ -5,6 +5,7 @@
 mod connect;
 mod datagrams;
 mod io;
+mod known_names;
 mod listen;
 mod original;
 mod peer_process;
@@ -16,6 +17,7 @@ pub use datagrams::{
     DATAGRAM_BYTES_MAX, Datagrams, LocalAddress, Received, bind_datagrams, connect_datagrams,
 };
 pub use io::{BoxIo, Io, Rewound};
+pub use known_names::KnownNames;
 pub use listen::{Accepts, BindError, bind};
 pub use original::{OriginalError, original_destination};
 pub use peer_process::{PeerProcessError, peer_process};

@@ -6,6 +6,7 @@
 use crate::kind::Kind;
 use crate::login_spec::LoginSpecError;
 use crate::mode_spec::ModeSpecError;
+use crate::resolve_spec::ResolveSpecError;
 use crate::value::quoted;
 
 /// Why an option could not be set.
@@ -115,6 +116,9 @@ pub enum ValueError {
     /// Nothing that says who may use the proxy.
     #[error(transparent)]
     Login(#[from] LoginSpecError),
+    /// Not the addresses of a name.
+    #[error(transparent)]
+    Resolve(#[from] ResolveSpecError),
     /// Not text. What came is not shown.
     #[error("expected text")]
     Passphrase,
@@ -138,7 +142,8 @@ impl ValueError {
             | Self::EmptyEntry
             | Self::Address { .. }
             | Self::Credentials
-            | Self::Login(_) => None,
+            | Self::Login(_)
+            | Self::Resolve(_) => None,
             Self::Passphrase => Some("put the value in quotes to make it text".into()),
             Self::Mode(problem) => problem.hint(),
         }

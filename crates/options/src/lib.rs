@@ -21,6 +21,7 @@ mod egress_spec;
 mod login_spec;
 pub mod mode_spec;
 mod path;
+mod resolve_spec;
 pub mod server_spec;
 mod size;
 // Many values together, each with the place it came from.
@@ -57,6 +58,7 @@ pub use options::{Change, Options, Source};
 pub use path::{Directory, expand_home};
 pub use places::{Place, Places};
 pub use reference::reference_markdown;
+pub use resolve_spec::{ResolveSpec, ResolveSpecError};
 pub use rule_file::{RuleFileError, RuleFileProblem, parse_rules};
 pub use rule_text::{ConditionKind, ConditionText, RuleAction, RuleSource, RuleText, Word};
 pub use size::Size;

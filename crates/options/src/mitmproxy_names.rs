@@ -134,11 +134,12 @@ mod tests {
     }
 
     /// What mitmproxy does not have.
-    const OWN: [&str; 11] = [
+    const OWN: [&str; 12] = [
         "faults",
         "faults_seed",
         "block_private_targets",
         "client_replay_timing",
+        "resolve",
         "rules",
         "hide_ignored_requests",
         "ech",

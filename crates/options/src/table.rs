@@ -16,6 +16,7 @@ use crate::login_spec::LoginSpec;
 use crate::mode_spec::ModeSpec;
 use crate::path::Directory;
 use crate::registry::{Flag, OptionSpec, Tools};
+use crate::resolve_spec::ResolveSpec;
 use crate::rule_text::RuleSource;
 use crate::size::Size;
 
@@ -146,6 +147,11 @@ options! {
         /// When to connect to the server: `eager` at once, so that servers which speak first work and the server's
         /// certificate and protocols can be mirrored; `lazy` when there is something to send.
         connection_strategy: ConnectionStrategy = ConnectionStrategy::Eager, ALL, NO_FLAG;
+
+        /// Connect to these addresses for a name instead of looking it up: `HOST:PORT:ADDRESS[,ADDRESS]...`, where `*` stands for
+        /// every name or port. Requests and the name that TLS asks for stay as they are. Behind an upstream proxy it is the proxy
+        /// that looks names up, so that only its own counts. May be given several times.
+        resolve: Vec<ResolveSpec> = Vec::new(), ALL, Some(Flag::value("SPEC"));
 
         /// Leave the `Host` header as the client sent it in mode `reverse:`, and ask the server's TLS for the name the
         /// client asked for. Off names the server of the mode in both.

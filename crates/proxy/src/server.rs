@@ -20,6 +20,7 @@ use crate::clock;
 use crate::context::Context;
 use crate::egress::{EgressError, Purpose};
 use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::settings::Settings;
 use crate::tls_io::TlsIo;
 use asked::Judge;
 use flowgate_options::Level;
@@ -158,8 +159,8 @@ async fn dial(
     let deadline = Instant::now() + CONNECT_TIMEOUT;
     facts.connection.timestamp_start = Some(clock::now());
     let mut judge = Judge::new(context, &facts);
-    let from = context.settings.connect_addr;
-    let stream = match connect_judged(first_hop, from, CONNECT_TIMEOUT, |at| judge.allows(at)).await {
+    let Settings { connect_addr: from, known_names: known, .. } = &*context.settings;
+    let stream = match connect_judged(first_hop, *from, known, CONNECT_TIMEOUT, |at| judge.allows(at)).await {
         Ok(stream) => stream,
         Err(ConnectError::NotAllowed { .. }) if let Some(error) = judge.refusal(&facts) => return Err(error),
         Err(err) => return Err(connect_failed(context, address, facts, &err)),
@@ -251,8 +252,9 @@ async fn dial_datagrams(
 ) -> Result<OpenDatagrams, ServerError> {
     facts.connection.timestamp_start = Some(clock::now());
     let mut judge = Judge::new(context, &facts);
-    let from = context.settings.connect_addr;
-    let socket = match connect_datagrams(address, from, CONNECT_TIMEOUT, |at| judge.allows(at)).await {
+    let Settings { connect_addr: from, known_names: known, .. } = &*context.settings;
+    let socket = match connect_datagrams(address, *from, known, CONNECT_TIMEOUT, |at| judge.allows(at)).await
+    {
         Ok(socket) => socket,
         Err(ConnectError::NotAllowed { .. }) if let Some(error) = judge.refusal(&facts) => return Err(error),
         Err(err) => return Err(connect_failed(context, address, facts, &err)),

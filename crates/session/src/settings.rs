@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flowgate_addons::{Features, is_offline};
+use flowgate_net::KnownNames;
 use flowgate_options::{ConnectionStrategy, HiddenHello, MalformedHello, Values};
 use flowgate_policy::{BrokenHello, Ech, HostOption, Rules, RulesError, RulesSource};
 use flowgate_proxy::Settings;
@@ -33,8 +34,9 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
 }
 
 /// The options that [`settings`] is made of: a change of them counts for connections that begin from then on.
-const AT_ONCE: [&str; 23] = [
+const AT_ONCE: [&str; 24] = [
     "connect_addr",
+    "resolve",
     "block_global",
     "block_private",
     "upstream_auth",
@@ -115,12 +117,21 @@ fn plain_settings(values: &Values, source: &RulesSource) -> Result<Settings, Rul
         validate_inbound_headers: values.validate_inbound_headers,
         body_bytes_max: values.body_size_limit.map_or(u64::MAX, |size| size.bytes()),
         connect_addr: values.connect_addr,
+        known_names: known_names(values),
         upstream_auth: values.upstream_auth.clone(),
         http_connect_send_host_header: values.http_connect_send_host_header,
         block_global: values.block_global,
         block_private: values.block_private,
         ..Settings::default()
     })
+}
+
+fn known_names(values: &Values) -> KnownNames {
+    let mut known = KnownNames::default();
+    for spec in &values.resolve {
+        known.add(spec.host.as_deref(), spec.port, spec.addresses.clone());
+    }
+    known
 }
 
 /// The same for those that say how rules are read.
@@ -164,7 +175,7 @@ mod tests {
         // Those of features and of TLS are tested where they are made.
         let elsewhere = |name| flowgate_addons::OPTIONS.contains(&name) || tls::OPTIONS.contains(&name);
         for spec in OPTIONS.iter().filter(|spec| !elsewhere(spec.name)) {
-            let other = ["toggle", "lazy", "pass", "record", "1m", "2", "127.0.0.9", "a:b", "~q"];
+            let other = ["toggle", "lazy", "pass", "record", "1m", "2", "127.0.0.9", "a:b", "a:*:::1", "~q"];
             let mut base: &[(&str, &str)] = &[];
             if spec.name == "store_streamed_bodies" {
                 base = &[("stream_large_bodies", "1k")];

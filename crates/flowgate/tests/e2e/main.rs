@@ -21,6 +21,7 @@ mod certificates;
 mod distrust;
 mod exemptions;
 mod hidden;
+mod known_names;
 mod kosoku;
 mod pass_through;
 mod tls_options;
