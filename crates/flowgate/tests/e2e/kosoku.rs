@@ -66,8 +66,10 @@ fn cases_of_conformance_are_passed_through_us_as_without_us() {
         let mut through = play_all(&python, flowgate.address().port());
         assert_eq!(through.len(), direct.len(), "{how}");
         let worse = |through: &BTreeMap<String, String>| -> Vec<String> {
+            // `NON-STRICT` is a pass: whether an answer comes before what follows it is refused depends on who is faster.
+            let passed = |behavior: &str| matches!(behavior, "OK" | "NON-STRICT");
             let failed = |(case, behavior): (&String, &String)| {
-                (behavior != "OK" && Some(behavior) != direct.get(case)).then(|| case.clone())
+                (!passed(behavior) && Some(behavior) != direct.get(case)).then(|| case.clone())
             };
             through.iter().filter_map(failed).collect()
         };
