@@ -1,4 +1,4 @@
-//! Nanoseconds per flow, for a typical one: `cargo run --release -p flowgate-formats --example figures`.
+//! Nanoseconds per flow, for a typical one: `cargo run --release -p flowgate-formats --example flow_cost`.
 //!
 //! Not a test: figures of a shared machine prove nothing. Compare two runs on the same one.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
