@@ -41,10 +41,11 @@ type Nth = fn(u32, &mut Vec<u8>);
 fn main() {
     let mut arguments = env::args().skip(1);
     let binary = arguments.next().expect("the path of the binary");
+    let binary = std::path::absolute(binary).expect("a path");
     let seconds = arguments.next().map_or(2, |text| text.parse().expect("a number"));
     let server = serve();
     let flowgate = Flowgate::builder(binary)
-        .args(["--flow-detail", "0", "-q", "--mode", &format!("reverse:http://{server}")])
+        .args(["--flow-detail", "0", "--mode", &format!("reverse:http://{server}")])
         .start();
     println!(
         "{:18} {:>11} {:>9} {:>11} {:>9} {:>6}",
