@@ -14,4 +14,5 @@ mod command;
 mod fuzz;
 mod kosoku;
 mod mitmproxy;
+mod python_env;
 mod tools;

@@ -6,16 +6,21 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
-use crate::command::{find, shown, succeeds, taken};
-use crate::report;
+use crate::command::{find, taken};
+use crate::python_env::PythonEnv;
 
 /// The variable by which tests learn of the interpreter.
 pub(crate) const VARIABLE: &str = "FLOWGATE_MITMPROXY_PYTHON";
 
-/// What is installed: mitmproxy, and another reader of HAR.
-const REQUIREMENTS: [&str; 2] = ["mitmproxy>=12,<13", "haralyzer>=2,<3"];
+const ENVIRONMENT: PythonEnv = PythonEnv {
+    name: "mitmproxy 12",
+    variable: VARIABLE,
+    folder: "mitmproxy-venv",
+    // The other is another reader of HAR.
+    requirements: ["mitmproxy>=12,<13", "haralyzer>=2,<3"],
+    question: "import sys, mitmproxy.version as v; sys.exit(not v.VERSION.startswith('12.'))",
+};
 
 /// What came of it.
 pub(crate) enum Mitmproxy {
@@ -29,27 +34,13 @@ pub(crate) enum Mitmproxy {
 
 /// Finds an environment with mitmproxy 12, or makes one.
 pub(crate) fn provide(target: &Path) -> anyhow::Result<Mitmproxy> {
-    let given = env::var_os(VARIABLE).map(PathBuf::from);
-    let folder = target.join("mitmproxy-venv");
-    let ours = folder.join("bin/python");
-    if let Some(python) = given.into_iter().chain([ours.clone()]).find(|python| has_mitmproxy(python)) {
+    if let Some(python) = ENVIRONMENT.found(target) {
         return Ok(Mitmproxy::Found(python));
     }
     let Some(python) = pythons().into_iter().find(|python| is_new_enough(python)) else {
         return Ok(Mitmproxy::NoPython);
     };
-    let start = Instant::now();
-    report::step(&format!("install mitmproxy 12 with {} into {}", python.display(), folder.display()));
-    let made = shown(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&folder))?
-        && shown(Command::new(&ours).args(["-m", "pip", "install", "--quiet"]).args(REQUIREMENTS))?
-        && has_mitmproxy(&ours);
-    report::line(&format!("    {} in {}", if made { "done" } else { "FAILED" }, report::since(start)));
-    Ok(if made { Mitmproxy::Found(ours) } else { Mitmproxy::Failed })
-}
-
-fn has_mitmproxy(python: &Path) -> bool {
-    let question = "import sys, mitmproxy.version as v; sys.exit(not v.VERSION.startswith('12.'))";
-    python.is_file() && succeeds(Command::new(python).args(["-c", question]))
+    Ok(ENVIRONMENT.make(target, &python)?.map_or(Mitmproxy::Failed, Mitmproxy::Found))
 }
 
 fn is_new_enough(python: &Path) -> bool {

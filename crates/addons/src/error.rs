@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use flowgate_filter::FilterError;
 use flowgate_logins::LoginsError;
+use flowgate_options::place_in_option;
 use flowgate_pattern::{Fault, TemplateFault};
 use thiserror::Error;
 
@@ -105,13 +106,6 @@ impl FeatureError {
 
 impl fmt::Display for FeatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.option)?;
-        if let Some(entry) = self.entry {
-            write!(f, "[{entry}]")?;
-        }
-        if let Some(column) = self.column {
-            write!(f, " at column {column}")?;
-        }
-        write!(f, ": {}", self.fault)
+        write!(f, "{}: {}", place_in_option(self.option, self.entry, self.column), self.fault)
     }
 }

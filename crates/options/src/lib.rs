@@ -56,7 +56,7 @@ pub use login_spec::{LdapSpec, LoginSpec, LoginSpecError};
 pub use name_list::{BAD_LINES_TOLD_MAX, BadLine, ListReport, ListedName, parse_list};
 pub use options::{Change, Options, Source};
 pub use path::{Directory, expand_home};
-pub use places::{Place, Places};
+pub use places::{Place, Places, place_in_option};
 pub use reference::reference_markdown;
 pub use resolve_spec::{ResolveSpec, ResolveSpecError};
 pub use rule_file::{RuleFileError, RuleFileProblem, parse_rules};

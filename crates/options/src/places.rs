@@ -1,4 +1,6 @@
-//! Lines and columns of a text, for errors that name the place.
+//! Lines and columns of a text, and places in options, for errors that name them.
+
+use std::fmt;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -7,6 +9,18 @@ pub struct Place {
     pub line: usize,
     /// The column, from 1, in characters.
     pub column: usize,
+}
+
+/// A place in an option as errors name it, `map_remote[1] at column 4`: which entry of a list, from 0, and at which character of it,
+/// from 1, as far as there is one.
+pub fn place_in_option(option: &str, entry: Option<usize>, column: Option<usize>) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        f.write_str(option)?;
+        if let Some(entry) = entry {
+            write!(f, "[{entry}]")?;
+        }
+        column.map_or(Ok(()), |column| write!(f, " at column {column}"))
+    })
 }
 
 /// Turns offsets into lines and columns.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use flowgate_options::place_in_option;
+
 use crate::IdentityError;
 
 /// An option that cannot be put into effect; its `Display` is one line.
@@ -113,13 +115,6 @@ impl TlsOptionError {
 
 impl fmt::Display for TlsOptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.option)?;
-        if let Some(entry) = self.entry {
-            write!(f, "[{entry}]")?;
-        }
-        if let Some(column) = self.column {
-            write!(f, " at column {column}")?;
-        }
-        write!(f, ": {}", self.fault)
+        write!(f, "{}: {}", place_in_option(self.option, self.entry, self.column), self.fault)
     }
 }

@@ -45,16 +45,21 @@ fn serve_websocket(connection: &mut RawConnection) -> io::Result<()> {
 /// A client's close frame with code 1000; the mask is zero.
 const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
 
+/// A server that prefers HTTP/2, and has WebSockets in HTTP/1.1 only.
+fn server_of_both(ca: &TestCa) -> RawServer {
+    let config = ca.leaf(&["localhost"]).server_config(&[b"h2", b"http/1.1"]);
+    RawServer::start_tls(config, |connection| match connection.alpn().as_deref() {
+        Some(b"h2") => serve_http2(connection, b"from h2"),
+        _ => serve_websocket(connection),
+    })
+}
+
 /// HTTP/2 has no upgrade: a request that asks for one needs a connection of HTTP/1.1, which such a server gives to who offers
 /// nothing else. Requests before and behind it keep the HTTP/2 connection.
 #[test]
 fn a_server_that_prefers_http2_is_asked_for_http1_when_a_client_upgrades() {
     let ca = TestCa::new();
-    let config = ca.leaf(&["localhost"]).server_config(&[b"h2", b"http/1.1"]);
-    let server = RawServer::start_tls(config, |connection| match connection.alpn().as_deref() {
-        Some(b"h2") => serve_http2(connection, b"from h2"),
-        _ => serve_websocket(connection),
-    });
+    let server = server_of_both(&ca);
     let flowgate = flowgate().set("ssl_verify_upstream_trusted_ca", ca.certificate_path().display()).start();
     let authority = format!("localhost:{}", server.address().port());
     let mut client = Client::connect(&flowgate);
@@ -81,11 +86,7 @@ fn a_server_that_prefers_http2_is_asked_for_http1_when_a_client_upgrades() {
 #[test]
 fn an_eager_connection_of_http2_does_not_take_the_upgrade() {
     let ca = TestCa::new();
-    let config = ca.leaf(&["localhost"]).server_config(&[b"h2", b"http/1.1"]);
-    let server = RawServer::start_tls(config, |connection| match connection.alpn().as_deref() {
-        Some(b"h2") => serve_http2(connection, b"from h2"),
-        _ => serve_websocket(connection),
-    });
+    let server = server_of_both(&ca);
     let mode = format!("reverse:https://localhost:{}", server.address().port());
     let flowgate = flowgate()
         .args(["--mode", &mode])
@@ -138,11 +139,7 @@ fn field(name: &str, value: &str) -> Vec<u8> {
 #[test]
 fn a_websocket_on_a_stream_of_http2() {
     let ca = TestCa::new();
-    let config = ca.leaf(&["localhost"]).server_config(&[b"h2", b"http/1.1"]);
-    let server = RawServer::start_tls(config, |connection| match connection.alpn().as_deref() {
-        Some(b"h2") => serve_http2(connection, b"from h2"),
-        _ => serve_websocket(connection),
-    });
+    let server = server_of_both(&ca);
     let flowgate = flowgate().set("ssl_verify_upstream_trusted_ca", ca.certificate_path().display()).start();
     let authority = format!("localhost:{}", server.address().port());
     let tunnel = Client::tunnel(&flowgate, &authority);
