@@ -11,6 +11,8 @@ pub(super) enum Ended {
     Cleanly,
     /// The peer reset it.
     ByPeer,
+    /// The peer reset it, sent more all the same and was told so: RFC 9113 section 5.4.2 wants that said once.
+    ByPeerAndTold,
     /// We did, and the peer may not know yet: what it sends is ignored (RFC 9113 section 5.1).
     ByUs,
 }

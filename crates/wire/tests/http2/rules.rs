@@ -104,6 +104,26 @@ fn frames_that_end_one_stream() {
     }
 }
 
+/// Section 5.4.2: one RST_STREAM for a stream. Each frame behind the peer's own once drew another one, which a fuzzer of whole
+/// connections found; they are still counted, as whoever sends them makes work.
+#[test]
+fn frames_behind_a_reset_are_answered_once() {
+    for late in [frame(0, 0, 1, b"x"), get(1, true)] {
+        let mut end = End::new(Role::Server);
+        end.give(&[get(1, false), rst(1, 8)].concat()).unwrap();
+        end.frames();
+        end.give(&late.repeat(20)).unwrap();
+        assert_eq!(end.told(), ["RST 1 STREAM_CLOSED"], "while somebody looks at the stream");
+        end.events();
+        end.give(&late.repeat(20)).unwrap();
+        assert!(end.told().is_empty(), "and later");
+        assert!(end.give(&late.repeat(2000)).is_err(), "a flood");
+    }
+    let mut end = End::new(Role::Server);
+    end.give(&[get(1, true), frame(2, 0, 1, &[0; 4]).repeat(3)].concat()).unwrap();
+    assert_eq!(end.told(), ["RST 1 FRAME_SIZE_ERROR"], "PRIORITY that is too short, again and again");
+}
+
 /// Be their heads in one piece or in two: whoever is given a stream begins to work on it.
 #[test]
 fn streams_that_depend_on_themselves_are_not_opened() {

@@ -279,7 +279,6 @@ impl<T: Default> Connection<T> {
         }
         if on_itself {
             // Nobody shall begin to work on it.
-            self.closed.remember(id, Ended::ByUs);
             return self.stream_error(id, Code::PROTOCOL_ERROR, ON_ITSELF);
         }
         let mut stream =
@@ -462,10 +461,7 @@ impl<T: Default> Connection<T> {
         }
         match self.closed.find(id) {
             Some(Ended::ByUs) => Ok(()),
-            Some(Ended::ByPeer) => {
-                frame::put_rst_stream(&mut self.control, id, Code::STREAM_CLOSED.0);
-                self.guard.count(Flood::ProvokedResets)
-            }
+            Some(Ended::ByPeer | Ended::ByPeerAndTold) => self.on_behind_own_reset(id),
             Some(Ended::Cleanly) => Err(Error::new(Code::STREAM_CLOSED, "frame on a stream that is over")),
             None if what == "HEADERS" => Err(Error::protocol("a stream's number is lower than one before")),
             None => Err(Error::new(Code::STREAM_CLOSED, "frame on a stream that is over")),
@@ -474,11 +470,24 @@ impl<T: Default> Connection<T> {
 
     /// A frame came for a stream that was reset and that somebody still looks at.
     fn on_late(&mut self, id: u32, reset: Reset) -> Result<(), Error> {
-        if reset.by == By::Us {
-            return Ok(());
-        }
-        frame::put_rst_stream(&mut self.control, id, Code::STREAM_CLOSED.0);
+        if reset.by == By::Us { Ok(()) } else { self.on_behind_own_reset(id) }
+    }
+
+    /// The peer reset a stream and sends more on it.
+    fn on_behind_own_reset(&mut self, id: u32) -> Result<(), Error> {
+        self.reset_what_is_over(id, Code::STREAM_CLOSED);
         self.guard.count(Flood::ProvokedResets)
+    }
+
+    /// Says RST_STREAM for a stream that is over, unless that was said: once is enough (RFC 9113 section 5.4.2).
+    fn reset_what_is_over(&mut self, id: u32, code: Code) {
+        let ended = match self.closed.find(id) {
+            Some(Ended::ByUs | Ended::ByPeerAndTold) => return,
+            Some(Ended::ByPeer) => Ended::ByPeerAndTold,
+            Some(Ended::Cleanly) | None => Ended::ByUs,
+        };
+        self.closed.remember(id, ended);
+        frame::put_rst_stream(&mut self.control, id, code.0);
     }
 
     /// The peer broke the protocol on one stream, which ends; the connection goes on.
@@ -492,7 +501,7 @@ impl<T: Default> Connection<T> {
                 self.reset_stream(id, code, why);
                 self.changed(id);
             }
-            _ => frame::put_rst_stream(&mut self.control, id, code.0),
+            _ => self.reset_what_is_over(id, code),
         }
         Ok(())
     }
