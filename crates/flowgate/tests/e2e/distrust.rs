@@ -188,18 +188,19 @@ fn curl_and_python_without_our_ca() {
 #[test]
 fn chromium_without_our_ca() {
     let fixture = &mut Fixture::new("eager");
-    check(
-        fixture,
-        |fixture| {
-            let page = Chromium::new(&[])?.proxy(&fixture.flowgate.proxy_url()).dump_dom(&fixture.url());
-            assert!(!page.contains("ok"), "{page}");
-            Some(())
-        },
-        expect![[r#"
-            Client TLS handshake failed: client does not trust our certificate for `localhost`: TLS alert: certificate unknown (sent by the client after N ms)
-            hint: likely our CA is not installed where this client looks for it, or the app pins its certificate: NEXT_STEP
-        "#]],
-    );
+    let Some(chromium) = Chromium::new(&[]) else { return };
+    let page = chromium.proxy(&fixture.flowgate.proxy_url()).dump_dom(&fixture.url());
+    assert!(!page.contains("ok"), "{page}");
+    let mut told = fixture.told();
+    if told.contains("closed the connection during the TLS handshake") {
+        // It opens a second one to be faster, and drops that when the first one has shown what there is.
+        told = fixture.told();
+    }
+    expect![[r#"
+        Client TLS handshake failed: client does not trust our certificate for `localhost`: TLS alert: certificate unknown (sent by the client after N ms)
+        hint: likely our CA is not installed where this client looks for it, or the app pins its certificate: NEXT_STEP
+    "#]]
+    .assert_eq(&told);
 }
 
 /// A wrong pin is found out when the handshake is over: TLS has nothing to say about it.
