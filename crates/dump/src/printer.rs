@@ -163,6 +163,16 @@ impl Printer {
         saves.iter().chain(&self.watcher)
     }
 
+    /// Whether a flow is saved, and what is printed of it.
+    fn judge(&self, flow: Flow) -> (Flow, bool, String) {
+        let saves = !self.save.is_empty() && self.filters.saves(&flow);
+        let mut text = String::new();
+        if self.prints(&flow) {
+            self.render(&flow, &mut text);
+        }
+        (flow, saves, text)
+    }
+
     /// Whether to filter and render this flow takes longer than a connection should be held up: what is decoded and searched
     /// is in its bodies.
     fn takes_long(&self, flow: &Flow) -> bool {
@@ -264,25 +274,29 @@ impl Events for Printer {
 
     fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let printer = self.clone();
-            let judged = tokio::task::spawn_blocking(move || {
-                let saves = !printer.save.is_empty() && printer.filters.saves(&flow);
-                let mut text = String::new();
-                if printer.prints(&flow) {
-                    printer.render(&flow, &mut text);
-                }
-                (flow, saves, text)
-            });
-            // It fails only when it panicked, which costs this flow, or when the runtime goes.
-            let Ok((flow, saves, text)) = judged.await else { return };
+            let (flow, saves, text) = if self.takes_long(&flow) {
+                let printer = self.clone();
+                let judged = tokio::task::spawn_blocking(move || printer.judge(flow));
+                // It fails only when it panicked, which costs this flow, or when the runtime goes.
+                let Ok(judged) = judged.await else { return };
+                judged
+            } else {
+                self.judge(flow)
+            };
             let mut permits = Permits::new();
             for save in self.receivers(saves) {
                 permits.extend(save.reserve().await.ok());
             }
             if !text.is_empty() {
-                let output = self.output.clone();
-                let printed = tokio::task::spawn_blocking(move || output.push(&text)).await;
-                self.note(printed.unwrap_or(Ok(())));
+                let printed = match self.output.try_push(&text) {
+                    Err(OutputError::Full) => {
+                        let output = self.output.clone();
+                        let printed = tokio::task::spawn_blocking(move || output.push(&text)).await;
+                        printed.unwrap_or(Ok(()))
+                    }
+                    printed => printed,
+                };
+                self.note(printed);
             }
             each_but_last(permits, flow, Permit::send);
         })

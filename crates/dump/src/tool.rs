@@ -244,6 +244,7 @@ fn open_store(
     if values.store_index_bodies {
         store.index_bodies();
     }
+    store.index_aside().map_err(|source| FlowStoreError { path: expanded(path, home), source })?;
     Ok((store, control))
 }
 

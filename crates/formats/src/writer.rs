@@ -30,7 +30,21 @@ impl FlowWriter {
     /// See [`WriteError`]: after a failed output or stored body a part of the flow may stand in the output. A file should
     /// then be cut back to its length from before, or what is written after it cannot be read.
     pub fn write_flow(&mut self, out: &mut impl Write, flow: &Flow) -> Result<(), WriteError> {
-        if let Err(error) = state::write(flow, &mut self.encoder) {
+        self.write_flow_but_certificates(out, flow, 0)
+    }
+
+    /// Writes one flow as [`FlowWriter::write_flow`] does, but so many of its states (the flow, what it was before an edit, and so
+    /// on) as if they had no certificates: for who keeps these elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_flow_but_certificates(
+        &mut self,
+        out: &mut impl Write,
+        flow: &Flow,
+        states: usize,
+    ) -> Result<(), WriteError> {
+        if let Err(error) = state::write(flow, states, &mut self.encoder) {
             self.encoder.clear();
             return Err(error);
         }

@@ -21,5 +21,5 @@ pub use known_names::KnownNames;
 pub use listen::{Accepts, BindError, bind};
 pub use original::{OriginalError, original_destination};
 pub use peer_process::{PeerProcessError, peer_process};
-pub use process::raise_descriptor_limit;
+pub use process::{give_way, raise_descriptor_limit};
 pub use relay::{NoTap, RelayEnd, Relayed, Tap, relay};

@@ -11,3 +11,15 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     limit.current = limit.maximum;
     if setrlimit(Resource::Nofile, limit).is_ok() { limit.current } else { before }
 }
+
+/// Lets all other threads go first, from now on and for as long as this thread lives: it runs when there is processor time to spare,
+/// and next to nothing when there is none.
+///
+/// On Linux alone, where a thread has a priority of its own; elsewhere it does nothing.
+pub fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        // Of this thread. It fails for nobody: everyone may be nicer.
+        let _ = rustix::process::setpriority_process(None, 19);
+    }
+}

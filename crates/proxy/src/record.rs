@@ -10,6 +10,9 @@ use flowgate_flow::{Body, StoredBody};
 
 use crate::limits::BODY_MEMORY_BYTES;
 
+/// Pieces of a body up to this size are copied.
+const PIECE_COPIED_BYTES_MAX: usize = 4096;
+
 /// Sees the pieces of one body go by.
 #[derive(Debug)]
 pub(crate) struct BodyRecorder {
@@ -63,7 +66,12 @@ impl BodyRecorder {
             }
             return;
         }
-        self.pieces.push(data.clone());
+        // A small piece of a larger buffer would keep all of that in memory, and whoever reads into it from using it again.
+        self.pieces.push(if data.len() <= PIECE_COPIED_BYTES_MAX {
+            Bytes::copy_from_slice(data)
+        } else {
+            data.clone()
+        });
     }
 
     fn forget(&mut self) {

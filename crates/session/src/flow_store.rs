@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use flowgate_addons::Decoding;
 use flowgate_flow::{Flow, Timestamp};
 use flowgate_options::Values;
-use flowgate_store::{Retention, RetentionError, StoreError, StoreWriter, Tended};
+use flowgate_store::{Capture, Retention, RetentionError, StoreError, StoreWriter, Tended};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::filters::case_from_env;
+use crate::indexing::Indexing;
 use crate::saver::{Sink, TEND_INTERVAL_MAX, Tend};
 
 /// Why flows cannot be kept in a store, or not read from it.
@@ -49,7 +50,8 @@ pub fn retention(values: &Values) -> Result<Retention, BadRetention> {
 /// A store that flows are saved in.
 #[derive(Debug)]
 pub struct FlowStore {
-    writer: StoreWriter,
+    capture: Capture,
+    indexing: Indexing,
     /// What is to be kept, and what the store was last told.
     wanted: watch::Receiver<Retention>,
     told: Option<Retention>,
@@ -77,28 +79,54 @@ impl RetentionControl {
 }
 
 impl FlowStore {
-    /// Opens the store in this folder, or makes it. It keeps everything.
+    /// Opens the store in this folder, or makes it. It keeps everything, and what was settled can be searched.
     ///
     /// # Errors
     /// If it cannot be opened, or another process writes to it.
     pub fn open(path: &Path) -> Result<Self, FlowStoreError> {
-        Ok(Self::open_with(path, Retention::default())?.0)
+        Ok(Self::with(path, Retention::default())?.0)
     }
 
-    /// Opens the store in this folder, or makes it, to keep what `retention` says.
+    /// Opens the store in this folder, or makes it, to keep what `retention` says while flows come that nothing may hold up: what was
+    /// settled can be searched soon.
     ///
     /// # Errors
     /// As [`FlowStore::open`].
     pub fn open_with(path: &Path, retention: Retention) -> Result<(Self, RetentionControl), FlowStoreError> {
+        let (mut store, control) = Self::with(path, retention)?;
+        store.tell_retention().map_err(|source| FlowStoreError { path: path.to_owned(), source })?;
+        Ok((store, control))
+    }
+
+    fn with(path: &Path, retention: Retention) -> Result<(Self, RetentionControl), FlowStoreError> {
         let failed = |source| FlowStoreError { path: path.to_owned(), source };
-        let writer = StoreWriter::open(path).map_err(failed)?;
+        let (capture, indexer) = StoreWriter::open(path).map_err(failed)?.split();
         let (control, wanted) = watch::channel(retention);
-        Ok((Self { writer, wanted, told: None }, RetentionControl(control)))
+        let store = Self { capture, indexing: Indexing::new(indexer), wanted, told: None };
+        Ok((store, RetentionControl(control)))
     }
 
     /// Puts bodies into the full-text index from now on (option `store_index_bodies`).
     pub fn index_bodies(&mut self) {
-        self.writer.index_bodies(Box::new(Decoding));
+        self.indexing.lock().index_bodies(Box::new(Decoding));
+    }
+
+    /// From here on the index is told of flows by a thread of its own.
+    ///
+    /// # Errors
+    /// If there can be none.
+    pub fn index_aside(&mut self) -> Result<(), StoreError> {
+        self.indexing.start()
+    }
+
+    /// Says what is to be kept, if that is another than before.
+    fn tell_retention(&mut self) -> Result<(), StoreError> {
+        let wanted = self.wanted.borrow_and_update().clone();
+        if self.told.as_ref() != Some(&wanted) {
+            self.indexing.lock().set_retention(wanted.clone(), Box::new(Decoding))?;
+            self.told = Some(wanted);
+        }
+        Ok(())
     }
 }
 
@@ -108,25 +136,26 @@ impl Sink for FlowStore {
     type Error = StoreError;
 
     fn take(&mut self, flow: Flow) -> Result<(), StoreError> {
-        self.writer.add(flow)
+        self.capture.add(flow)
     }
 
     fn waiting(&self) -> usize {
-        self.writer.uncommitted()
+        self.capture.uncommitted()
     }
 
     fn settle(&mut self) -> Result<(), StoreError> {
-        self.writer.commit()
+        let flows = self.capture.uncommitted();
+        self.capture.commit()?;
+        self.indexing.saved(flows, self.capture.written_bytes())
     }
 
     fn tend(&mut self) -> Result<Tend, StoreError> {
-        let wanted = self.wanted.borrow_and_update().clone();
-        if self.told.as_ref() != Some(&wanted) {
-            self.writer.set_retention(wanted.clone(), Box::new(Decoding))?;
-            self.told = Some(wanted);
+        self.tell_retention()?;
+        if let Some(error) = self.indexing.take_failure() {
+            return Err(error);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Ok(match self.writer.tend(Timestamp(now))? {
+        Ok(match self.indexing.lock().tend(Timestamp(now))? {
             Tended::More => Tend::Again,
             Tended::Until(_) if self.told.as_ref().is_none_or(Retention::keeps_everything) => Tend::Never,
             Tended::Until(next) => Tend::In(
@@ -136,10 +165,18 @@ impl Sink for FlowStore {
         })
     }
 
+    fn end(&mut self) -> Result<Vec<String>, StoreError> {
+        self.indexing.finish();
+        Ok(Vec::new())
+    }
+
     async fn changed(&mut self) {
-        // Nobody is left who could change it.
-        if self.wanted.changed().await.is_err() {
-            std::future::pending().await
+        tokio::select! {
+            changed = self.wanted.changed() => if changed.is_err() {
+                // Nobody is left who could change it.
+                self.indexing.failed().await;
+            },
+            () = self.indexing.failed() => {}
         }
     }
 }

@@ -19,6 +19,7 @@ mod saver;
 mod flow_file;
 mod flow_store;
 mod har_file;
+mod indexing;
 mod stream_file;
 mod temporary_store;
 

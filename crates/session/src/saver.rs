@@ -11,13 +11,16 @@ use flowgate_flow::Flow;
 use flowgate_options::Level;
 use tokio::select;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How many flows may wait to be written. Their larger bodies lie in files already, so it bounds memory.
-pub const FLOWS_WAITING_MAX: usize = 64;
+pub const FLOWS_WAITING_MAX: usize = 256;
 
 /// How many flows are written at most before they are made to last, when they come faster than that takes.
 pub const FLOWS_BATCH_MAX: usize = 256;
+
+/// How long flows may gather before they are saved, after others were: to wake the thread for each of them costs more than to save it.
+pub(crate) const GATHER: Duration = Duration::from_millis(3);
 
 /// A sink that is to be tended in longer than this is tended then.
 pub(crate) const TEND_INTERVAL_MAX: Duration = Duration::from_secs(3600);
@@ -154,11 +157,16 @@ impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
                 }
                 () = until(due) => None,
             };
+            let came = first.is_some();
             if let Some(first) = first {
                 self.save(first, &mut flows);
             }
             if self.due.is_some_and(|due| due <= Instant::now()) {
                 self.tend();
+            }
+            // Nobody is woken to hand in more until then. If that many wait already, they do not wait longer.
+            if came && flows.len() < FLOWS_WAITING_MAX / 2 && !flows.is_closed() {
+                sleep(GATHER).await;
             }
         }
     }
@@ -175,9 +183,8 @@ impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
     /// Saves a flow and those behind it. Nobody waits for a batch to fill: it ends as soon as nothing more is there.
     fn save(&mut self, first: Flow, flows: &mut mpsc::Receiver<Flow>) {
         self.take(first);
-        while self.sink.waiting() < FLOWS_BATCH_MAX
-            && let Ok(next) = flows.try_recv()
-        {
+        for _ in 1..FLOWS_BATCH_MAX {
+            let Ok(next) = flows.try_recv() else { break };
             self.take(next);
         }
         let waiting = self.sink.waiting();
@@ -206,7 +213,7 @@ impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
             Err(error) => {
                 if !std::mem::replace(&mut self.untidy, true) && !self.failing {
                     let (what, why) = (S::WHAT, causes(&error));
-                    (self.tell)(Level::Error, &format!("cannot remove old {what} at the moment: {why}"));
+                    (self.tell)(Level::Error, &format!("cannot keep {what} in order at the moment: {why}"));
                 }
             }
         }
@@ -428,7 +435,7 @@ mod tests {
         drop(flows);
         assert_eq!(saver.await.unwrap(), 0);
         assert_eq!(calls.recv().await, None);
-        let line = "cannot remove old flows at the moment: no storage space";
+        let line = "cannot keep flows in order at the moment: no storage space";
         assert_eq!((told.recv().await.as_deref(), told.recv().await), (Some(line), None));
     }
 }

@@ -119,11 +119,7 @@ impl BodyReader {
     pub(crate) fn read(&self, segment: u32, offset: u64) -> Result<Vec<u8>, SegmentError> {
         let (file, start, head) = self.find(segment, offset)?;
         let body = self.unpack(&file, segment, start, &head, offset)?;
-        if *blake3::hash(&body).as_bytes() == head.hash {
-            Ok(body)
-        } else {
-            Err(SegmentError::Damaged(offset))
-        }
+        if head.kind.hash(&body) == head.hash { Ok(body) } else { Err(SegmentError::Damaged(offset)) }
     }
 
     /// The file that has the record, where its body begins, and its head. All of the body is there.

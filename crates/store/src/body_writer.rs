@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::Body;
 
+use crate::budget::Budget;
 use crate::limits::{
-    COMPRESSED_BODY_BYTES_MAX, COMPRESSED_BODY_BYTES_MIN, KNOWN_BODIES_MAX, SEGMENT_BYTES, SEGMENT_NUMBER_MAX,
+    COMPRESSED_BODY_BYTES_MAX, COMPRESSED_BODY_BYTES_MIN, KNOWN_BODIES_MAX, PENDING_BYTES_MAX,
+    ROOM_AFTER_FULL_BYTES, SEGMENT_BYTES, SEGMENT_NUMBER_MAX,
 };
-use crate::segment::{BodyHash, BodyRef, Head, MAGIC, ScanEnd, SegmentError, path_of, scan_segment};
-
-/// The file in a store's folder that is locked while somebody writes there.
-pub const WRITER_LOCK: &str = "writer.lock";
+use crate::locks;
+use crate::segment::{
+    BodyHash, BodyRef, HEAD_BYTES, Head, MAGIC, RecordKind, ScanEnd, SegmentError, path_of, scan_segment,
+};
 
 /// The fastest that is worth the name: traffic waits for it when all else is fast.
 const COMPRESSION_LEVEL: i32 = 1;
@@ -30,8 +32,20 @@ pub struct BodyWriter {
     next_segment: u32,
     known: HashMap<BodyHash, BodyRef>,
     segment_bytes: u64,
-    /// How many bytes were written to segment files.
+    /// How many bytes were appended.
     written: u64,
+    /// What was appended and is not in the file yet.
+    pending: Vec<u8>,
+    /// What was pending could not be written, and whoever appended it has not been told.
+    lost: Option<io::Error>,
+    /// The medium was full the last time.
+    was_full: bool,
+    /// Files that are full, and may not be on the medium yet.
+    unsynced: Vec<File>,
+    /// Whether the directory has names that may not be on the medium yet.
+    new_names: bool,
+    /// How much may be compressed.
+    budget: Budget,
     compressor: Option<Compressor>,
 }
 
@@ -55,6 +69,7 @@ impl fmt::Debug for Compressor {
 struct Segment {
     number: u32,
     file: File,
+    /// How many bytes it has.
     end: u64,
 }
 
@@ -67,17 +82,24 @@ impl BodyWriter {
         Self::with_segment_bytes(directory, SEGMENT_BYTES)
     }
 
+    /// [`BodyWriter::open`] for a reader, which waits for nobody.
+    ///
+    /// # Errors
+    /// As [`BodyWriter::open`].
+    pub(crate) fn open_at_once(directory: &Path) -> Result<Self, SegmentError> {
+        Self::with_lock(directory, locks::be_writer_at_once(directory)?, SEGMENT_BYTES)
+    }
+
     /// [`BodyWriter::open`] with files of another size than [`SEGMENT_BYTES`].
     ///
     /// # Errors
     /// As [`BodyWriter::open`].
     pub fn with_segment_bytes(directory: &Path, segment_bytes: u64) -> Result<Self, SegmentError> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let lock = private().create(true).truncate(false).open(directory.join(WRITER_LOCK))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => SegmentError::Locked,
-            TryLockError::Error(error) => error.into(),
-        })?;
+        Self::with_lock(directory, locks::be_writer(directory)?, segment_bytes)
+    }
+
+    fn with_lock(directory: &Path, lock: File, segment_bytes: u64) -> Result<Self, SegmentError> {
         let last = segment_files(directory)?.last_key_value().map(|(number, _)| *number);
         let mut writer = Self {
             directory: directory.to_owned(),
@@ -87,6 +109,12 @@ impl BodyWriter {
             known: HashMap::new(),
             segment_bytes,
             written: 0,
+            pending: Vec::new(),
+            lost: None,
+            was_full: false,
+            unsynced: Vec::new(),
+            new_names: false,
+            budget: Budget::new(),
             // Without memory for it bodies stay as they are.
             compressor: zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok().map(Compressor),
         };
@@ -102,12 +130,9 @@ impl BodyWriter {
     /// # Errors
     /// What the medium says.
     pub fn roll(&mut self) -> Result<(), SegmentError> {
-        match self.current.take() {
-            Some(full) if full.end >= self.segment_bytes => self.begin_after(full),
-            other => {
-                self.current = other;
-                Ok(())
-            }
+        match self.current() {
+            Some((_, bytes)) if bytes >= self.segment_bytes => self.roll_now(),
+            _ => Ok(()),
         }
     }
 
@@ -116,22 +141,26 @@ impl BodyWriter {
     /// # Errors
     /// What the medium says.
     pub(crate) fn roll_now(&mut self) -> Result<(), SegmentError> {
-        self.current.take().map_or(Ok(()), |current| self.begin_after(current))
-    }
-
-    fn begin_after(&mut self, full: Segment) -> Result<(), SegmentError> {
-        // Kept on failure, so that the bytes not yet synced are not forgotten.
-        if let Err(error) = full.file.sync_data() {
-            self.current = Some(full);
-            return Err(error.into());
-        }
+        self.flush()?;
+        let Some(full) = self.current.take() else { return Ok(()) };
+        self.unsynced.push(full.file);
         self.current = Some(self.begin()?);
         Ok(())
     }
 
-    /// The number of the file that is written to, and its bytes.
+    /// The number of the file that is written to, and its bytes, those that wait included.
     pub(crate) fn current(&self) -> Option<(u32, u64)> {
-        self.current.as_ref().map(|segment| (segment.number, segment.end))
+        self.current.as_ref().map(|segment| (segment.number, segment.end + self.pending.len() as u64))
+    }
+
+    /// Up to where everything has been written: the number of a file, and bytes of it.
+    pub(crate) fn written_to(&self) -> (u32, u64) {
+        self.current.as_ref().map_or((self.next_segment, 0), |segment| (segment.number, segment.end))
+    }
+
+    /// About how many bytes there are before this place, in files of full size.
+    pub(crate) fn bytes_before(&self, (segment, offset): (u32, u64)) -> u64 {
+        u64::from(segment).saturating_mul(self.segment_bytes).saturating_add(offset)
     }
 
     /// Files are full at this size from now on.
@@ -166,24 +195,34 @@ impl BodyWriter {
     /// # Errors
     /// What the medium says, such as that it is full: what was written before stays, and later calls try again.
     pub fn append(&mut self, body: &[u8]) -> Result<BodyRef, SegmentError> {
-        let hash = *blake3::hash(body).as_bytes();
+        let at = self.append_part(body)?;
+        self.flush()?;
+        Ok(at)
+    }
+
+    /// As [`BodyWriter::append`], but it is there for others, and survives, only after [`BodyWriter::flush`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn append_part(&mut self, body: &[u8]) -> Result<BodyRef, SegmentError> {
+        let hash = RecordKind::Part.hash(body);
         if let Some(known) = self.known.get(&hash) {
             return Ok(*known);
         }
-        let at = self.append_unknown(hash, body)?;
+        let at = self.append_record(RecordKind::Part, hash, body)?;
         self.remember(at);
         Ok(at)
     }
 
-    /// As [`BodyWriter::append`], for what will hardly ever come twice.
+    /// As [`BodyWriter::append_part`], for a flow, which is never written twice.
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn append_once(&mut self, body: &[u8]) -> Result<BodyRef, SegmentError> {
-        self.append_unknown(*blake3::hash(body).as_bytes(), body)
+    pub(crate) fn append_flow(&mut self, kind: RecordKind, record: &[u8]) -> Result<BodyRef, SegmentError> {
+        self.append_record(kind, kind.hash(record), record)
     }
 
-    /// As [`BodyWriter::append`], for a body that may lie outside memory; it is never there as a whole if it is large.
+    /// As [`BodyWriter::append_part`], for a body that may lie outside memory; it is never there as a whole if it is large.
     ///
     /// # Errors
     /// As there, and what the body's own medium says.
@@ -191,7 +230,7 @@ impl BodyWriter {
         if let Some(bytes) = body.len().and_then(|len| usize::try_from(len).ok())
             && bytes <= COMPRESSED_BODY_BYTES_MAX
         {
-            return self.append(&body.prefix(bytes)?.unwrap_or_default());
+            return self.append_part(&body.prefix(bytes)?.unwrap_or_default());
         }
         let mut hasher = blake3::Hasher::new();
         let mut len = 0;
@@ -204,65 +243,175 @@ impl BodyWriter {
         if let Some(known) = self.known.get(&hash) {
             return Ok(*known);
         }
-        let at = self.append_record(&Head { stored: len, len, hash }, |file| {
+        let head = Head { kind: RecordKind::Part, stored: len, len, hash };
+        let at = self.place(&head)?;
+        self.pending.extend_from_slice(&head.bytes());
+        self.flush()?;
+        let written = self.write_through(len, |file| {
             let mut left = len;
             body.for_each_chunk(|piece| {
                 left = left.checked_sub(piece.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
                 file.write_all(piece)
             })?;
             if left == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-        })?;
+        });
+        if let Err(error) = written {
+            self.take_back(HEAD_BYTES as u64)?;
+            return Err(error.into());
+        }
+        self.written += HEAD_BYTES as u64 + len;
         self.remember(at);
         Ok(at)
     }
 
-    fn append_unknown(&mut self, hash: BodyHash, body: &[u8]) -> Result<BodyRef, SegmentError> {
+    fn append_record(
+        &mut self,
+        kind: RecordKind,
+        hash: BodyHash,
+        body: &[u8],
+    ) -> Result<BodyRef, SegmentError> {
+        if self.pending.len() >= PENDING_BYTES_MAX {
+            self.flush()?;
+        }
         let len = body.len() as u64;
         let compressed = self.compress(body);
         let stored = compressed.as_deref().unwrap_or(body);
-        let head = Head { stored: stored.len() as u64, len, hash };
-        self.append_record(&head, |file| file.write_all(stored))
+        let head = Head { kind, stored: stored.len() as u64, len, hash };
+        let at = self.place(&head)?;
+        self.pending.extend_from_slice(&head.bytes());
+        self.pending.extend_from_slice(stored);
+        self.written += HEAD_BYTES as u64 + head.stored;
+        Ok(at)
+    }
+
+    /// Where the record of this head comes to lie.
+    fn place(&mut self, head: &Head) -> Result<BodyRef, SegmentError> {
+        if self.current.is_none() {
+            self.current = Some(self.begin()?);
+        }
+        let (segment, offset) = self.current().ok_or(SegmentError::Full)?;
+        Ok(BodyRef { segment, offset, len: head.len, hash: head.hash })
     }
 
     /// The body in fewer bytes, if that is worth it.
     fn compress(&mut self, body: &[u8]) -> Option<Vec<u8>> {
         let fits = (COMPRESSED_BODY_BYTES_MIN..=COMPRESSED_BODY_BYTES_MAX).contains(&body.len());
-        let compressor = self.compressor.as_mut().filter(|_| fits)?;
+        let compressor = self.compressor.as_mut().filter(|_| fits && self.budget.spend(body.len()))?;
         let compressed = compressor.compress(body).ok()?;
         (compressed.len() < body.len() - body.len() / 16).then_some(compressed)
     }
 
-    fn append_record(
-        &mut self,
-        head: &Head,
-        write_body: impl FnOnce(&mut File) -> io::Result<()>,
-    ) -> Result<BodyRef, SegmentError> {
-        let mut segment = match self.current.take() {
-            Some(segment) => segment,
-            None => self.begin()?,
-        };
-        let bytes = head.bytes();
-        let at = BodyRef { segment: segment.number, offset: segment.end, len: head.len, hash: head.hash };
-        if let Err(error) = segment.file.write_all(&bytes).and_then(|()| write_body(&mut segment.file)) {
-            // Takes back our own half record. If not even that works, its file stays torn and the next body goes to a new one.
-            if segment.file.set_len(segment.end).is_ok() {
-                self.current = Some(segment);
-            } else {
-                segment.file.sync_data()?;
-            }
+    /// Writes what waits. It survives this process then.
+    ///
+    /// # Errors
+    /// What the medium says, also if it said so to somebody else in between: what waited is lost.
+    pub(crate) fn flush(&mut self) -> Result<(), SegmentError> {
+        if let Some(error) = self.lost.take() {
             return Err(error.into());
         }
-        segment.end += bytes.len() as u64 + head.stored;
-        self.written += bytes.len() as u64 + head.stored;
-        self.current = Some(segment);
-        Ok(at)
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let end = self.written_to().1 + pending.len() as u64;
+        let was_full = self.was_full;
+        let written = self.write_through(pending.len() as u64, |file| {
+            file.write_all(&pending)?;
+            if was_full {
+                // A small flow may find room on a medium that is as good as full, and the next one does not.
+                file.write_all(&[0; ROOM_AFTER_FULL_BYTES])?;
+                file.set_len(end)?;
+            }
+            Ok(())
+        });
+        self.pending = pending;
+        self.pending.clear();
+        if self.pending.capacity() > 2 * PENDING_BYTES_MAX {
+            self.pending = Vec::new();
+        }
+        if written.is_err() {
+            // It may be one of those that were lost.
+            self.known.clear();
+        }
+        Ok(written?)
+    }
+
+    /// Forgets what waits.
+    pub(crate) fn discard(&mut self) {
+        self.pending.clear();
+        self.known.clear();
+    }
+
+    /// The files that are full and may not be on the medium yet, for somebody else to bring them there.
+    pub(crate) fn take_unsynced(&mut self) -> Vec<File> {
+        std::mem::take(&mut self.unsynced)
+    }
+
+    /// That did not work for these.
+    pub(crate) fn put_back_unsynced(&mut self, files: Vec<File>) {
+        self.unsynced.extend(files);
+    }
+
+    /// Flushes for somebody who did not append what waits; whoever did is told when it fails.
+    ///
+    /// # Errors
+    /// As [`BodyWriter::flush`].
+    pub(crate) fn flush_for_others(&mut self) -> Result<(), SegmentError> {
+        match self.flush() {
+            Err(SegmentError::Io(error)) => {
+                self.lost = Some(copy_of(&error));
+                Err(error.into())
+            }
+            flushed => flushed,
+        }
+    }
+
+    /// Appends bytes to the file, all or none.
+    fn write_through(
+        &mut self,
+        bytes: u64,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(segment) = &mut self.current else { return Err(io::ErrorKind::NotFound.into()) };
+        if let Err(error) = write(&mut segment.file) {
+            self.was_full |=
+                matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            self.take_back(0)?;
+            return Err(error);
+        }
+        segment.end += bytes;
+        self.was_full = false;
+        Ok(())
+    }
+
+    /// Takes back what stands behind the file's end, and so many bytes before it. If that does not work the file stays torn, and the
+    /// next body goes to a new one.
+    fn take_back(&mut self, bytes: u64) -> io::Result<()> {
+        let Some(mut segment) = self.current.take() else { return Ok(()) };
+        segment.end -= bytes;
+        if segment.file.set_len(segment.end).is_ok() {
+            self.current = Some(segment);
+        } else {
+            self.known.clear();
+            segment.file.sync_data()?;
+        }
+        Ok(())
     }
 
     /// Waits until all that was appended is on the medium.
     ///
     /// # Errors
     /// What the medium says.
-    pub fn sync(&self) -> io::Result<()> {
+    pub fn sync(&mut self) -> io::Result<()> {
+        // One that fails is tried again the next time.
+        while let Some(file) = self.unsynced.last() {
+            file.sync_data()?;
+            self.unsynced.pop();
+        }
+        if self.new_names {
+            File::open(&self.directory)?.sync_all()?;
+            self.new_names = false;
+        }
         self.current.as_ref().map_or(Ok(()), |segment| segment.file.sync_data())
     }
 
@@ -294,7 +443,7 @@ impl BodyWriter {
         }
         self.next_segment += 1;
         self.known.clear();
-        File::open(&self.directory)?.sync_all()?; // the name survives, too
+        self.new_names = true;
         Ok(Segment { number, file, end: MAGIC.len() as u64 })
     }
 
@@ -304,6 +453,11 @@ impl BodyWriter {
         }
         self.known.insert(at.hash, at);
     }
+}
+
+/// An error that says the same.
+fn copy_of(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Opens files so that only their owner can read them.

@@ -19,6 +19,37 @@ pub const COMPRESSED_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bodies of fewer bytes are not compressed: nothing would be won.
 pub const COMPRESSED_BODY_BYTES_MIN: usize = 128;
 
+/// So many bytes may be compressed each second for as long as flows come; what is more stays as it is. A processor compresses some
+/// hundred times as much.
+pub const COMPRESSED_BYTES_PER_SECOND: u32 = 1024 * 1024;
+
+/// So many bytes may be compressed at once after a pause.
+pub const COMPRESSED_BYTES_AT_ONCE_MAX: u64 = 4 * 1024 * 1024;
+
+/// Appended flows and bodies wait in memory until they are this many bytes, or the batch ends.
+pub const PENDING_BYTES_MAX: usize = 1024 * 1024;
+
+/// Once the medium was full, flows are saved again when there is room for this many bytes more.
+pub const ROOM_AFTER_FULL_BYTES: usize = 32 * 1024;
+
+/// How many bytes of a segment file are read at once to tell the index of the flows in it.
+pub const INDEX_READ_BYTES: usize = 256 * 1024;
+
+/// How many flows the index gets to know of in one transaction.
+pub const INDEX_FLOWS_AT_ONCE: usize = 64;
+
+/// How many bytes of segment files the index may be behind before capture waits for it.
+pub const INDEX_BEHIND_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// How long a reader waits for flows that the index does not know of yet, while another process is at it.
+pub const INDEX_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How often a reader that waits looks again.
+pub const INDEX_WAIT_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Certificate chains that the writer knows the place of without looking at them. About 5 KB of memory each.
+pub const KNOWN_CHAINS_MAX: usize = 256;
+
 /// Bodies of up to this many bytes lie with the flow itself, not in a record of their own.
 pub const INLINE_BODY_BYTES_MAX: u64 = 1024;
 

@@ -1,9 +1,12 @@
 //! Asks a store, while another process may be writing to it.
 
+use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Instant;
 
 use flowgate_filter::{BodyDecoder, Filter, Kind};
 use flowgate_flow::{Flow, FlowId, Timestamp};
@@ -11,13 +14,16 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::body_reader::BodyReader;
+use crate::body_writer::segment_files;
 use crate::error::StoreError;
+use crate::limits::{INDEX_WAIT_INTERVAL, INDEX_WAIT_MAX};
+use crate::locks;
 use crate::query::Condition;
 use crate::record::{self, Searchable};
 use crate::row::{Flags, OwnedText, Row, id_from, id_value, kind_number, kind_of};
 use crate::scan::{self, Asked, Candidate, Finding};
 use crate::schema::{self, Opened};
-use crate::segment::SegmentError;
+use crate::segment::{MAGIC, SegmentError, path_of};
 use crate::writer::StoreWriter;
 
 /// A reader of a store. Any number may read one store.
@@ -102,11 +108,41 @@ impl StoreReader {
                 }
             }
         };
-        Ok(Self { directory: directory.to_owned(), index, bodies: BodyReader::new(directory) })
+        let reader = Self { directory: directory.to_owned(), index, bodies: BodyReader::new(directory) };
+        reader.catch_up()?;
+        Ok(reader)
+    }
+
+    /// Waits until the index knows of all flows that are written now. If nobody is there to tell it, that is done here.
+    fn catch_up(&self) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let mut waiting = None;
+        let Some((segment, bytes)) = segment_files(&self.directory)?.pop_last() else { return Ok(()) };
+        loop {
+            // A write that failed is taken back.
+            let now = fs::metadata(path_of(&self.directory, segment)).map_or(0, |file| file.len());
+            let end = bytes.min(now);
+            if schema::indexed(&self.index)? >= (segment, if end <= MAGIC.len() as u64 { 0 } else { end }) {
+                return Ok(());
+            }
+            if waiting.is_none() {
+                waiting = Some(locks::wait(&self.directory));
+            }
+            match StoreWriter::catch_up(&self.directory) {
+                Err(StoreError::Bodies(SegmentError::Locked)) => {}
+                // What is torn is left behind as well.
+                caught_up => return caught_up,
+            }
+            if begun.elapsed() >= INDEX_WAIT_MAX {
+                return Ok(());
+            }
+            // Another process is at it, and nothing tells us when it is done; to wake too early does no harm.
+            thread::park_timeout(INDEX_WAIT_INTERVAL);
+        }
     }
 
     /// Hands each flow that the filter means and whose number is above `after` to `each`, in the order of their numbers,
-    /// until it breaks off.
+    /// until it breaks off. Those above another flow's include what was saved until now.
     ///
     /// # Errors
     /// What the medium says.
@@ -117,6 +153,10 @@ impl StoreReader {
         decoder: &(dyn BodyDecoder + Sync),
         mut each: impl FnMut(Hit<'_>) -> ControlFlow<B>,
     ) -> Result<(Searched, Option<B>), StoreError> {
+        // From the beginning it is what was there when the store was opened.
+        if after > 0 {
+            self.catch_up()?;
+        }
         let mut condition =
             filter.map_or_else(|| Condition::everything(true), |filter| Condition::of(filter.expr()));
         let gave_up = condition.install(&self.index)?;

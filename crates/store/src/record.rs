@@ -3,6 +3,7 @@
 //! Bodies that are not small and certificates are taken out, so that equal ones are kept once and a body is read only when
 //! somebody asks for it. The record begins with its version and a list that says where each of these parts lies.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,8 +13,8 @@ use flowgate_formats::{FlowReader, FlowWriter};
 use crate::body_reader::BodyReader;
 use crate::body_writer::BodyWriter;
 use crate::error::StoreError;
-use crate::limits::INLINE_BODY_BYTES_MAX;
-use crate::segment::{BodyRef, SegmentError};
+use crate::limits::{INLINE_BODY_BYTES_MAX, KNOWN_CHAINS_MAX};
+use crate::segment::{BodyRef, RecordKind, SegmentError};
 use crate::texts::Needle;
 
 /// The version of records that are written.
@@ -49,11 +50,17 @@ const SLOTS: [Slot; 5] =
 pub(crate) struct RecordWriter {
     writer: FlowWriter,
     record: Vec<u8>,
+    chains: KnownChains,
 }
 
 impl RecordWriter {
     /// Appends the flow's parts and its record, all to one file; says where the record lies.
-    pub(crate) fn append(&mut self, mut flow: Flow, bodies: &mut BodyWriter) -> Result<BodyRef, StoreError> {
+    pub(crate) fn append(
+        &mut self,
+        mut flow: Flow,
+        kind: RecordKind,
+        bodies: &mut BodyWriter,
+    ) -> Result<BodyRef, StoreError> {
         bodies.roll()?;
         self.record.clear();
         self.record.extend_from_slice(&[VERSION, 0]);
@@ -62,7 +69,7 @@ impl RecordWriter {
         let mut depth = 0;
         while let Some(flow) = state.filter(|_| depth < STATES_MAX) {
             for (number, slot) in (0..).zip(SLOTS) {
-                if let Some(at) = take_part(flow, slot, bodies)? {
+                if let Some(at) = take_part(flow, slot, bodies, &mut self.chains)? {
                     push_part(&mut self.record, depth * SLOTS.len() as u8 + number, &at);
                     parts += 1;
                 }
@@ -73,14 +80,24 @@ impl RecordWriter {
         if let Some(count) = self.record.get_mut(1) {
             *count = parts;
         }
-        self.writer.write_flow(&mut self.record, &flow)?;
-        let at = bodies.append_once(&self.record)?;
+        self.writer.write_flow_but_certificates(&mut self.record, &flow, STATES_MAX.into())?;
+        let at = bodies.append_flow(kind, &self.record)?;
         if self.record.capacity() > RECORD_BYTES_KEPT {
             self.record = Vec::new();
         }
         Ok(at)
     }
+
+    /// Forgets where certificates lie: what was written last may be lost.
+    pub(crate) fn forget(&mut self) {
+        self.chains.0.clear();
+    }
 }
+
+/// Where the certificates of connections lie. All flows of a connection have the same ones, in the same memory: so those that were
+/// written already are known without a look at them.
+#[derive(Debug, Default)]
+struct KnownChains(HashMap<usize, (Vec<Bytes>, BodyRef)>);
 
 /// A larger buffer is given back after its record.
 const RECORD_BYTES_KEPT: usize = 1024 * 1024;
@@ -101,13 +118,7 @@ impl Searchable {
     /// Reads that much of a record.
     pub(crate) fn read(record: &[u8], bodies: &BodyReader) -> Result<Self, StoreError> {
         let parts = Parts::of(record)?;
-        let mut items = FlowReader::new(parts.item);
-        let flow = match items.next() {
-            Some(Ok(flow)) if items.offset() == parts.item.len() as u64 => flow,
-            Some(Err(error)) => return Err(StoreError::Decode(Some(error))),
-            _ => return Err(StoreError::Decode(None)),
-        };
-        let mut read = Self { flow, missing: Vec::new() };
+        let mut read = Self { flow: parts.flow()?, missing: Vec::new() };
         for part in parts.iter() {
             let (depth, slot, at) = part?;
             if slot.is_body() {
@@ -117,6 +128,19 @@ impl Searchable {
             }
         }
         Ok(read)
+    }
+
+    /// The flow of a record with bodies that are counted and no more: enough for what a list shows.
+    pub(crate) fn outline(record: &[u8]) -> Result<Flow, StoreError> {
+        let parts = Parts::of(record)?;
+        let mut read = Self { flow: parts.flow()?, missing: Vec::new() };
+        for part in parts.iter() {
+            let (depth, slot, at) = part?;
+            if slot.is_body() {
+                read.put(depth, slot, Body::Counted(at.len))?;
+            }
+        }
+        Ok(read.flow)
     }
 
     pub(crate) const fn flow(&self) -> &Flow {
@@ -184,6 +208,15 @@ impl<'a> Parts<'a> {
         Ok(Self { list, item })
     }
 
+    fn flow(&self) -> Result<Flow, StoreError> {
+        let mut items = FlowReader::new(self.item);
+        match items.next() {
+            Some(Ok(flow)) if items.offset() == self.item.len() as u64 => Ok(flow),
+            Some(Err(error)) => Err(StoreError::Decode(Some(error))),
+            _ => Err(StoreError::Decode(None)),
+        }
+    }
+
     /// Of which state each is, what it is of it, and where it lies.
     fn iter(&self) -> impl Iterator<Item = Result<(usize, Slot, BodyRef), StoreError>> {
         self.list.chunks_exact(PART_BYTES).map(|part| {
@@ -217,8 +250,14 @@ fn parse_part(part: &[u8]) -> Option<(u8, BodyRef)> {
     Some((*key, at))
 }
 
-/// Takes a part out of the flow and appends it, if there is one worth a record of its own.
-fn take_part(flow: &mut Flow, slot: Slot, bodies: &mut BodyWriter) -> Result<Option<BodyRef>, StoreError> {
+/// Appends a part of the flow, if there is one worth a record of its own. A body is taken out; certificates stay, and are not written
+/// with the flow.
+fn take_part(
+    flow: &mut Flow,
+    slot: Slot,
+    bodies: &mut BodyWriter,
+    chains: &mut KnownChains,
+) -> Result<Option<BodyRef>, StoreError> {
     let http = match &mut flow.kind {
         FlowKind::Http(http) => Some(http),
         _ => None,
@@ -226,35 +265,44 @@ fn take_part(flow: &mut Flow, slot: Slot, bodies: &mut BodyWriter) -> Result<Opt
     let body = match slot {
         Slot::RequestBody => http.map(|http| &mut http.request.body),
         Slot::ResponseBody => http.and_then(|http| http.response.as_mut()).map(|response| &mut response.body),
-        Slot::ClientCertificates => {
-            let list = &flow.client.connection.certificate_list;
-            let Some(at) = append_certificates(list, bodies)? else { return Ok(None) };
-            Arc::make_mut(&mut flow.client).connection.certificate_list = Vec::new();
-            return Ok(Some(at));
-        }
-        Slot::ServerCertificates => {
-            let list = &flow.server.connection.certificate_list;
-            let Some(at) = append_certificates(list, bodies)? else { return Ok(None) };
-            Arc::make_mut(&mut flow.server).connection.certificate_list = Vec::new();
-            return Ok(Some(at));
-        }
-        Slot::Leaf => {
-            let leaf = flow.client.leaf.as_slice();
-            let Some(at) = append_certificates(leaf, bodies)? else { return Ok(None) };
-            Arc::make_mut(&mut flow.client).leaf = None;
-            return Ok(Some(at));
-        }
+        Slot::ClientCertificates => return chains.append(&flow.client.connection.certificate_list, bodies),
+        Slot::ServerCertificates => return chains.append(&flow.server.connection.certificate_list, bodies),
+        Slot::Leaf => return chains.append(flow.client.leaf.as_slice(), bodies),
     };
     let kept = |body: &&mut Body| {
         matches!(body, Body::Bytes(_) | Body::Stored(_)) && body.len() > Some(INLINE_BODY_BYTES_MAX)
     };
     let Some(body) = body.filter(kept) else { return Ok(None) };
     let at = match &*body {
-        Body::Bytes(bytes) => bodies.append(bytes)?,
+        Body::Bytes(bytes) => bodies.append_part(bytes)?,
         _ => bodies.append_stored(body)?,
     };
     *body = Body::Missing;
     Ok(Some(at))
+}
+
+impl KnownChains {
+    /// Appends certificates, unless they lie in the file that is written to; nothing if there are none.
+    fn append(&mut self, chain: &[Bytes], bodies: &mut BodyWriter) -> Result<Option<BodyRef>, StoreError> {
+        let Some(first) = chain.first() else { return Ok(None) };
+        let segment = bodies.current().map(|(segment, _)| segment);
+        if let Some((known, at)) = self.0.get(&first.as_ptr().addr())
+            && Some(at.segment) == segment
+            && known.len() == chain.len()
+            && known.iter().zip(chain).all(|(a, b)| std::ptr::eq::<[u8]>(&raw const **a, &raw const **b))
+        {
+            return Ok(Some(*at));
+        }
+        let at = append_certificates(chain, bodies)?;
+        if self.0.len() >= KNOWN_CHAINS_MAX {
+            self.0.clear();
+        }
+        if let Some(at) = at {
+            // Kept, so that nothing else can come to lie there.
+            self.0.insert(first.as_ptr().addr(), (chain.to_vec(), at));
+        }
+        Ok(at)
+    }
 }
 
 /// Gives a flow a part back; `None` if it has no place for it.
@@ -295,7 +343,7 @@ fn append_certificates(list: &[Bytes], bodies: &mut BodyWriter) -> Result<Option
         all.extend_from_slice(&len.to_le_bytes());
         all.extend_from_slice(der);
     }
-    Ok(Some(bodies.append(&all)?))
+    Ok(Some(bodies.append_part(&all)?))
 }
 
 fn parse_certificates(mut all: Bytes) -> Option<Vec<Bytes>> {
@@ -333,7 +381,9 @@ mod tests {
             let list: Vec<Bytes> = list.into_iter().map(Bytes::from).collect();
             let directory = tempfile::tempdir()?;
             let mut bodies = BodyWriter::open(directory.path())?;
-            let at = append_certificates(&list, &mut bodies)?.map(|at| BodyReader::new(directory.path()).open(&at));
+            let at = append_certificates(&list, &mut bodies)?;
+            bodies.flush()?;
+            let at = at.map(|at| BodyReader::new(directory.path()).open(&at));
             let all = at.transpose()?.and_then(|body| body.prefix(9999).ok().flatten()).unwrap_or_default();
             prop_assert_eq!(parse_certificates(all.clone()), Some(list.clone()));
             // A cut never gives other certificates: fewer whole ones, or none.

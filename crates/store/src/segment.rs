@@ -1,9 +1,13 @@
 //! The segment file: what stands in it, and how it is walked. No opinion about which files there are.
 //!
-//! A file begins with [`MAGIC`]. Then follow records: how many bytes of the file the body takes (8 bytes, little-endian), its
-//! length (8), its BLAKE3 hash (32), the first 8 bytes of the BLAKE3 hash of those 48, and the body; one that takes fewer bytes
-//! than its length is compressed (zstd). Length and hash are those of the body itself. The check over the head lets a walk
-//! trust a length without reading the body.
+//! A file begins with [`MAGIC`]. Then follow records: how many bytes of the file the body takes (7 bytes, little-endian), what the
+//! record is (1, see [`RecordKind`]), its length (8), its hash (32), the first 8 bytes of the BLAKE3 hash of those 48, and the body;
+//! one that takes fewer bytes than its length is compressed (zstd). Length and hash are those of the body itself. The check over
+//! the head lets a walk trust a length without reading the body.
+//!
+//! Parts are hashed by BLAKE3, which also finds equal ones. Flows have a CRC-32 and zeros instead: each is another, every one is
+//! written while traffic waits, and the check is only against damage. In files of version 2, which end before this program's
+//! begin, all records are [`RecordKind::Part`], flows too.
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,7 +16,10 @@ use std::path::{Path, PathBuf};
 use crate::limits::COMPRESSED_BODY_BYTES_MAX;
 
 /// How each segment file begins; the last byte is the version of the format.
-pub(crate) const MAGIC: [u8; 16] = *b"flowgate-bodies\x02";
+pub(crate) const MAGIC: [u8; 16] = *b"flowgate-bodies\x03";
+
+/// How files of the version before began. They are read, never written.
+const MAGIC_BEFORE: [u8; 16] = *b"flowgate-bodies\x02";
 
 /// Bytes before each body.
 pub(crate) const HEAD_BYTES: usize = 56;
@@ -33,9 +40,36 @@ pub struct BodyRef {
     pub hash: BodyHash,
 }
 
+/// What a record is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RecordKind {
+    /// A part of the flows behind it; in files of version 2 anything.
+    Part = 0,
+    /// A flow that ended. The index gets to know of it by a walk over the file.
+    Flow = 1,
+    /// A flow that was in another file before. The index knows of it; a walk passes over it.
+    Moved = 2,
+}
+
+impl RecordKind {
+    /// What guards these bytes.
+    pub(crate) fn hash(self, body: &[u8]) -> BodyHash {
+        if self == Self::Part {
+            return *blake3::hash(body).as_bytes();
+        }
+        let mut hash = BodyHash::default();
+        for (to, from) in hash.iter_mut().zip(crc32fast::hash(body).to_le_bytes()) {
+            *to = from;
+        }
+        hash
+    }
+}
+
 /// What stands before a body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Head {
+    /// What the record is.
+    pub(crate) kind: RecordKind,
     /// How many bytes of the file the body takes.
     pub(crate) stored: u64,
     /// How many bytes it has.
@@ -94,7 +128,7 @@ pub fn scan_segment(
         return Ok(ScanEnd::Torn(0));
     }
     input.read_exact(&mut magic)?;
-    if magic != MAGIC {
+    if !is_magic(&magic) {
         return Err(SegmentError::NotASegment);
     }
     let mut offset = MAGIC.len() as u64;
@@ -117,6 +151,14 @@ pub fn scan_segment(
     Ok(ScanEnd::Clean(offset))
 }
 
+/// Whether a file that begins so can be read.
+pub(crate) fn is_magic(begin: &[u8]) -> bool {
+    begin == MAGIC || begin == MAGIC_BEFORE
+}
+
+/// Bits of `stored` in a head; above them stands the kind.
+const STORED_BITS: u32 = 56;
+
 impl Head {
     pub(crate) const fn is_compressed(&self) -> bool {
         self.stored < self.len
@@ -128,7 +170,7 @@ impl Head {
         let (facts, check) = head.split_at_mut(48);
         let (stored_at, rest) = facts.split_at_mut(8);
         let (len_at, hash_at) = rest.split_at_mut(8);
-        stored_at.copy_from_slice(&self.stored.to_le_bytes());
+        stored_at.copy_from_slice(&(self.stored | (self.kind as u64) << STORED_BITS).to_le_bytes());
         len_at.copy_from_slice(&self.len.to_le_bytes());
         hash_at.copy_from_slice(&self.hash);
         for (to, from) in check.iter_mut().zip(blake3::hash(facts).as_bytes()) {
@@ -142,7 +184,15 @@ impl Head {
         let (stored, rest) = bytes.split_first_chunk::<8>()?;
         let (len, rest) = rest.split_first_chunk::<8>()?;
         let (hash, _) = rest.split_first_chunk::<32>()?;
-        let head = Self { stored: u64::from_le_bytes(*stored), len: u64::from_le_bytes(*len), hash: *hash };
+        let first = u64::from_le_bytes(*stored);
+        let kind = match first >> STORED_BITS {
+            0 => RecordKind::Part,
+            1 => RecordKind::Flow,
+            2 => RecordKind::Moved,
+            _ => return None,
+        };
+        let stored = first & ((1 << STORED_BITS) - 1);
+        let head = Self { kind, stored, len: u64::from_le_bytes(*len), hash: *hash };
         let may_be = head.stored <= head.len
             && (!head.is_compressed() || head.len <= COMPRESSED_BODY_BYTES_MAX as u64);
         (may_be && head.bytes() == *bytes).then_some(head)
@@ -150,13 +200,18 @@ impl Head {
 
     /// Whether the stored bytes are those that this head was written for.
     fn fits(&self, stored: &mut impl Read) -> io::Result<bool> {
-        if !self.is_compressed() {
+        if self.kind == RecordKind::Part && !self.is_compressed() {
             return Ok(hash_of(stored)? == self.hash);
         }
         let mut bytes = Vec::new();
         stored.read_to_end(&mut bytes)?;
-        let body = Decompressor::default().decompress(self, &bytes);
-        Ok(body.is_some_and(|body| *blake3::hash(&body).as_bytes() == self.hash))
+        Ok(self.body(bytes, &mut Decompressor::default()).is_some())
+    }
+
+    /// The body that these stored bytes are, if they are those that this head was written for.
+    pub(crate) fn body(&self, stored: Vec<u8>, decompressor: &mut Decompressor) -> Option<Vec<u8>> {
+        let body = if self.is_compressed() { decompressor.decompress(self, &stored)? } else { stored };
+        (self.kind.hash(&body) == self.hash).then_some(body)
     }
 }
 

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use crate::body_reader::BodyReader;
 use crate::body_writer::segment_files;
 use crate::error::StoreError;
+use crate::indexer::{ALL_JUDGED, Going, Indexer, going, remove};
 use crate::ledger::{Entry, Held};
 use crate::limits::{
     FLOWS_GONE_BEFORE_SITES, INDEX_PAGES_SPARE, JOURNAL_BYTES_KEPT, RETENTION_SEGMENTS, SEGMENT_BYTES,
@@ -21,8 +22,7 @@ use crate::limits::{
 use crate::record;
 use crate::retention::{self, Cap, Judgement, Retention};
 use crate::schema::index_path;
-use crate::segment::{SegmentError, path_of};
-use crate::writer::{ALL_JUDGED, Going, StoreWriter, going, remove};
+use crate::segment::{BodyRef, RecordKind, SegmentError, path_of};
 
 /// What a step of tending leaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,8 +33,8 @@ pub enum Tended {
     Until(Option<Timestamp>),
 }
 
-impl StoreWriter {
-    /// What is kept from now on; flows that are there are judged anew in [`StoreWriter::tend`]. Bodies are decoded by `decoder` where
+impl Indexer {
+    /// What is kept from now on; flows that are there are judged anew in [`Indexer::tend`]. Bodies are decoded by `decoder` where
     /// filters ask for them.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl StoreWriter {
         self.tending.noted = false;
         let limit = self.tending.retention.whole().bytes;
         let piece = limit.map_or(SEGMENT_BYTES, |bytes| (bytes / RETENTION_SEGMENTS).min(SEGMENT_BYTES));
-        self.bodies.set_segment_bytes(piece);
+        self.bodies().set_segment_bytes(piece);
         self.transact(Self::note_rules)?;
         // The journal counts, too.
         let journal =
@@ -60,15 +60,15 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Does a piece of what retention asks for. Commits what was added.
+    /// Does a piece of what retention asks for. Where it asks for anything the index gets to know of all flows first.
     ///
     /// # Errors
     /// What the medium says. What is left is done when it is called again.
     pub fn tend(&mut self, now: Timestamp) -> Result<Tended, StoreError> {
-        self.commit()?;
         if self.tending.retention.keeps_everything() && self.tending.judged == ALL_JUDGED {
             return Ok(Tended::Until(None));
         }
+        self.catch_up()?;
         self.look_at_files()?;
         // First of all the rules: by the old ones nothing may go that the new ones keep.
         if self.judge_some()? {
@@ -234,7 +234,7 @@ impl StoreWriter {
 
     /// Keeps the list of files that are not written to.
     fn look_at_files(&mut self) -> Result<(), StoreError> {
-        let current = self.bodies.current().map(|(number, _)| number);
+        let current = self.bodies().current().map(|(number, _)| number);
         if current != self.tending.current {
             self.tending.files = segment_files(&self.directory)?;
             self.tending.current = current;
@@ -245,28 +245,33 @@ impl StoreWriter {
 
     /// Files that no flow lies in go.
     fn drop_files(&mut self) -> Result<bool, StoreError> {
-        if let Some((number, bytes)) = self.bodies.current()
-            && bytes > self.bodies.segment_bytes() / 4
+        // Only of files that the index knows all flows of it can be said that flows are dead.
+        let indexed = self.indexed();
+        let mut bodies = self.bodies();
+        if let Some((number, bytes)) = bodies.current()
+            && indexed == (number, bytes)
+            && bytes > bodies.segment_bytes() / 4
             && bytes / 2 > self.ledger.segment(number).bytes.max(0).unsigned_abs()
         {
             // Mostly dead already: the next step empties it.
-            self.bodies.roll_now()?;
+            bodies.roll_now()?;
             return Ok(true);
         }
+        // The last one stays, so that no number is used twice.
+        let last = bodies.next_segment().saturating_sub(1);
+        drop(bodies);
         let whole_from = self.tending.whole_from;
         let held_together = self.ledger.holds_below(whole_from);
         let empty = |number: &u32| {
             self.ledger.segment(*number).flows <= 0 && (*number >= whole_from || !held_together)
         };
-        // The last one stays, so that no number is used twice.
-        let last = self.bodies.next_segment().saturating_sub(1);
-        let empty: Vec<u32> =
-            self.tending.files.keys().copied().filter(|number| *number != last && empty(number)).collect();
+        let gone = |number: &u32| *number != last && *number < indexed.0 && empty(number);
+        let empty: Vec<u32> = self.tending.files.keys().copied().filter(gone).collect();
         if empty.is_empty() {
             return Ok(false);
         }
         // What was moved out of them has to be on the medium before they go, and the index that leads there.
-        self.bodies.sync()?;
+        self.bodies().sync()?;
         self.index.pragma_update(None, "synchronous", "full")?;
         let forgotten = self.transact(|store| {
             let mut delete = store.index.prepare_cached("DELETE FROM segments WHERE number = ?1")?;
@@ -291,7 +296,8 @@ impl StoreWriter {
             let alive = self.ledger.segment(*number).bytes.max(0).unsigned_abs();
             (*number, bytes.saturating_sub(alive), *bytes)
         };
-        let movable = self.tending.files.range(self.tending.whole_from..).map(dead);
+        let whole = self.tending.whole_from..self.indexed().0.max(self.tending.whole_from);
+        let movable = self.tending.files.range(whole).map(dead);
         let movable = movable.filter(|(number, ..)| self.ledger.segment(*number).flows > 0);
         let Some((number, dead, bytes)) = movable.max_by_key(|(_, dead, bytes)| dead * 1000 / bytes.max(&1))
         else {
@@ -322,6 +328,8 @@ impl StoreWriter {
                 }
                 moved += store.move_flow(flow, &bodies)?;
             }
+            // Before the index leads there.
+            store.bodies().flush_for_others()?;
             Ok(())
         })
     }
@@ -331,24 +339,34 @@ impl StoreWriter {
         let select = "SELECT position FROM flows WHERE number = ?1";
         let position: i64 =
             self.index.prepare_cached(select)?.query_row(params![flow.number], |row| row.get(0))?;
-        let before = self.bodies.written();
         let read = read(bodies, (flow.entry.segment, position.unsigned_abs()));
-        let appended = read.and_then(|flow| self.records.append(flow, &mut self.bodies));
-        let at = match appended {
-            Ok(at) => at,
+        let appended = read.and_then(|flow| self.append_moved(flow));
+        let (at, bytes) = match appended {
+            Ok(appended) => appended,
             Err(error) if error.is_of_one_flow() => {
                 remove(&self.index, &mut self.ledger, flow)?;
                 return Ok(0);
             }
             Err(error) => return Err(error),
         };
-        let bytes = self.bodies.written() - before;
         let update = "UPDATE flows SET segment = ?2, position = ?3, disk = ?4 WHERE number = ?1";
         let (position, disk) = (at.offset.cast_signed(), bytes.cast_signed());
         self.index.prepare_cached(update)?.execute(params![flow.number, at.segment, position, disk])?;
         self.ledger.went(flow.entry);
         self.ledger.came(Entry { segment: at.segment, bytes, ..flow.entry });
         Ok(bytes)
+    }
+
+    /// Writes a flow that the index knows; says where and how many bytes that were.
+    fn append_moved(&mut self, flow: flowgate_flow::Flow) -> Result<(BodyRef, u64), StoreError> {
+        let mut records = std::mem::take(&mut self.records);
+        let mut bodies = self.bodies();
+        let before = bodies.written();
+        let at = records.append(flow, RecordKind::Moved, &mut bodies);
+        let bytes = bodies.written() - before;
+        drop(bodies);
+        self.records = records;
+        Ok((at?, bytes))
     }
 
     /// Sites go that no flow names any more, after many flows went.
@@ -411,7 +429,7 @@ impl StoreWriter {
     /// What the store takes on the disk.
     fn disk_bytes(&self) -> Result<u64, StoreError> {
         let bodies =
-            self.tending.files.values().sum::<u64>() + self.bodies.current().map_or(0, |(_, bytes)| bytes);
+            self.tending.files.values().sum::<u64>() + self.bodies().current().map_or(0, |(_, bytes)| bytes);
         let index = self.pages()?.0.unsigned_abs() * self.page_bytes()?;
         Ok(bodies + index + self.journal_bytes())
     }

@@ -29,10 +29,15 @@ pub(super) fn read_client(value: Value<'_>) -> Result<ClientConnection, StateErr
     })
 }
 
-pub(super) fn put_client(client: &ClientConnection, beyond: &Beyond<'_>, to: &mut Encoder) {
+pub(super) fn put_client(
+    client: &ClientConnection,
+    certificates: bool,
+    beyond: &Beyond<'_>,
+    to: &mut Encoder,
+) {
     to.map(|to| {
-        put(&client.connection, Role::Client, beyond.client_tls_version.is_some(), to);
-        to.optional(client.leaf.as_ref(), put_certificate).named("mitmcert");
+        put(&client.connection, Role::Client, certificates, beyond.client_tls_version.is_some(), to);
+        to.optional(client.leaf.as_ref().filter(|_| certificates), put_certificate).named("mitmcert");
         to.text(if beyond.mode.is_some() { "regular" } else { &client.mode }).named("proxy_mode");
     });
 }
@@ -47,9 +52,14 @@ pub(super) fn read_server(value: Value<'_>) -> Result<ServerConnection, StateErr
     })
 }
 
-pub(super) fn put_server(server: &ServerConnection, beyond: &Beyond<'_>, to: &mut Encoder) {
+pub(super) fn put_server(
+    server: &ServerConnection,
+    certificates: bool,
+    beyond: &Beyond<'_>,
+    to: &mut Encoder,
+) {
     to.map(|to| {
-        put(&server.connection, Role::Server, beyond.server_tls_version.is_some(), to);
+        put(&server.connection, Role::Server, certificates, beyond.server_tls_version.is_some(), to);
         to.optional(server.address.as_ref(), put_address).named("address");
         put_timestamp(server.timestamp_tcp_setup, to).named("timestamp_tcp_setup");
         let via = server.via.as_ref().filter(|_| beyond.via.is_none());
@@ -110,7 +120,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Connection, StateError> {
     })
 }
 
-fn put(connection: &Connection, role: Role, hide_tls_version: bool, to: &mut Encoder) {
+fn put(connection: &Connection, role: Role, certificates: bool, hide_tls_version: bool, to: &mut Encoder) {
     put_end(connection.peername, connection.peername_text.as_ref(), role, to).named("peername");
     put_end(connection.sockname, connection.sockname_text.as_ref(), role, to).named("sockname");
     put_id(&connection.id, to).named("id");
@@ -121,7 +131,8 @@ fn put(connection: &Connection, role: Role, hide_tls_version: bool, to: &mut Enc
     to.text(transport).named("transport_protocol");
     to.optional(connection.error.as_deref(), Encoder::text).named("error");
     to.bool(connection.tls).named("tls");
-    to.list(connection.certificate_list.iter(), |to, der| {
+    let chain = if certificates { connection.certificate_list.as_slice() } else { &[] };
+    to.list(chain.iter(), |to, der| {
         put_certificate(to, der);
     })
     .named("certificate_list");

@@ -44,13 +44,14 @@ pub(crate) fn read(value: Value<'_>, item: &Bytes) -> Result<Flow, StateError> {
 }
 
 /// Puts a flow into the encoder, which must be empty.
-pub(crate) fn write(flow: &Flow, to: &mut Encoder) -> Result<(), WriteError> {
+pub(crate) fn write(flow: &Flow, without_certificates: usize, to: &mut Encoder) -> Result<(), WriteError> {
     check_nesting(flow)?;
-    put(flow, to)
+    put(flow, without_certificates, to)
 }
 
-fn put(flow: &Flow, to: &mut Encoder) -> Result<(), WriteError> {
+fn put(flow: &Flow, without_certificates: usize, to: &mut Encoder) -> Result<(), WriteError> {
     let beyond = beyond::of(flow);
+    let certificates = without_certificates == 0;
     let mut outcome = Ok(());
     to.map(|to| {
         to.int(VERSION).named("version");
@@ -74,9 +75,9 @@ fn put(flow: &Flow, to: &mut Encoder) -> Result<(), WriteError> {
             }),
         }
         .named("error");
-        connection::put_client(&flow.client, &beyond, to);
+        connection::put_client(&flow.client, certificates, &beyond, to);
         to.named("client_conn");
-        connection::put_server(&flow.server, &beyond, to);
+        connection::put_server(&flow.server, certificates, &beyond, to);
         to.named("server_conn");
         to.bool(flow.intercepted).named("intercepted");
         match flow.replay {
@@ -94,7 +95,7 @@ fn put(flow: &Flow, to: &mut Encoder) -> Result<(), WriteError> {
             None => {
                 to.none();
             }
-            Some(backup) => outcome = put(backup, to),
+            Some(backup) => outcome = put(backup, without_certificates.saturating_sub(1), to),
         }
         to.named("backup");
         match &flow.kind {
