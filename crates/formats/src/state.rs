@@ -8,6 +8,7 @@ mod dns;
 mod fields;
 mod flow;
 mod http;
+mod known;
 mod metadata;
 mod pem;
 mod raw;
@@ -18,3 +19,4 @@ pub use fields::StateError;
 
 pub(crate) use fields::Fields;
 pub(crate) use flow::{read, write};
+pub(crate) use known::KnownConnections;

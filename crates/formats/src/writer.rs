@@ -7,13 +7,14 @@ use std::io::Write;
 
 use flowgate_flow::Flow;
 
-use crate::state;
+use crate::state::{self, KnownConnections};
 use crate::tnetstring::{Encoder, WriteError};
 
-/// Writes flows; keeps its buffer from one flow to the next.
+/// Writes flows; keeps its buffer from one flow to the next, and how connections look that several flows have.
 #[derive(Debug, Default)]
 pub struct FlowWriter {
     encoder: Encoder,
+    known: KnownConnections,
 }
 
 impl FlowWriter {
@@ -44,7 +45,7 @@ impl FlowWriter {
         flow: &Flow,
         states: usize,
     ) -> Result<(), WriteError> {
-        if let Err(error) = state::write(flow, states, &mut self.encoder) {
+        if let Err(error) = state::write(flow, states, &mut self.known, &mut self.encoder) {
             self.encoder.clear();
             return Err(error);
         }

@@ -593,3 +593,43 @@ proptest! {
         FlowReader::new(&bytes[..]).for_each(drop);
     }
 }
+
+/// A writer remembers how connections look that several flows have. It must not show.
+#[test]
+fn flows_that_share_connections_are_written_as_if_they_did_not() {
+    let flows = flows();
+    let mut sharing: Vec<Flow> = Vec::new();
+    for other in &flows {
+        for one in flows.iter().take(3) {
+            let (client, server) = (Arc::clone(&other.client), Arc::clone(&one.server));
+            sharing.push(Flow { client, server, ..one.clone() });
+        }
+        // The same place in memory, or another; never the same connection.
+        let mut changed = one_of(&sharing).clone();
+        Arc::make_mut(&mut changed.client).connection.error = Some(sharing.len().to_string());
+        Arc::make_mut(&mut changed.server).timestamp_tcp_setup = Some(Timestamp(sharing.len() as f64));
+        sharing.push(changed);
+    }
+    // More of them than are remembered.
+    sharing.extend(std::iter::repeat_with(|| one_of(&flows).clone()).take(600).flat_map(|mut flow| {
+        flow.client = Arc::new((*flow.client).clone());
+        [flow.clone(), flow]
+    }));
+    let mut writer = FlowWriter::new();
+    for flow in &sharing {
+        let (mut first, mut again, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
+        writer.write_flow(&mut first, flow).unwrap();
+        writer.write_flow_but_certificates(&mut again, flow, 9).unwrap();
+        FlowWriter::new().write_flow_but_certificates(&mut fresh, flow, 9).unwrap();
+        assert_eq!(again, fresh);
+        again.clear();
+        writer.write_flow(&mut again, flow).unwrap();
+        fresh.clear();
+        write_flow(&mut fresh, flow).unwrap();
+        assert!(first == fresh && again == fresh);
+    }
+}
+
+fn one_of(flows: &[Flow]) -> &Flow {
+    flows.last().unwrap()
+}

@@ -4,17 +4,23 @@
 //! that lets all others go first makes the rows. When it is too far behind, or somebody waits for what it has not come to, the thread
 //! that saves helps: then traffic has to wait for the index, which is what bounds how far behind it can be.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use flowgate_store::limits::INDEX_BEHIND_BYTES_MAX;
+use flowgate_store::limits::{INDEX_BEHIND_BYTES_MAX, INDEX_PUT_OFF_BYTES_MAX};
 use flowgate_store::{Indexer, StoreError, Waits};
 use tokio::sync::Notify;
 
 /// How long the index waits for more flows before it is told of some.
 const INDEX_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long traffic is watched to see whether flows come fast.
+const CALM_WINDOW: Duration = Duration::from_millis(100);
+
+/// Flows come fast if more of them come in one [`CALM_WINDOW`]: 3,000 a second.
+const CALM_FLOWS_MAX: usize = 300;
 
 /// How long it waits after it could not be written.
 const INDEX_RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +41,10 @@ struct Shared {
     waits: Waits,
     /// Up to where the index has come, as [`Indexer::indexed_bytes`] says.
     indexed: AtomicU64,
+    /// Up to where flows were saved, likewise.
+    written: AtomicU64,
+    /// How many flows were saved since the thread looked.
+    came: AtomicUsize,
     task: Mutex<Task>,
     wake: Condvar,
     failed: Mutex<Option<StoreError>>,
@@ -54,6 +64,8 @@ impl Indexing {
     pub(crate) fn new(indexer: Indexer) -> Self {
         let shared = Shared {
             indexed: indexer.indexed_bytes().into(),
+            written: AtomicU64::new(0),
+            came: AtomicUsize::new(0),
             waits: indexer.waits(),
             indexer: Mutex::new(indexer),
             task: Mutex::new(Task::Work),
@@ -91,8 +103,9 @@ impl Indexing {
         if self.thread.is_none() {
             return self.lock().catch_up();
         }
-        let behind = written.saturating_sub(self.shared.indexed.load(Ordering::Relaxed));
-        if behind > INDEX_BEHIND_BYTES_MAX || self.shared.waits.is_anybody() {
+        self.shared.written.store(written, Ordering::Relaxed);
+        self.shared.came.fetch_add(flows, Ordering::Relaxed);
+        if self.shared.behind() > INDEX_BEHIND_BYTES_MAX || self.shared.waits.is_anybody() {
             // Twice as many as came, so that it gets less.
             self.help(flows * 2);
         }
@@ -160,6 +173,17 @@ impl Shared {
         *waited.unwrap_or_else(PoisonError::into_inner).0 == Task::End
     }
 
+    /// Whether flows come fast, and the index may wait for calm.
+    fn may_wait(&self) -> bool {
+        self.came.load(Ordering::Relaxed) > CALM_FLOWS_MAX
+            && self.behind() <= INDEX_PUT_OFF_BYTES_MAX
+            && !self.waits.is_anybody()
+    }
+
+    fn behind(&self) -> u64 {
+        self.written.load(Ordering::Relaxed).saturating_sub(self.indexed.load(Ordering::Relaxed))
+    }
+
     fn note(&self, stepped: &Result<bool, StoreError>, indexer: &Indexer) -> bool {
         self.indexed.store(indexer.indexed_bytes(), Ordering::Relaxed);
         matches!(stepped, Ok(true))
@@ -177,8 +201,19 @@ impl Shared {
                 // What comes from now on is work of its own.
                 *task = Task::Wait;
             }
-            if self.pause(INDEX_PAUSE) {
-                return;
+            // What the index is told now costs what traffic could have, if not of processor time then of its caches.
+            let mut pause = INDEX_PAUSE;
+            loop {
+                if self.pause(pause) {
+                    return;
+                }
+                // The first look tells how many came since the last one, however long ago that was.
+                let may_wait = self.may_wait();
+                self.came.store(0, Ordering::Relaxed);
+                pause = CALM_WINDOW;
+                if !may_wait {
+                    break;
+                }
             }
             loop {
                 let mut indexer = lock(&self.indexer);
@@ -194,7 +229,7 @@ impl Shared {
                     }
                     break;
                 }
-                if !more || *lock(&self.task) == Task::End {
+                if !more || self.may_wait() || *lock(&self.task) == Task::End {
                     break;
                 }
             }

@@ -20,7 +20,7 @@ pub const FLOWS_WAITING_MAX: usize = 256;
 pub const FLOWS_BATCH_MAX: usize = 256;
 
 /// How long flows may gather before they are saved, after others were: to wake the thread for each of them costs more than to save it.
-pub(crate) const GATHER: Duration = Duration::from_millis(3);
+pub(crate) const GATHER: Duration = Duration::from_millis(1);
 
 /// A sink that is to be tended in longer than this is tended then.
 pub(crate) const TEND_INTERVAL_MAX: Duration = Duration::from_secs(3600);

@@ -209,17 +209,53 @@ impl BodyWriter {
         if let Some(known) = self.known.get(&hash) {
             return Ok(*known);
         }
-        let at = self.append_record(RecordKind::Part, hash, body)?;
+        self.make_room()?;
+        let compressed = self.compress(body);
+        let stored = compressed.as_deref().unwrap_or(body);
+        let head = Head { kind: RecordKind::Part, stored: stored.len() as u64, len: body.len() as u64, hash };
+        let at = self.place(&head)?;
+        self.pending.extend_from_slice(&head.bytes());
+        self.pending.extend_from_slice(stored);
+        self.written += HEAD_BYTES as u64 + head.stored;
         self.remember(at);
         Ok(at)
     }
 
-    /// As [`BodyWriter::append_part`], for a flow, which is never written twice.
+    /// As [`BodyWriter::append_part`], for a flow, which is never written twice: `write` puts its record behind what is there.
     ///
     /// # Errors
-    /// As there.
-    pub(crate) fn append_flow(&mut self, kind: RecordKind, record: &[u8]) -> Result<BodyRef, SegmentError> {
-        self.append_record(kind, kind.hash(record), record)
+    /// As there, and what `write` says.
+    pub(crate) fn append_flow<E: From<SegmentError>>(
+        &mut self,
+        kind: RecordKind,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<BodyRef, E> {
+        self.make_room()?;
+        let start = self.pending.len();
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.extend_from_slice(&[0; HEAD_BYTES]);
+        let written = write(&mut pending);
+        let record = pending.get(start + HEAD_BYTES..).unwrap_or_default();
+        let compressed = if written.is_ok() { self.compress(record) } else { None };
+        let (len, hash) = (record.len() as u64, kind.hash(record));
+        if let Some(compressed) = compressed {
+            pending.truncate(start + HEAD_BYTES);
+            pending.extend_from_slice(&compressed);
+        }
+        if written.is_err() {
+            pending.truncate(start);
+        }
+        let head =
+            Head { kind, stored: (pending.len() - start).saturating_sub(HEAD_BYTES) as u64, len, hash };
+        if let Some(place) = pending.get_mut(start..start + HEAD_BYTES) {
+            place.copy_from_slice(&head.bytes());
+        }
+        self.pending = pending;
+        written?;
+        let end = self.current().ok_or(SegmentError::Full)?;
+        let bytes = HEAD_BYTES as u64 + head.stored;
+        self.written += bytes;
+        Ok(BodyRef { segment: end.0, offset: end.1 - bytes, len, hash })
     }
 
     /// As [`BodyWriter::append_part`], for a body that may lie outside memory; it is never there as a whole if it is large.
@@ -243,6 +279,7 @@ impl BodyWriter {
         if let Some(known) = self.known.get(&hash) {
             return Ok(*known);
         }
+        self.make_room()?;
         let head = Head { kind: RecordKind::Part, stored: len, len, hash };
         let at = self.place(&head)?;
         self.pending.extend_from_slice(&head.bytes());
@@ -264,31 +301,19 @@ impl BodyWriter {
         Ok(at)
     }
 
-    fn append_record(
-        &mut self,
-        kind: RecordKind,
-        hash: BodyHash,
-        body: &[u8],
-    ) -> Result<BodyRef, SegmentError> {
+    /// Makes sure that there is a file, and that not too much waits for it.
+    fn make_room(&mut self) -> Result<(), SegmentError> {
         if self.pending.len() >= PENDING_BYTES_MAX {
             self.flush()?;
         }
-        let len = body.len() as u64;
-        let compressed = self.compress(body);
-        let stored = compressed.as_deref().unwrap_or(body);
-        let head = Head { kind, stored: stored.len() as u64, len, hash };
-        let at = self.place(&head)?;
-        self.pending.extend_from_slice(&head.bytes());
-        self.pending.extend_from_slice(stored);
-        self.written += HEAD_BYTES as u64 + head.stored;
-        Ok(at)
-    }
-
-    /// Where the record of this head comes to lie.
-    fn place(&mut self, head: &Head) -> Result<BodyRef, SegmentError> {
         if self.current.is_none() {
             self.current = Some(self.begin()?);
         }
+        Ok(())
+    }
+
+    /// Where the record of this head comes to lie.
+    fn place(&self, head: &Head) -> Result<BodyRef, SegmentError> {
         let (segment, offset) = self.current().ok_or(SegmentError::Full)?;
         Ok(BodyRef { segment, offset, len: head.len, hash: head.hash })
     }

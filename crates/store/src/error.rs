@@ -54,6 +54,9 @@ impl StoreError {
             Self::Bodies(SegmentError::Locked) => {
                 Some("end the other program, or name another folder; any number may read it".to_owned())
             }
+            Self::Index(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+                Some("make room; flows that were saved last are found again then".to_owned())
+            }
             Self::Newer { .. } => Some("open it with the newer flowgate".to_owned()),
             _ => None,
         }

@@ -20,8 +20,8 @@ pub const COMPRESSED_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const COMPRESSED_BODY_BYTES_MIN: usize = 128;
 
 /// So many bytes may be compressed each second for as long as flows come; what is more stays as it is. A processor compresses some
-/// hundred times as much.
-pub const COMPRESSED_BYTES_PER_SECOND: u32 = 1024 * 1024;
+/// hundreds of times as much.
+pub const COMPRESSED_BYTES_PER_SECOND: u32 = 512 * 1024;
 
 /// So many bytes may be compressed at once after a pause.
 pub const COMPRESSED_BYTES_AT_ONCE_MAX: u64 = 4 * 1024 * 1024;
@@ -40,6 +40,9 @@ pub const INDEX_FLOWS_AT_ONCE: usize = 64;
 
 /// How many bytes of segment files the index may be behind before capture waits for it.
 pub const INDEX_BEHIND_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// While flows come fast, the index waits for a calm moment until it is this many bytes behind.
+pub const INDEX_PUT_OFF_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// How long a reader waits for flows that the index does not know of yet, while another process is at it.
 pub const INDEX_WAIT_MAX: Duration = Duration::from_secs(30);

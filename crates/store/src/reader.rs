@@ -108,9 +108,7 @@ impl StoreReader {
                 }
             }
         };
-        let reader = Self { directory: directory.to_owned(), index, bodies: BodyReader::new(directory) };
-        reader.catch_up()?;
-        Ok(reader)
+        Ok(Self { directory: directory.to_owned(), index, bodies: BodyReader::new(directory) })
     }
 
     /// Waits until the index knows of all flows that are written now. If nobody is there to tell it, that is done here.
@@ -142,10 +140,11 @@ impl StoreReader {
     }
 
     /// Hands each flow that the filter means and whose number is above `after` to `each`, in the order of their numbers,
-    /// until it breaks off. Those above another flow's include what was saved until now.
+    /// until it breaks off. What was saved before is there.
     ///
     /// # Errors
-    /// What the medium says.
+    /// What the medium says. If all that is wrong is that the index cannot be told of the flows that were saved last, on a full disk
+    /// for one, the others are handed out before.
     pub fn search<B>(
         &self,
         filter: Option<&Filter>,
@@ -153,10 +152,7 @@ impl StoreReader {
         decoder: &(dyn BodyDecoder + Sync),
         mut each: impl FnMut(Hit<'_>) -> ControlFlow<B>,
     ) -> Result<(Searched, Option<B>), StoreError> {
-        // From the beginning it is what was there when the store was opened.
-        if after > 0 {
-            self.catch_up()?;
-        }
+        let caught_up = self.catch_up();
         let mut condition =
             filter.map_or_else(|| Condition::everything(true), |filter| Condition::of(filter.expr()));
         let gave_up = condition.install(&self.index)?;
@@ -212,6 +208,9 @@ impl StoreReader {
             }
         };
         searched.gave_up |= gave_up.load(Ordering::Relaxed);
+        if broken.is_none() {
+            caught_up?;
+        }
         Ok((searched, broken))
     }
 
@@ -220,6 +219,7 @@ impl StoreReader {
     /// # Errors
     /// What the medium says.
     pub fn by_id(&self, beginning: &str, count_max: usize) -> Result<Vec<Hit<'_>>, StoreError> {
+        let caught_up = self.catch_up();
         let (from, until) = id_range(beginning);
         let sql = format!(
             "{SELECT} WHERE flows.id >= ?1 AND flows.id <= ?2 OR flows.id >= ?3 AND flows.id < ?4 LIMIT ?5"
@@ -234,14 +234,19 @@ impl StoreReader {
         while let Some(row) = rows.next()? {
             hits.push(Hit { row: read_row(row)?, place: place(row)?, reader: self, read: None });
         }
+        if hits.is_empty() {
+            caught_up?;
+        }
         Ok(hits)
     }
 
-    /// How many flows there are.
+    /// How many flows there are, or as many as the index can be told of.
     ///
     /// # Errors
     /// What the medium says.
     pub fn count(&self) -> Result<u64, StoreError> {
+        // Who looks for them is told.
+        let _ = self.catch_up();
         let count: i64 = self.index.query_row("SELECT count(*) FROM flows", (), |row| row.get(0))?;
         Ok(count.unsigned_abs())
     }

@@ -49,7 +49,7 @@ const SLOTS: [Slot; 5] =
 #[derive(Debug, Default)]
 pub(crate) struct RecordWriter {
     writer: FlowWriter,
-    record: Vec<u8>,
+    parts: Vec<u8>,
     chains: KnownChains,
 }
 
@@ -62,30 +62,25 @@ impl RecordWriter {
         bodies: &mut BodyWriter,
     ) -> Result<BodyRef, StoreError> {
         bodies.roll()?;
-        self.record.clear();
-        self.record.extend_from_slice(&[VERSION, 0]);
+        self.parts.clear();
         let mut parts = 0;
         let mut state = Some(&mut flow);
         let mut depth = 0;
         while let Some(flow) = state.filter(|_| depth < STATES_MAX) {
             for (number, slot) in (0..).zip(SLOTS) {
                 if let Some(at) = take_part(flow, slot, bodies, &mut self.chains)? {
-                    push_part(&mut self.record, depth * SLOTS.len() as u8 + number, &at);
+                    push_part(&mut self.parts, depth * SLOTS.len() as u8 + number, &at);
                     parts += 1;
                 }
             }
             depth += 1;
             state = flow.backup.as_deref_mut();
         }
-        if let Some(count) = self.record.get_mut(1) {
-            *count = parts;
-        }
-        self.writer.write_flow_but_certificates(&mut self.record, &flow, STATES_MAX.into())?;
-        let at = bodies.append_flow(kind, &self.record)?;
-        if self.record.capacity() > RECORD_BYTES_KEPT {
-            self.record = Vec::new();
-        }
-        Ok(at)
+        bodies.append_flow(kind, |record| {
+            record.extend_from_slice(&[VERSION, parts]);
+            record.extend_from_slice(&self.parts);
+            Ok(self.writer.write_flow_but_certificates(record, &flow, STATES_MAX.into())?)
+        })
     }
 
     /// Forgets where certificates lie: what was written last may be lost.
@@ -98,9 +93,6 @@ impl RecordWriter {
 /// written already are known without a look at them.
 #[derive(Debug, Default)]
 struct KnownChains(HashMap<usize, (Vec<Bytes>, BodyRef)>);
-
-/// A larger buffer is given back after its record.
-const RECORD_BYTES_KEPT: usize = 1024 * 1024;
 
 /// Reads the flow of a record. Its bodies are opened, not read, unless they are compressed.
 pub(crate) fn read(record: &[u8], bodies: &BodyReader) -> Result<Flow, StoreError> {

@@ -181,6 +181,8 @@ fn migrate(connection: &mut Connection, until: usize) -> Result<(), StoreError> 
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", until as i64)?;
     transaction.commit()?;
+    // All of that stands in the journal, too, which is as large as the index then. In no journal, or with readers, it stays.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
     Ok(())
 }
 

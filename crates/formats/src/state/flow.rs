@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flowgate_flow::{Flow, FlowError, FlowId, FlowKind, Replay};
 
 use super::fields::{Fields, StateError, bool, optional, text, timestamp};
-use super::{beyond, connection, dns, http, metadata, raw};
+use super::{KnownConnections, beyond, connection, dns, http, metadata, raw};
 use crate::tnetstring::{Encoder, Limits, Value, WriteError};
 use crate::version::{VERSION, require_current};
 
@@ -43,13 +43,23 @@ pub(crate) fn read(value: Value<'_>, item: &Bytes) -> Result<Flow, StateError> {
     Ok(flow)
 }
 
-/// Puts a flow into the encoder, which must be empty.
-pub(crate) fn write(flow: &Flow, without_certificates: usize, to: &mut Encoder) -> Result<(), WriteError> {
+/// Puts a flow into the encoder, which must be empty; so many of its states without their certificates.
+pub(crate) fn write(
+    flow: &Flow,
+    without_certificates: usize,
+    known: &mut KnownConnections,
+    to: &mut Encoder,
+) -> Result<(), WriteError> {
     check_nesting(flow)?;
-    put(flow, without_certificates, to)
+    put(flow, without_certificates, known, to)
 }
 
-fn put(flow: &Flow, without_certificates: usize, to: &mut Encoder) -> Result<(), WriteError> {
+fn put(
+    flow: &Flow,
+    without_certificates: usize,
+    known: &mut KnownConnections,
+    to: &mut Encoder,
+) -> Result<(), WriteError> {
     let beyond = beyond::of(flow);
     let certificates = without_certificates == 0;
     let mut outcome = Ok(());
@@ -75,9 +85,13 @@ fn put(flow: &Flow, without_certificates: usize, to: &mut Encoder) -> Result<(),
             }),
         }
         .named("error");
-        connection::put_client(&flow.client, certificates, &beyond, to);
+        known.clients.put(&flow.client, certificates, to, |to| {
+            connection::put_client(&flow.client, certificates, &beyond, to);
+        });
         to.named("client_conn");
-        connection::put_server(&flow.server, certificates, &beyond, to);
+        known.servers.put(&flow.server, certificates, to, |to| {
+            connection::put_server(&flow.server, certificates, &beyond, to);
+        });
         to.named("server_conn");
         to.bool(flow.intercepted).named("intercepted");
         match flow.replay {
@@ -95,7 +109,7 @@ fn put(flow: &Flow, without_certificates: usize, to: &mut Encoder) -> Result<(),
             None => {
                 to.none();
             }
-            Some(backup) => outcome = put(backup, without_certificates.saturating_sub(1), to),
+            Some(backup) => outcome = put(backup, without_certificates.saturating_sub(1), known, to),
         }
         to.named("backup");
         match &flow.kind {

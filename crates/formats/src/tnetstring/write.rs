@@ -56,6 +56,19 @@ impl Encoder {
         self.len() == 0
     }
 
+    /// What was put since the item had this length; `None` if not all of it is in the buffer.
+    pub(crate) fn put_since(&self, len: u64) -> Option<&[u8]> {
+        let bytes = usize::try_from(self.len().checked_sub(len)?).ok()?;
+        let all_is_here =
+            self.outside.last().is_none_or(|last| self.buf.len() - self.start - last.buf_after >= bytes);
+        self.buf.get(self.start..self.start.checked_add(bytes)?).filter(|_| all_is_here)
+    }
+
+    /// Puts before what is there what [`Encoder::put_since`] gave.
+    pub(crate) fn put_again(&mut self, bytes: &[u8]) -> &mut Self {
+        self.put(bytes)
+    }
+
     /// Puts `~` before what is there.
     pub fn none(&mut self) -> &mut Self {
         self.put(b"0:~")
