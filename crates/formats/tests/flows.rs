@@ -633,3 +633,62 @@ fn flows_that_share_connections_are_written_as_if_they_did_not() {
 fn one_of(flows: &[Flow]) -> &Flow {
     flows.last().unwrap()
 }
+
+/// Puts another value in the place that these keys lead to.
+fn replaced<'a>(value: Value<'a>, keys: &[&str], by: &Value<'a>) -> Value<'a> {
+    let (Value::Map(entries), [key, rest @ ..]) = (value, keys) else { return by.clone() };
+    let each = |(name, value)| match &name {
+        Value::Text(text) if text == key => (name, replaced(value, rest, by)),
+        _ => (name, value),
+    };
+    Value::Map(entries.into_iter().map(each).collect())
+}
+
+/// A few bytes make an entry, and a file can have a million of them anywhere: they are read, or refused with their place, and
+/// take no more than their limit.
+#[test]
+fn a_million_entries_are_read_or_refused() {
+    const MILLION: usize = 1_000_000;
+    let state = states(&written(&[flow(FlowKind::Http(Box::new(HttpFlow {
+        request: request(),
+        response: None,
+        websocket: None,
+    })))]))
+    .remove(0);
+    let field = Value::List(vec![Value::Bytes(b"a"[..].into()), Value::Bytes(b"b"[..].into())]);
+    let number = |n: usize| Value::Text(n.to_string().into());
+    let bombs = [
+        (&["request", "headers"][..], Value::List(vec![field; MILLION])),
+        (&["metadata"][..], Value::Map((0..MILLION).map(|n| (number(n), Value::None)).collect())),
+        (&["client_conn", "cipher_list"][..], Value::List(vec![Value::Text("".into()); MILLION])),
+    ];
+    for (keys, many) in bombs {
+        let bomb = replaced(state.clone(), keys, &many);
+        let mut file = Vec::new();
+        Encoder::new().value(&bomb).write_to(&mut file).unwrap();
+        let back = read(&file).remove(0);
+        let FlowKind::Http(http) = &back.kind else { unreachable!() };
+        let counts = [
+            http.request.headers.iter().count(),
+            back.metadata.len(),
+            back.client.connection.cipher_list.len(),
+        ];
+        assert!(counts.contains(&MILLION), "{keys:?}: {counts:?}");
+    }
+    // Where nobody expects them that is said.
+    let many = Value::List(vec![Value::None; MILLION]);
+    let mut file = Vec::new();
+    let odd = replaced(state.clone(), &["request", "timestamp_start"], &many);
+    Encoder::new().value(&odd).write_to(&mut file).unwrap();
+    let refused = FlowReader::new(&file[..]).next().unwrap().unwrap_err();
+    assert!(format!("{refused:?}").contains("timestamp_start"), "{refused:?}");
+    let many = Value::List(vec![Value::None; Limits::VALUES_MAX]);
+    let mut file = Vec::new();
+    Encoder::new().value(&replaced(state, &["metadata"], &many)).write_to(&mut file).unwrap();
+    let refused = FlowReader::new(&file[..]).next().unwrap().unwrap_err();
+    let limit = Limits::VALUES_MAX;
+    assert!(
+        matches!(&refused, ReadError::Corrupted { problem: Problem::Values { limit: said }, .. } if *said == limit),
+        "{refused:?}"
+    );
+}

@@ -111,11 +111,13 @@ impl FlowStore {
         self.indexing.lock().index_bodies(Box::new(Decoding));
     }
 
-    /// From here on the index is told of flows by a thread of its own.
+    /// From here on flows come from traffic that nothing may hold up: the index is told of them by a thread of its own, and under load
+    /// they are not compressed.
     ///
     /// # Errors
-    /// If there can be none.
+    /// If there can be no thread.
     pub fn index_aside(&mut self) -> Result<(), StoreError> {
+        self.capture.hurry();
         self.indexing.start()
     }
 

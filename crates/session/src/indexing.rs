@@ -304,8 +304,16 @@ mod tests {
         indexing.saved(1, capture.written_bytes()).unwrap();
         indexing.failed().await;
         assert!(indexing.take_failure().is_some());
+        // Nobody waits for that.
+        let reader = StoreReader::open(directory.path()).unwrap();
+        let behind = reader.by_id("", 1).map(|hits| hits.len());
+        assert!(matches!(behind, Err(StoreError::Behind | StoreError::Index(_))), "{behind:?}");
+        drop(reader);
         index.execute_batch("ALTER TABLE elsewhere RENAME TO flows").unwrap();
         drop(index);
+        while indexing.lock().indexed_bytes() < capture.written_bytes() {
+            thread::yield_now();
+        }
         assert_eq!(numbers(directory.path()), [1]);
     }
 }

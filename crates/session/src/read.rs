@@ -63,6 +63,12 @@ pub enum ReadFlowsError {
 }
 
 impl ReadFlowsError {
+    /// Whether all that could be read was handed out, and whoever writes to the store may still bring the rest.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        matches!(self, Self::Store { source: StoreError::Behind, .. })
+    }
+
     /// What a user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -27,7 +27,7 @@ const COMPRESSION_LEVEL: i32 = 1;
 pub struct BodyWriter {
     directory: PathBuf,
     /// Holds the lock that keeps other writers away.
-    _lock: File,
+    lock: File,
     current: Option<Segment>,
     next_segment: u32,
     known: HashMap<BodyHash, BodyRef>,
@@ -44,8 +44,8 @@ pub struct BodyWriter {
     unsynced: Vec<File>,
     /// Whether the directory has names that may not be on the medium yet.
     new_names: bool,
-    /// How much may be compressed.
-    budget: Budget,
+    /// How much may be compressed, if that is bounded.
+    budget: Option<Budget>,
     compressor: Option<Compressor>,
 }
 
@@ -103,7 +103,7 @@ impl BodyWriter {
         let last = segment_files(directory)?.last_key_value().map(|(number, _)| *number);
         let mut writer = Self {
             directory: directory.to_owned(),
-            _lock: lock,
+            lock,
             current: None,
             next_segment: last.map_or(0, |last| last + 1),
             known: HashMap::new(),
@@ -114,7 +114,7 @@ impl BodyWriter {
             was_full: false,
             unsynced: Vec::new(),
             new_names: false,
-            budget: Budget::new(),
+            budget: None,
             // Without memory for it bodies stay as they are.
             compressor: zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok().map(Compressor),
         };
@@ -156,6 +156,16 @@ impl BodyWriter {
     /// Up to where everything has been written: the number of a file, and bytes of it.
     pub(crate) fn written_to(&self) -> (u32, u64) {
         self.current.as_ref().map_or((self.next_segment, 0), |segment| (segment.number, segment.end))
+    }
+
+    /// As [`Capture::hurry`](crate::Capture::hurry).
+    pub(crate) fn hurry(&mut self) {
+        self.budget = Some(Budget::new());
+    }
+
+    /// Shows readers whether the index can be told of anything.
+    pub(crate) fn show_failing(&self, failing: bool) {
+        locks::show_failing(&self.lock, failing);
     }
 
     /// About how many bytes there are before this place, in files of full size.
@@ -321,7 +331,10 @@ impl BodyWriter {
     /// The body in fewer bytes, if that is worth it.
     fn compress(&mut self, body: &[u8]) -> Option<Vec<u8>> {
         let fits = (COMPRESSED_BODY_BYTES_MIN..=COMPRESSED_BODY_BYTES_MAX).contains(&body.len());
-        let compressor = self.compressor.as_mut().filter(|_| fits && self.budget.spend(body.len()))?;
+        let compressor = self.compressor.as_mut().filter(|_| fits)?;
+        if self.budget.as_mut().is_some_and(|budget| !budget.spend(body.len())) {
+            return None;
+        }
         let compressed = compressor.compress(body).ok()?;
         (compressed.len() < body.len() - body.len() / 16).then_some(compressed)
     }

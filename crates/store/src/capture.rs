@@ -27,6 +27,11 @@ impl Capture {
         Self { bodies, records: RecordWriter::default(), batch: 0 }
     }
 
+    /// From here on traffic waits for what is written: under load it is not compressed.
+    pub fn hurry(&mut self) {
+        lock(&self.bodies).hurry();
+    }
+
     /// How many flows wait for [`Capture::commit`].
     #[must_use]
     pub const fn uncommitted(&self) -> usize {

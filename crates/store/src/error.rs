@@ -28,6 +28,9 @@ pub enum StoreError {
     /// The index failed.
     #[error("the index of the store")]
     Index(#[from] rusqlite::Error),
+    /// Whoever writes to the store does not tell the index of the flows that were saved last.
+    #[error("the index does not know of the flows that were saved last")]
+    Behind,
     /// The files of bodies failed.
     #[error("the bodies of the store")]
     Bodies(#[from] SegmentError),
@@ -57,6 +60,10 @@ impl StoreError {
             Self::Index(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
                 Some("make room; flows that were saved last are found again then".to_owned())
             }
+            Self::Behind => Some(
+                "look at the log of the program that writes to it: it may have no room for the index"
+                    .to_owned(),
+            ),
             Self::Newer { .. } => Some("open it with the newer flowgate".to_owned()),
             _ => None,
         }

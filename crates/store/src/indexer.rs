@@ -45,6 +45,8 @@ pub struct Indexer {
     tail: Tail,
     /// Bytes of parts since the last flow: they are the next one's.
     parts_bytes: u64,
+    /// The index could not be told the last time.
+    failing: bool,
     /// When [`Indexer::reuse_journal`] did something.
     journal_reused: Option<Instant>,
 }
@@ -116,6 +118,7 @@ impl Indexer {
             tending,
             tail,
             parts_bytes: 0,
+            failing: false,
             journal_reused: None,
         })
     }
@@ -159,6 +162,10 @@ impl Indexer {
         }
         let before = self.tail.at;
         let stepped = self.transact(|indexer| indexer.walk(target));
+        if self.failing != stepped.is_err() {
+            self.failing = stepped.is_err();
+            self.bodies().show_failing(self.failing);
+        }
         if stepped.is_err() {
             self.tail.go_back(before);
         } else if self.tail.at.0 > before.0 {

@@ -44,8 +44,11 @@ pub const INDEX_BEHIND_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// While flows come fast, the index waits for a calm moment until it is this many bytes behind.
 pub const INDEX_PUT_OFF_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
-/// How long a reader waits for flows that the index does not know of yet, while another process is at it.
+/// How long a reader waits for flows that the index does not know of yet, while another process is at it and makes no progress.
 pub const INDEX_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a writer waits for a reader that brings the index up to date.
+pub const READER_AT_INDEX_MAX: Duration = Duration::from_secs(30);
 
 /// How often a reader that waits looks again.
 pub const INDEX_WAIT_INTERVAL: Duration = Duration::from_millis(5);

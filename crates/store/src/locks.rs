@@ -1,12 +1,12 @@
 //! Who is there: one writer of a store at most, and readers that wait for it. Locks of files, which end with whoever holds them.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use crate::limits::{INDEX_WAIT_INTERVAL, INDEX_WAIT_MAX};
+use crate::limits::{INDEX_WAIT_INTERVAL, READER_AT_INDEX_MAX};
 use crate::segment::SegmentError;
 
 /// The file in a store's folder that is locked while somebody writes there.
@@ -19,7 +19,11 @@ const WAITING_LOCK: &str = "waiting.lock";
 pub(crate) fn be_writer_at_once(directory: &Path) -> Result<File, SegmentError> {
     let lock = open(directory, WRITER_LOCK)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            // Whoever was here before may have failed to the end.
+            show_failing(&lock, false);
+            Ok(lock)
+        }
         Err(TryLockError::WouldBlock) => Err(SegmentError::Locked),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
@@ -32,13 +36,24 @@ pub(crate) fn be_writer(directory: &Path) -> Result<File, SegmentError> {
     loop {
         match be_writer_at_once(directory) {
             Err(SegmentError::Locked)
-                if is_anybody_waiting(directory) && begun.elapsed() < INDEX_WAIT_MAX =>
+                if is_anybody_waiting(directory) && begun.elapsed() < READER_AT_INDEX_MAX =>
             {
                 thread::park_timeout(INDEX_WAIT_INTERVAL);
             }
             taken => return taken,
         }
     }
+}
+
+/// Shows readers whether the index can be told of anything: the file of the lock is one byte long if not. A disk that is full has room
+/// for that.
+pub(crate) fn show_failing(lock: &File, failing: bool) {
+    let _ = lock.set_len(failing.into());
+}
+
+/// Whether the writer shows that the index can be told of nothing.
+pub(crate) fn is_failing(directory: &Path) -> bool {
+    fs::metadata(directory.join(WRITER_LOCK)).is_ok_and(|lock| lock.len() > 0)
 }
 
 /// Shows that somebody waits, until it is dropped.

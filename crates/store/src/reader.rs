@@ -113,15 +113,19 @@ impl StoreReader {
 
     /// Waits until the index knows of all flows that are written now. If nobody is there to tell it, that is done here.
     fn catch_up(&self) -> Result<(), StoreError> {
-        let begun = Instant::now();
         let mut waiting = None;
+        let (mut progress, mut since) = ((0, 0), Instant::now());
         let Some((segment, bytes)) = segment_files(&self.directory)?.pop_last() else { return Ok(()) };
         loop {
             // A write that failed is taken back.
             let now = fs::metadata(path_of(&self.directory, segment)).map_or(0, |file| file.len());
             let end = bytes.min(now);
-            if schema::indexed(&self.index)? >= (segment, if end <= MAGIC.len() as u64 { 0 } else { end }) {
+            let indexed = schema::indexed(&self.index)?;
+            if indexed >= (segment, if end <= MAGIC.len() as u64 { 0 } else { end }) {
                 return Ok(());
+            }
+            if indexed > progress {
+                (progress, since) = (indexed, Instant::now());
             }
             if waiting.is_none() {
                 waiting = Some(locks::wait(&self.directory));
@@ -131,8 +135,8 @@ impl StoreReader {
                 // What is torn is left behind as well.
                 caught_up => return caught_up,
             }
-            if begun.elapsed() >= INDEX_WAIT_MAX {
-                return Ok(());
+            if locks::is_failing(&self.directory) || since.elapsed() >= INDEX_WAIT_MAX {
+                return Err(StoreError::Behind);
             }
             // Another process is at it, and nothing tells us when it is done; to wake too early does no harm.
             thread::park_timeout(INDEX_WAIT_INTERVAL);

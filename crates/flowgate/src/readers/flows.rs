@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use flowgate_filter::Filter;
-use flowgate_session::FlowSource;
+use flowgate_session::{FlowSource, Searched};
 
 use super::{ReadingError, json, table};
 
@@ -34,7 +34,9 @@ pub(super) fn list(
     }
     let mut after = 0;
     loop {
+        let mut last = after;
         let each = |found: flowgate_session::Found<'_>| {
+            last = found.row().number;
             let line = match form {
                 Form::Table => table::line(found.row()),
                 Form::Json => json::line(found.row()),
@@ -44,7 +46,11 @@ pub(super) fn list(
                 Err(error) => ControlFlow::Break(error),
             }
         };
-        let (searched, broken) = source.search(filter, after, each)?;
+        let (searched, broken) = match source.search(filter, after, each) {
+            // Who follows sees the rest when it is there.
+            Err(error) if follow && error.is_behind() => (Searched { last, ..Searched::default() }, None),
+            searched => searched?,
+        };
         if let Some(error) = broken {
             return Err(error.into());
         }
