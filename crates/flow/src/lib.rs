@@ -16,6 +16,7 @@ mod headers;
 mod http;
 mod id;
 mod pseudo;
+pub mod punycode;
 mod raw;
 mod time;
 mod url;

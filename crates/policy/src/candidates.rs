@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::facts::{Fact, Facts};
-use crate::punycode;
+use flowgate_flow::punycode;
 
 /// The longest host that is taken for one, in bytes. A name has at most 253; letters of other scripts take more.
 pub const HOST_BYTES_MAX: usize = 1024;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::glob::Glob;
 use crate::name_set::{NameSet, NameSetBuilder, Reach};
 use crate::network::{Network, NetworkFault};
-use crate::punycode;
+use flowgate_flow::punycode;
 
 /// Hosts.
 #[derive(Debug)]

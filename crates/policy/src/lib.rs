@@ -40,7 +40,6 @@ mod host_set;
 mod name_set;
 mod network;
 mod pattern;
-mod punycode;
 
 pub use candidates::{FactKind, HOST_BYTES_MAX};
 pub use considered::considered;

@@ -11,7 +11,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
-use crate::punycode;
+use flowgate_flow::punycode;
 
 /// The longest name that is kept, in bytes.
 const NAME_BYTES_MAX: usize = 1024;

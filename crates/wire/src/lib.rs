@@ -6,6 +6,7 @@
 
 pub mod body_messages;
 pub mod client_hello;
+pub mod dns;
 pub mod fingerprint;
 pub mod h2_authority;
 pub mod hpack;

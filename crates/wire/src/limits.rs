@@ -31,6 +31,8 @@ pub const HPACK_ENCODER_TABLE_BYTES_MAX: usize = 4096;
 pub const HPACK_EXCESS_FACTOR_MAX: usize = 16;
 /// The longest message of an LDAP server.
 pub const LDAP_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// The longest name of DNS, with the lengths of its labels (RFC 1035 section 2.3.4).
+pub const DNS_NAME_BYTES_MAX: usize = 255;
 /// The most table size updates at the start of a block (RFC 7541 section 4.2: the lowest, then the last).
 pub const HPACK_SIZE_UPDATES_MAX: usize = 2;
 /// The longest cookie that is kept out of compression tables, since it could be guessed byte by byte (RFC 7541 section 7.1.3).

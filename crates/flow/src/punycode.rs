@@ -9,7 +9,8 @@ const BASE: u32 = 36;
 const LABEL_BYTES_MAX: usize = 63;
 
 /// The spelling of the lower-case `name` with letters; `None` if it has no other.
-pub(crate) fn to_unicode(name: &str) -> Option<String> {
+#[must_use]
+pub fn to_unicode(name: &str) -> Option<String> {
     if !name.contains(PREFIX) {
         return None;
     }
@@ -17,7 +18,8 @@ pub(crate) fn to_unicode(name: &str) -> Option<String> {
 }
 
 /// The spelling of the lower-case `name` in ASCII; `None` if it has no other.
-pub(crate) fn to_ascii(name: &str) -> Option<String> {
+#[must_use]
+pub fn to_ascii(name: &str) -> Option<String> {
     if name.is_ascii() {
         return None;
     }
