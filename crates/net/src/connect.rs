@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::known_names::KnownNames;
+use crate::lookup::Lookup;
 
 /// How long one address may take before the next is tried beside it (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -79,23 +79,23 @@ pub async fn connect(
     from: Option<IpAddr>,
     within: Duration,
 ) -> Result<TcpStream, ConnectError> {
-    connect_judged(to, from, &KnownNames::default(), within, |_| true).await
+    connect_judged(to, from, &Lookup::default(), within, |_| true).await
 }
 
 /// The same, to addresses of which `judge` allows it only. It is asked of each before any is tried, and no name is looked up twice;
-/// `known` ones are not looked up at all.
+/// `lookup` says who is asked for them.
 ///
 /// # Errors
 /// If no address could be connected to within `within`.
 pub async fn connect_judged(
     to: &Address,
     from: Option<IpAddr>,
-    known: &KnownNames,
+    lookup: &Lookup,
     within: Duration,
     judge: impl FnMut(SocketAddr) -> bool,
 ) -> Result<TcpStream, ConnectError> {
     let connecting = async {
-        let candidates = resolve_judged(to, from, known, judge).await?;
+        let candidates = resolve_judged(to, from, lookup, judge).await?;
         match candidates.as_slice() {
             [only] => connect_one(*only, from).await,
             _ => Box::pin(race(candidates, from)).await,
@@ -109,10 +109,10 @@ pub async fn connect_judged(
 pub(crate) async fn resolve_judged(
     to: &Address,
     from: Option<IpAddr>,
-    known: &KnownNames,
+    lookup: &Lookup,
     mut judge: impl FnMut(SocketAddr) -> bool,
 ) -> Result<Vec<SocketAddr>, ConnectError> {
-    let mut found = resolve(to, from, known).await?;
+    let mut found = resolve(to, from, lookup).await?;
     found.retain(|at| judge(*at));
     if found.is_empty() { Err(ConnectError::NotAllowed { host: to.host.clone() }) } else { Ok(found) }
 }
@@ -120,19 +120,16 @@ pub(crate) async fn resolve_judged(
 async fn resolve(
     to: &Address,
     from: Option<IpAddr>,
-    known: &KnownNames,
+    lookup: &Lookup,
 ) -> Result<Vec<SocketAddr>, ConnectError> {
     if let Ok(ip) = to.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, to.port)]);
     }
     let fits = |at: &SocketAddr| from.is_none_or(|from| from.is_ipv4() == at.is_ipv4());
-    let found: Vec<_> = if let Some(addresses) = known.addresses_of(to) {
-        addresses.iter().map(|ip| SocketAddr::new(*ip, to.port)).filter(fits).take(ADDRESSES_MAX).collect()
-    } else {
-        let lookup = tokio::net::lookup_host((to.host.as_str(), to.port)).await;
-        let found = lookup.map_err(|source| ConnectError::Resolve { host: to.host.clone(), source })?;
-        found.filter(fits).take(ADDRESSES_MAX).collect()
-    };
+    let found = lookup.addresses_of(to).await;
+    let found = found.map_err(|source| ConnectError::Resolve { host: to.host.clone(), source })?;
+    let found = found.into_iter().map(|ip| SocketAddr::new(ip, to.port));
+    let found: Vec<_> = found.filter(fits).take(ADDRESSES_MAX).collect();
     if found.is_empty() { Err(ConnectError::NoAddress { host: to.host.clone() }) } else { Ok(found) }
 }
 

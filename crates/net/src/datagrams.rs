@@ -14,8 +14,8 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::connect::{ConnectError, resolve_judged};
-use crate::known_names::KnownNames;
 use crate::listen::{BindError, bind_with};
+use crate::lookup::Lookup;
 
 /// The longest payload of a datagram (RFC 768; jumbograms are left out).
 pub const DATAGRAM_BYTES_MAX: usize = 65_535;
@@ -130,11 +130,11 @@ impl Datagrams {
 pub async fn connect_datagrams(
     to: &Address,
     from: Option<IpAddr>,
-    known: &KnownNames,
+    lookup: &Lookup,
     within: Duration,
     judge: impl FnMut(SocketAddr) -> bool,
 ) -> Result<UdpSocket, ConnectError> {
-    let found = timeout(within, resolve_judged(to, from, known, judge)).await;
+    let found = timeout(within, resolve_judged(to, from, lookup, judge)).await;
     let found = found.map_err(|_| ConnectError::TimedOut { address: to.clone(), after: within })??;
     let mut last_error = ConnectError::NoAddress { host: to.host.clone() };
     for at in found {
@@ -294,7 +294,7 @@ mod tests {
             let asked = SocketAddr::new(asked, socket.local_addr().unwrap().port());
             // Connected, so it takes no answer from elsewhere.
             let client =
-                connect_datagrams(&to(asked), None, &KnownNames::default(), SOON, |_| true).await.unwrap();
+                connect_datagrams(&to(asked), None, &Lookup::default(), SOON, |_| true).await.unwrap();
             client.send(b"question").await.unwrap();
             let mut buffer = [0; 64];
             let Received { len, from, to } = socket.receive(&mut buffer).await.unwrap();
@@ -320,15 +320,12 @@ mod tests {
     #[tokio::test]
     async fn empty_and_the_longest_datagrams_cross() {
         let sockets = bind_datagrams("127.0.0.1", 0).await.unwrap();
-        let client = connect_datagrams(
-            &to(sockets[0].local_addr().unwrap()),
-            None,
-            &KnownNames::default(),
-            SOON,
-            |_| true,
-        )
-        .await
-        .unwrap();
+        let client =
+            connect_datagrams(&to(sockets[0].local_addr().unwrap()), None, &Lookup::default(), SOON, |_| {
+                true
+            })
+            .await
+            .unwrap();
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         // 65,507 is what IPv4 leaves of it.
         for length in [0, 1, 65_507] {
@@ -343,18 +340,15 @@ mod tests {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let to = Address { host: "localhost".into(), port: server.local_addr().unwrap().port() };
         let socket =
-            connect_datagrams(&to, Some("127.0.0.9".parse().unwrap()), &KnownNames::default(), SOON, |_| {
-                true
-            })
-            .await
-            .unwrap();
+            connect_datagrams(&to, Some("127.0.0.9".parse().unwrap()), &Lookup::default(), SOON, |_| true)
+                .await
+                .unwrap();
         assert_eq!(socket.local_addr().unwrap().ip().to_string(), "127.0.0.9");
         assert_eq!(socket.peer_addr().unwrap(), server.local_addr().unwrap());
         let other = Address { host: "127.0.0.1".into(), port: 1 };
-        let err =
-            connect_datagrams(&other, Some("::1".parse().unwrap()), &KnownNames::default(), SOON, |_| true)
-                .await
-                .unwrap_err();
+        let err = connect_datagrams(&other, Some("::1".parse().unwrap()), &Lookup::default(), SOON, |_| true)
+            .await
+            .unwrap_err();
         assert!(matches!(err, ConnectError::Connect { .. }), "{err:?}");
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use flowgate_flow::Address;
+use flowgate_flow::{Address, punycode};
 
-/// What is known of names. Names are compared without case and without a final dot; addresses stand for themselves.
+/// What is known of names. Names are compared without case and final dot, and are the same with letters of
+/// any script as with `xn--`; addresses stand for themselves.
 #[derive(Clone, Debug, Default)]
 pub struct KnownNames {
     by_name: HashMap<String, Vec<Known>>,
@@ -42,8 +43,10 @@ impl KnownNames {
     }
 }
 
-fn plain(host: &str) -> String {
-    host.strip_suffix('.').unwrap_or(host).to_lowercase()
+/// The spelling in which names are compared: lower case, in ASCII, without a final dot.
+pub(crate) fn plain(host: &str) -> String {
+    let host = host.strip_suffix('.').unwrap_or(host).to_lowercase();
+    punycode::to_ascii(&host).unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -58,6 +61,8 @@ mod tests {
         known.add(Some("A.test."), Some(443), ip(2));
         known.add(Some("a.test"), None, ip(3));
         known.add(Some("a.test"), Some(8080), ip(4));
+        known.add(Some("B\u{fc}cher.test"), None, ip(5));
+        known.add(Some("xn--caf-dma.test"), None, ip(6));
         for (host, port, expected) in [
             ("a.test", 443, Some(2)),
             ("a.TEST.", 443, Some(2)),
@@ -66,6 +71,10 @@ mod tests {
             ("b.test", 80, Some(1)),
             ("b.test", 443, None),
             ("sub.a.test", 443, None),
+            ("xn--bcher-kva.test", 443, Some(5)),
+            ("XN--BCHER-KVA.test.", 443, Some(5)),
+            ("b\u{fc}cher.test", 443, Some(5)),
+            ("caf\u{e9}.TEST", 443, Some(6)),
         ] {
             let to = Address { host: host.into(), port };
             assert_eq!(known.addresses_of(&to), expected.map(ip).as_deref(), "{to}");

@@ -2,15 +2,20 @@
 //!
 //! Not here: what the bytes mean, and who may go where. The only crate that may hold `unsafe` blocks; at present none does.
 
+pub mod limits;
+
 mod connect;
 mod datagrams;
 mod io;
 mod known_names;
 mod listen;
+mod lookup;
 mod original;
 mod peer_process;
 mod process;
 mod relay;
+mod resolver;
+mod stamp;
 
 pub use connect::{ConnectError, connect, connect_judged};
 pub use datagrams::{
@@ -19,7 +24,10 @@ pub use datagrams::{
 pub use io::{BoxIo, Io, Rewound};
 pub use known_names::KnownNames;
 pub use listen::{Accepts, BindError, bind};
+pub use lookup::Lookup;
 pub use original::{OriginalError, original_destination};
 pub use peer_process::{PeerProcessError, peer_process};
 pub use process::{give_way, raise_descriptor_limit};
 pub use relay::{NoTap, RelayEnd, Relayed, Tap, relay};
+pub use resolver::{DNS_PORT, LookupError, Resolver};
+pub use stamp::Stamp;

@@ -6,6 +6,7 @@
 use crate::kind::Kind;
 use crate::login_spec::LoginSpecError;
 use crate::mode_spec::ModeSpecError;
+use crate::name_server::NameServerError;
 use crate::resolve_spec::ResolveSpecError;
 use crate::value::quoted;
 
@@ -119,6 +120,9 @@ pub enum ValueError {
     /// Not the addresses of a name.
     #[error(transparent)]
     Resolve(#[from] ResolveSpecError),
+    /// Not where a name server is.
+    #[error(transparent)]
+    NameServer(#[from] NameServerError),
     /// Not text. What came is not shown.
     #[error("expected text")]
     Passphrase,
@@ -144,6 +148,7 @@ impl ValueError {
             | Self::Credentials
             | Self::Login(_)
             | Self::Resolve(_) => None,
+            Self::NameServer(_) => Some("`10.0.0.53`, `10.0.0.53:5353` and `[fd00::53]:5353` are".into()),
             Self::Passphrase => Some("put the value in quotes to make it text".into()),
             Self::Mode(problem) => problem.hint(),
         }

@@ -14,6 +14,7 @@ use crate::credentials::{Credentials, Passphrase};
 use crate::kind::OptionType;
 use crate::login_spec::LoginSpec;
 use crate::mode_spec::ModeSpec;
+use crate::name_server::NameServers;
 use crate::path::Directory;
 use crate::registry::{Flag, OptionSpec, Tools};
 use crate::resolve_spec::ResolveSpec;
@@ -152,6 +153,15 @@ options! {
         /// every name or port. Requests and the name that TLS asks for stay as they are. Behind an upstream proxy it is the proxy
         /// that looks names up, so that only its own counts. May be given several times.
         resolve: Vec<ResolveSpec> = Vec::new(), ALL, Some(Flag::value("SPEC"));
+
+        /// Ask these name servers for the addresses of servers and upstream proxies, instead of the system: addresses, with a port
+        /// if it is not 53 (`10.0.0.53`, `10.0.0.53:5353`, `[fd00::53]:5353`). The next one is asked if one has no answer. Names
+        /// are taken as they are, without search domains.
+        dns_name_servers: NameServers = NameServers::default(), ALL, NO_FLAG;
+
+        /// Look names up in the hosts file before name servers are asked. Off, the name servers of `/etc/resolv.conf` are asked
+        /// where `dns_name_servers` has none.
+        dns_use_hosts_file: bool = true, ALL, NO_FLAG;
 
         /// Leave the `Host` header as the client sent it in mode `reverse:`, and ask the server's TLS for the name the
         /// client asked for. Off names the server of the mode in both.

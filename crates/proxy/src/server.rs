@@ -159,8 +159,9 @@ async fn dial(
     let deadline = Instant::now() + CONNECT_TIMEOUT;
     facts.connection.timestamp_start = Some(clock::now());
     let mut judge = Judge::new(context, &facts);
-    let Settings { connect_addr: from, known_names: known, .. } = &*context.settings;
-    let stream = match connect_judged(first_hop, *from, known, CONNECT_TIMEOUT, |at| judge.allows(at)).await {
+    let Settings { connect_addr: from, lookup, .. } = &*context.settings;
+    let stream = match connect_judged(first_hop, *from, lookup, CONNECT_TIMEOUT, |at| judge.allows(at)).await
+    {
         Ok(stream) => stream,
         Err(ConnectError::NotAllowed { .. }) if let Some(error) = judge.refusal(&facts) => return Err(error),
         Err(err) => return Err(connect_failed(context, address, facts, &err)),
@@ -252,8 +253,8 @@ async fn dial_datagrams(
 ) -> Result<OpenDatagrams, ServerError> {
     facts.connection.timestamp_start = Some(clock::now());
     let mut judge = Judge::new(context, &facts);
-    let Settings { connect_addr: from, known_names: known, .. } = &*context.settings;
-    let socket = match connect_datagrams(address, *from, known, CONNECT_TIMEOUT, |at| judge.allows(at)).await
+    let Settings { connect_addr: from, lookup, .. } = &*context.settings;
+    let socket = match connect_datagrams(address, *from, lookup, CONNECT_TIMEOUT, |at| judge.allows(at)).await
     {
         Ok(socket) => socket,
         Err(ConnectError::NotAllowed { .. }) if let Some(error) = judge.refusal(&facts) => return Err(error),

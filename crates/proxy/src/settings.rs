@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use flowgate_net::KnownNames;
+use flowgate_net::Lookup;
 use flowgate_options::{ConnectionStrategy, Credentials};
 use flowgate_policy::Rules;
 use flowgate_wire::http1::Names;
@@ -45,8 +45,8 @@ pub struct Settings {
     pub body_bytes_max: u64,
     /// The address from which servers are connected to (mitmproxy: `connect_addr`).
     pub connect_addr: Option<IpAddr>,
-    /// Names that are not looked up, of servers and of upstream proxies.
-    pub known_names: KnownNames,
+    /// Who is asked for the addresses of servers and of upstream proxies (mitmproxy: `dns_name_servers`, `dns_use_hosts_file`).
+    pub lookup: Lookup,
     /// Who we are to an upstream proxy (mitmproxy: `upstream_auth`).
     pub upstream_auth: Option<Credentials>,
     /// Whether CONNECT requests to an upstream proxy have a `Host` field (mitmproxy: `http_connect_send_host_header`).
@@ -77,7 +77,7 @@ impl Default for Settings {
             validate_inbound_headers: true,
             body_bytes_max: u64::MAX,
             connect_addr: None,
-            known_names: KnownNames::default(),
+            lookup: Lookup::default(),
             upstream_auth: None,
             http_connect_send_host_header: true,
             block_global: true,

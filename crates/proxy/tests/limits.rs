@@ -8,9 +8,10 @@ use std::{env, fs};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const PAGE: &str = "docs/reference/limits.md";
-const SECTIONS: [(&str, &str); 4] = [
+const SECTIONS: [(&str, &str); 5] = [
     ("Messages and codecs", "crates/wire/src/limits.rs"),
     ("Connections, time-outs and buffers", "crates/proxy/src/limits.rs"),
+    ("Look-ups of names", "crates/net/src/limits.rs"),
     ("Features", "crates/addons/src/limits.rs"),
     ("Who may use the proxy", "crates/logins/src/limits.rs"),
 ];
@@ -48,7 +49,7 @@ fn shown(name: &str, expression: &str) -> String {
 fn page() -> String {
     let mut page = String::from(
         "# Limits\n\n\
-         <!-- Generated from limits.rs of the crates wire, proxy, addons and logins; to write it anew:\n\
+         <!-- Generated from limits.rs of the crates wire, proxy, net, addons and logins; to write it anew:\n\
          \x20    UPDATE_REFERENCE=1 cargo test -p flowgate-proxy --test limits -->\n\n\
          Both peers of a proxy may be hostile, so everything that is read has a bound and every wait ends. What goes beyond is refused and\n\
          told on the flow, or crosses without being kept, as it says. `tcp_timeout` and the sizes of\n\
@@ -106,6 +107,10 @@ const UNNAMED: &[(&str, &str)] = &[
     (
         "UDP_REFUSED_PAUSE",
         "a pause, not a bound: behind it a client's next datagram is decided anew, as every first one",
+    ),
+    (
+        "DNS_QUERIES_MAX",
+        "permits of a semaphore: whoever finds none waits for one, within the time that a look-up may take",
     ),
     ("H2_READ_BYTES", "how much at a time: changes nothing but the speed"),
     ("H2_FLOOD_PERIOD_SECONDS", "when the counters of floods are renewed, which is tested; no bound"),

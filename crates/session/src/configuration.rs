@@ -13,7 +13,7 @@ use flowgate_options::{Change, ConfigError, OptionError, Options, Source, Value,
 use thiserror::Error;
 
 use crate::settings::{RETENTION, counts_at_once};
-use crate::stamp::Stamp;
+use flowgate_net::Stamp;
 
 /// The config files in the configuration folder; what the last one says wins.
 const NAMES: [&str; 2] = ["config.yaml", "config.yml"];

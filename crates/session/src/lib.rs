@@ -11,7 +11,7 @@ mod client_replay;
 mod configuration;
 mod login_file;
 mod rule_files;
-mod stamp;
+mod settling;
 mod watch;
 
 mod saver;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use flowgate_addons::Features;
 use flowgate_options::Level;
 
-use crate::stamp::{Settling, Stamp};
+use crate::settling::Settling;
+use flowgate_net::Stamp;
 
 /// The file, and how it looked when it was read.
 #[derive(Debug, Default)]

@@ -17,7 +17,7 @@ use flowgate_options::{
 use flowgate_policy::{NameSet, NameSetBuilder, Reach, RuleListSource};
 use thiserror::Error;
 
-use crate::stamp::Stamp;
+use flowgate_net::Stamp;
 
 /// A rule file is some kilobytes; names belong into lists.
 pub const RULE_FILE_BYTES_MAX: u64 = 4 << 20;

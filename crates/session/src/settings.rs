@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flowgate_addons::{Features, is_offline};
-use flowgate_net::KnownNames;
+use flowgate_net::{KnownNames, Lookup, Resolver};
 use flowgate_options::{ConnectionStrategy, HiddenHello, MalformedHello, Values};
 use flowgate_policy::{BrokenHello, Ech, HostOption, Rules, RulesError, RulesSource};
 use flowgate_proxy::Settings;
@@ -34,9 +34,11 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
 }
 
 /// The options that [`settings`] is made of: a change of them counts for connections that begin from then on.
-const AT_ONCE: [&str; 24] = [
+const AT_ONCE: [&str; 26] = [
     "connect_addr",
     "resolve",
+    "dns_name_servers",
+    "dns_use_hosts_file",
     "block_global",
     "block_private",
     "upstream_auth",
@@ -117,7 +119,7 @@ fn plain_settings(values: &Values, source: &RulesSource) -> Result<Settings, Rul
         validate_inbound_headers: values.validate_inbound_headers,
         body_bytes_max: values.body_size_limit.map_or(u64::MAX, |size| size.bytes()),
         connect_addr: values.connect_addr,
-        known_names: known_names(values),
+        lookup: lookup(values),
         upstream_auth: values.upstream_auth.clone(),
         http_connect_send_host_header: values.http_connect_send_host_header,
         block_global: values.block_global,
@@ -126,12 +128,16 @@ fn plain_settings(values: &Values, source: &RulesSource) -> Result<Settings, Rul
     })
 }
 
-fn known_names(values: &Values) -> KnownNames {
+fn lookup(values: &Values) -> Lookup {
     let mut known = KnownNames::default();
     for spec in &values.resolve {
         known.add(spec.host.as_deref(), spec.port, spec.addresses.clone());
     }
-    known
+    let servers = &values.dns_name_servers.0;
+    // The system knows of more than its name servers and the hosts file, so it is left out only if that was asked for.
+    let asks_ourselves = !servers.is_empty() || !values.dns_use_hosts_file;
+    let resolver = asks_ourselves.then(|| Resolver::new(servers.clone(), values.dns_use_hosts_file).into());
+    Lookup { known, resolver }
 }
 
 /// The same for those that say how rules are read.

@@ -22,7 +22,7 @@ use crate::login_file::LoginFile;
 use crate::rule_files::RuleFiles;
 use crate::session::{SessionError, recordings};
 use crate::settings::{settings, sources};
-use crate::stamp::Settling;
+use crate::settling::Settling;
 use crate::tls::{self, TlsMaker};
 
 /// How often files are looked at.

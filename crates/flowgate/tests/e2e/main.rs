@@ -23,6 +23,7 @@ mod exemptions;
 mod hidden;
 mod known_names;
 mod kosoku;
+mod name_servers;
 mod pass_through;
 mod tls_options;
 mod tunnels;
