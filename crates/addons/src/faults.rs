@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use flowgate_filter::Case;
 use flowgate_flow::{Body, Flow, Headers, MetadataValue};
-use flowgate_proxy::{Addon, HookFuture, LiveFlow, LiveMessage};
+use flowgate_proxy::{Addon, HookFuture, LiveConversation, LiveFlow, LiveMessage};
 use tokio::time::sleep;
 
 use crate::error::{FeatureError, FeatureFault};
@@ -88,6 +88,26 @@ impl Faults {
         }
     }
 
+    /// Resets a raw connection if an entry says so.
+    async fn act_on_raw(&self, conversation: &mut LiveConversation) {
+        for (index, rule) in self.0.iter().enumerate() {
+            if !rule.effects.reset || !rule.condition.holds(conversation.flow()) {
+                continue;
+            }
+            let name = format!("{METADATA}[{index}]");
+            let Some(latency) = rule.draw() else {
+                conversation.note(name, MetadataValue::Text(SPARED.into()));
+                continue;
+            };
+            conversation.note(name, MetadataValue::Text(rule.effects.told(latency)));
+            if let Some(latency) = latency {
+                sleep(latency).await;
+            }
+            conversation.kill();
+            return;
+        }
+    }
+
     /// How long a message waits.
     fn delay(&self, flow: &Flow, message: &LiveMessage) -> Duration {
         let of_rule = |rule: &Rule| {
@@ -154,7 +174,8 @@ impl Rule {
 
     /// Whether it makes messages wait.
     const fn delays(&self) -> bool {
-        self.effects.latency.is_some() || self.effects.up.is_some() || self.effects.down.is_some()
+        let Effects { latency, up, down, .. } = &self.effects;
+        !self.ends() && (latency.is_some() || up.is_some() || down.is_some())
     }
 }
 
@@ -204,6 +225,15 @@ impl Addon for Faults {
 
     fn responseheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
         HookFuture::new(self.act(flow))
+    }
+
+    fn tcp_start<'a>(&'a self, conversation: &'a mut LiveConversation) -> HookFuture<'a> {
+        let resets = self.0.iter().any(|rule| rule.effects.reset);
+        if resets && !conversation.is_exempt() {
+            HookFuture::new(self.act_on_raw(conversation))
+        } else {
+            HookFuture::DONE
+        }
     }
 
     fn messages(&self, flow: &Flow) -> bool {

@@ -167,7 +167,8 @@ pub trait Addon: Send + Sync {
     }
 
     /// Whether it needs the messages of this WebSocket or raw connection, asked when it begins. If nobody does, bytes are relayed as
-    /// they come, and there are no `websocket_message` and `tcp_message` for it.
+    /// they come, and there are no `websocket_message` and `tcp_message` for it. Not asked of what is passed through and only shown
+    /// (`show_ignored_hosts`): that stays untouched.
     fn messages(&self, flow: &Flow) -> bool {
         let _ = flow;
         false
@@ -192,7 +193,7 @@ pub trait Addon: Send + Sync {
         HookFuture::DONE
     }
 
-    /// A raw connection that is recorded begins.
+    /// A raw connection that is recorded begins. It can be killed: then it is reset before anything crosses.
     fn tcp_start<'a>(&'a self, conversation: &'a mut LiveConversation) -> HookFuture<'a> {
         let _ = conversation;
         HookFuture::DONE

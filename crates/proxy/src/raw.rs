@@ -23,16 +23,26 @@ use crate::messages;
 const BYTES_UP: &str = "flowgate.bytes.up";
 const BYTES_DOWN: &str = "flowgate.bytes.down";
 
+/// Whether what crosses may be changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pieces {
+    /// By addons that asked for it.
+    Offered,
+    /// By nobody: it is exempt, and only shown.
+    Untouched,
+}
+
 /// Relays to the end and reports a TCP flow.
 pub(crate) async fn relay_recorded(
     context: &Context,
     client: BoxIo,
     server: BoxIo,
     facts: Arc<ServerConnection>,
+    pieces: Pieces,
 ) {
     if !context.settings.addons.is_empty() && !context.hidden {
         // Boxed: without addons there is no room for it.
-        return Box::pin(messages::relay_tcp(context, client, server, facts)).await;
+        return Box::pin(messages::relay_tcp(context, client, server, facts, pieces)).await;
     }
     let kind = FlowKind::Tcp(RawFlow::default());
     let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, clock::now());
@@ -49,6 +59,8 @@ pub(crate) enum Ended {
     Relay(RelayEnd),
     /// Nothing crossed for as long as the settings allow.
     Idle,
+    /// An addon ended it.
+    Killed,
     /// We are about to end, and it did not end before.
     Stopped,
     /// We failed ourselves (a panic, of what looks on most likely). It was counted and told.
@@ -101,6 +113,7 @@ async fn until_idle(context: &Context, relay: impl Future<Output = RelayEnd>, ac
 pub(crate) fn end_error(end: Ended, timestamp: Timestamp) -> Option<FlowError> {
     let (message, side) = match end {
         Ended::Idle => ("closed for inactivity".to_owned(), Side::Proxy),
+        Ended::Killed => ("Connection killed.".to_owned(), Side::Proxy),
         Ended::Stopped => ("flowgate was stopped".to_owned(), Side::Proxy),
         Ended::Panicked => {
             ("flowgate itself failed on this connection (please report it)".to_owned(), Side::Proxy)
@@ -133,6 +146,11 @@ impl<'a> Recording<'a> {
         let keep = context.keeps_bodies();
         let (messages, activity) = (Vec::new(), Arc::default());
         Self { context, flow, keep, kept: 0, up: 0, down: 0, truncated: false, messages, activity }
+    }
+
+    /// What is known of the flow before it is finished.
+    pub(crate) fn note(&mut self, notes: Vec<(String, MetadataValue)>) {
+        self.flow.metadata.extend(notes);
     }
 
     /// Counted up with each piece.

@@ -420,7 +420,7 @@ impl<'a> Tunnel<'a> {
             None => Cow::Borrowed(self.context),
         };
         let Some((client, server, facts, _guard)) = self.both_sides().await else { return };
-        raw::relay_recorded(&context, client, server, facts).await;
+        raw::relay_recorded(&context, client, server, facts, raw::Pieces::Untouched).await;
     }
 
     async fn record_raw(self) {
@@ -438,7 +438,7 @@ impl<'a> Tunnel<'a> {
             }
         }
         let _guard = open.guard;
-        raw::relay_recorded(context, client, open.io, Arc::new(open.facts)).await;
+        raw::relay_recorded(context, client, open.io, Arc::new(open.facts), raw::Pieces::Offered).await;
     }
 
     /// Says why, where HTTP is spoken in the clear, and closes.

@@ -71,7 +71,7 @@ async fn relay_offered(
     let addons = &context.settings.addons;
     let (injector, injections) = Injector::new();
     let flow = Arc::new(recording.record.flow().clone());
-    let mut live = LiveConversation::new(Arc::clone(&flow), injector);
+    let mut live = LiveConversation::new(Arc::clone(&flow), injector, false);
     addons.conversation(Moment::WebSocketStart, &mut live).await;
     drop(live);
     let activity = Arc::clone(&recording.activity);

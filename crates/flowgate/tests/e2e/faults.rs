@@ -113,6 +113,44 @@ fn raw_connections_are_slow_as_well() {
     assert_eq!(text(&client.read_to_end()), "MAIL\r\n");
 }
 
+/// Raw connections are reset before anything crosses, by chance or always; those that are exempt are untouched, also where they are
+/// shown.
+#[test]
+fn raw_connections_are_reset_unless_they_are_exempt() {
+    let server = RawServer::start(|connection: &mut RawConnection| {
+        connection.send("220 hello\r\n")?;
+        let said = connection.read_until(b"\r\n")?;
+        connection.send(said)
+    });
+    for exempt in [false, true] {
+        let options = if exempt { &["--ignore-hosts", ".", "--show-ignored-hosts"][..] } else { &[] };
+        let flowgate = flowgate()
+            .args(["--mode", &format!("reverse:tcp://{}", server.address())])
+            .args(options.to_vec())
+            .set("faults", "/~u nobody/reset")
+            .set("faults", "/~tcp/reset,latency=1ms")
+            .set("faults", "/~tcp/latency=60min,up=1,down=1")
+            .start();
+        let mut client = Client::connect(&flowgate);
+        if exempt {
+            client.read_until("\r\n");
+            client.send("MAIL\r\n");
+            assert_eq!(text(&client.read_to_end()), "MAIL\r\n");
+        } else {
+            assert!(client.read_to_end().is_empty());
+            assert_eq!(client.cut(), Some(std::io::ErrorKind::ConnectionReset));
+        }
+        let [flow] = &saved_flows(&flowgate)[..] else { panic!("one flow") };
+        let error = flow.error.as_ref().map(|error| error.message.as_str());
+        assert_eq!((noted(flow, 0), noted(flow, 2)), (None, None));
+        if exempt {
+            assert_eq!((noted(flow, 1), error), (None, None));
+        } else {
+            assert_eq!((noted(flow, 1), error), (Some("latency 1 ms, reset"), Some("Connection killed.")));
+        }
+    }
+}
+
 #[test]
 fn mistakes_end_the_start() {
     let output = Flowgate::run(FLOWGATE, &["dump", "-p", "0", "--set", "faults=/~d a/latency=soon"]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flowgate_flow::Flow;
+use flowgate_flow::{Flow, MetadataValue};
 use tokio::sync::mpsc;
 
 use crate::limits::INJECTED_MESSAGES_MAX;
@@ -29,6 +29,9 @@ pub struct Injector {
 pub struct LiveConversation {
     flow: Arc<Flow>,
     injector: Injector,
+    is_exempt: bool,
+    killed: bool,
+    notes: Vec<(String, MetadataValue)>,
 }
 
 /// A message on `websocket_message` and `tcp_message`.
@@ -67,8 +70,8 @@ impl Injector {
 }
 
 impl LiveConversation {
-    pub(crate) const fn new(flow: Arc<Flow>, injector: Injector) -> Self {
-        Self { flow, injector }
+    pub(crate) const fn new(flow: Arc<Flow>, injector: Injector, is_exempt: bool) -> Self {
+        Self { flow, injector, is_exempt, killed: false, notes: Vec::new() }
     }
 
     /// The flow as it began.
@@ -81,6 +84,27 @@ impl LiveConversation {
     #[must_use]
     pub fn injector(&self) -> Injector {
         self.injector.clone()
+    }
+
+    /// Whether it is passed through untouched, and shown only because that was asked for (mitmproxy: `show_ignored_hosts`).
+    #[must_use]
+    pub const fn is_exempt(&self) -> bool {
+        self.is_exempt
+    }
+
+    /// Resets a raw connection before anything crosses. A WebSocket is killed at its request, or at the answer to it.
+    pub const fn kill(&mut self) {
+        self.killed = true;
+    }
+
+    /// Notes something on the flow of a raw connection.
+    pub fn note(&mut self, name: impl Into<String>, value: MetadataValue) {
+        self.notes.push((name.into(), value));
+    }
+
+    /// What was noted, and whether it was killed.
+    pub(crate) fn into_outcome(self) -> (Vec<(String, MetadataValue)>, bool) {
+        (self.notes, self.killed)
     }
 }
 

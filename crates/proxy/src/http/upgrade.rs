@@ -61,7 +61,7 @@ impl Service {
         } else {
             let facts = Arc::clone(&flow.server);
             self.context.report(flow).await;
-            raw::relay_recorded(&self.context, client, server, facts).await;
+            raw::relay_recorded(&self.context, client, server, facts, raw::Pieces::Offered).await;
         }
     }
 }

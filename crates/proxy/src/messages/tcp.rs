@@ -10,22 +10,33 @@ use super::{Way, run};
 use crate::addon::{Injected, Injector, LiveConversation, LiveMessage, Moment};
 use crate::clock;
 use crate::context::Context;
-use crate::raw::{self, Recording};
+use crate::raw::{self, Ended, Recording};
 
 /// Relays a raw connection whose flow addons are offered.
-pub(crate) async fn relay(context: &Context, client: BoxIo, server: BoxIo, facts: Arc<ServerConnection>) {
+pub(crate) async fn relay(
+    context: &Context,
+    client: BoxIo,
+    server: BoxIo,
+    facts: Arc<ServerConnection>,
+    pieces: raw::Pieces,
+) {
     let kind = FlowKind::Tcp(RawFlow::default());
     let flow = Flow::new(clock::new_id(), Arc::clone(&context.client), facts, kind, clock::now());
     let addons = &context.settings.addons;
     let (injector, injections) = Injector::new();
     let started = Arc::new(flow.clone());
-    let mut live = LiveConversation::new(Arc::clone(&started), injector);
+    let is_exempt = pieces == raw::Pieces::Untouched;
+    let mut live = LiveConversation::new(Arc::clone(&started), injector, is_exempt);
     addons.conversation(Moment::TcpStart, &mut live).await;
-    let wanted = addons.want_messages(&started);
-    drop(live);
+    let (notes, killed) = live.into_outcome();
     let mut recording = Recording::new(context, flow);
+    recording.note(notes);
     let activity = recording.activity();
-    let end = if wanted {
+    let end = if killed {
+        client.reset_at_end();
+        server.reset_at_end();
+        Ended::Killed
+    } else if !is_exempt && addons.want_messages(&started) {
         let shared = Mutex::new(&mut recording);
         let way = |from_client| Pieces { context, flow: &started, recording: &shared, from_client };
         let relaying = run(client, server, (way(true), way(false)), injections, &activity);

@@ -100,7 +100,11 @@ fn between(websocket_with: Option<&str>) -> Between {
                 let flow = agreed(&extension, Arc::clone(&context.client), facts);
                 websocket::relay_recorded(&context, flow, Box::new(client_end), Box::new(server_end)).await;
             }
-            None => raw::relay_recorded(&context, Box::new(client_end), Box::new(server_end), facts).await,
+            None => {
+                let offered = raw::Pieces::Offered;
+                raw::relay_recorded(&context, Box::new(client_end), Box::new(server_end), facts, offered)
+                    .await;
+            }
         }
     });
     Between { client, server, edits, flows, serving }
