@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use flowgate_net::Stamp;
+
 use crate::error::{LineFault, LoginsError};
 use crate::hash::Hash;
 use crate::limits::HTPASSWD_BYTES_MAX;
@@ -17,6 +20,10 @@ pub(crate) struct Htpasswd {
     known: HashMap<String, (Hash, usize)>,
     /// Checked for those who are not known, so that the time an answer takes does not tell who is.
     any: Hash,
+    /// How the file looked before it was read.
+    stamp: Option<Stamp>,
+    /// What tells whether it says the same.
+    digest: Digest,
 }
 
 impl Htpasswd {
@@ -24,6 +31,8 @@ impl Htpasswd {
     pub(crate) fn read(path: &Path) -> Result<Self, LoginsError> {
         let unreadable = |why: io::Error| LoginsError::File { path: path.to_owned(), why };
         let mut bytes = Vec::new();
+        // Before it is read: what is written meanwhile shows.
+        let stamp = Stamp::of(path);
         File::open(path)
             .and_then(|file| file.take(HTPASSWD_BYTES_MAX + 1).read_to_end(&mut bytes))
             .map_err(unreadable)?;
@@ -31,7 +40,7 @@ impl Htpasswd {
             return Err(LoginsError::TooLong { path: path.to_owned(), limit: HTPASSWD_BYTES_MAX });
         }
         match Self::parse(&bytes) {
-            Ok(Some(file)) => Ok(file),
+            Ok(Some(file)) => Ok(Self { stamp, ..file }),
             Ok(None) => Err(LoginsError::Nobody { path: path.to_owned() }),
             Err((line, fault)) => Err(LoginsError::Line { path: path.to_owned(), line, fault }),
         }
@@ -62,7 +71,8 @@ impl Htpasswd {
                 Entry::Occupied(there) => return Err(fails(LineFault::Twice { first: there.get().1 })),
             }
         }
-        Ok(any.map(|any| Self { known, any }))
+        let digest = digest(&SHA256, bytes);
+        Ok(any.map(|any| Self { known, any, stamp: None, digest }))
     }
 
     /// Whether this is the password of this name. Blocks for as long as the hash was made to take.
@@ -74,6 +84,16 @@ impl Htpasswd {
                 false
             }
         }
+    }
+
+    /// How the file looked before it was read.
+    pub(crate) const fn stamp(&self) -> Option<&Stamp> {
+        self.stamp.as_ref()
+    }
+
+    /// Whether the other says the same, to the byte.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.digest.as_ref() == other.digest.as_ref()
     }
 
     /// How many are known.

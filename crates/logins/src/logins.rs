@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use flowgate_flow::Address;
+use flowgate_net::Stamp;
 use flowgate_options::{LoginSpec, expand_home};
 use flowgate_tls::ServerVerification;
 use thiserror::Error;
@@ -115,16 +116,29 @@ impl Logins {
         }
     }
 
-    /// Reads the file again, and says how many it names. What was found to be right by the old one counts no more. Blocks.
+    /// How that file looked before it was read.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        match &self.known {
+            Known::File(_, current) => current_file(current).htpasswd.stamp().cloned(),
+            _ => None,
+        }
+    }
+
+    /// Reads the file again, and says how many it names; `None` if it says what it said before. What was found to be right by the old
+    /// one counts no more. Blocks.
     ///
     /// # Errors
     /// If it cannot be used; then the old one stays.
-    pub fn read_again(&self) -> Result<usize, LoginsError> {
-        let Known::File(path, current) = &self.known else { return Ok(0) };
+    pub fn read_again(&self) -> Result<Option<usize>, LoginsError> {
+        let Known::File(path, current) = &self.known else { return Ok(None) };
         let file = File::read(path)?;
+        if file.htpasswd.is_same(&current_file(current).htpasswd) {
+            return Ok(None);
+        }
         let names = file.htpasswd.len();
         *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
-        Ok(names)
+        Ok(Some(names))
     }
 
     /// Whether a directory, if it is one, lets us look for people.

@@ -102,6 +102,12 @@ impl Proxy {
         *in_force = InForce { settings, tls };
     }
 
+    /// Puts other certificates in the place of the old ones. The settings stay.
+    pub fn change_tls(&self, tls: Tls) {
+        let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        in_force.tls = Arc::new(tls);
+    }
+
     /// Where we listen.
     #[must_use]
     pub fn listening(&self) -> Vec<(Transport, SocketAddr)> {

@@ -12,6 +12,7 @@ mod configuration;
 mod login_file;
 mod rule_files;
 mod settling;
+mod tls_files;
 mod watch;
 
 mod saver;

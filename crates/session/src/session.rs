@@ -24,7 +24,7 @@ use crate::flow_store::{BadRetention, RetentionControl};
 use crate::read::{ReadFlowsError, read_flows};
 use crate::rule_files::{RuleFiles, RuleFilesError};
 use crate::settings::{notes, settings, sources};
-use crate::tls::TlsMaker;
+use crate::tls::{Made, TlsMaker};
 use crate::watch::{self, Watch, Watched};
 
 /// A proxy that runs, or is about to.
@@ -198,7 +198,7 @@ impl Session {
         // A mistake is told also where there is no store.
         crate::flow_store::retention(values)?;
         let replay = ClientReplay::read(values, home)?;
-        let (tls_maker, tls, tls_notes) = TlsMaker::new(values, home)?;
+        let (tls_maker, Made { tls, files: tls_files, notes: tls_notes }) = TlsMaker::new(values, home)?;
         let authority = Arc::clone(tls_maker.authority());
         features.set_ca_files(ca_files(&authority));
         for note in notes(&settings.rules).into_iter().chain(tls_notes) {
@@ -213,7 +213,7 @@ impl Session {
             home.map(Path::to_owned),
             files,
             features,
-            Some(tls_maker),
+            Some((tls_maker, tls_files)),
             retention,
         );
         let watch = Watch::start(&proxy, Arc::clone(&events), watched);

@@ -13,6 +13,7 @@ use flowgate_tls::{
 };
 
 use crate::session::{SessionError, path};
+use crate::tls_files::TlsFiles;
 
 /// The options that TLS is made of: with another value of one it is made anew, for connections that begin from then on.
 pub(crate) const OPTIONS: [&str; 15] = [
@@ -47,8 +48,18 @@ impl fmt::Debug for TlsMaker {
     }
 }
 
+/// TLS as the options say.
+pub(crate) struct Made {
+    pub(crate) tls: Tls,
+    /// What it was made of.
+    pub(crate) files: TlsFiles,
+    /// What is worth knowing of it, a line each.
+    pub(crate) notes: Vec<String>,
+}
+
 /// What is read before there has to be a CA: a mistake leaves no new one behind.
 struct Parts {
+    files: TlsFiles,
     with_clients: Protocol,
     own: OwnCerts,
     client_configs: ClientConfigs,
@@ -56,11 +67,8 @@ struct Parts {
 }
 
 impl TlsMaker {
-    /// Reads the CA, or makes one; and TLS as the options say, with what is worth knowing of them, a line each.
-    pub(crate) fn new(
-        values: &Values,
-        home: Option<&Path>,
-    ) -> Result<(Self, Tls, Vec<String>), SessionError> {
+    /// Reads the CA, or makes one; and TLS as the options say.
+    pub(crate) fn new(values: &Values, home: Option<&Path>) -> Result<(Self, Made), SessionError> {
         let confdir = path("confdir", values.confdir.as_str(), home)?;
         let key_log = KeyLogWriter::from_env()?.map(Arc::new);
         let parts = Parts::read(values, home, key_log.clone())?;
@@ -68,21 +76,21 @@ impl TlsMaker {
         let options = AuthorityOptions { passphrase, rsa_bits: values.key_size };
         let authority = Arc::new(Authority::open(&confdir, options)?);
         let maker = Self { authority, key_log, home: home.map(Path::to_owned) };
-        let (tls, notes) = maker.put_together(parts, values)?;
-        Ok((maker, tls, notes))
+        let made = maker.put_together(parts, values)?;
+        Ok((maker, made))
     }
 
     pub(crate) const fn authority(&self) -> &Arc<Authority> {
         &self.authority
     }
 
-    /// TLS as the options say, and what is worth knowing of them, a line each.
-    pub(crate) fn make(&self, values: &Values) -> Result<(Tls, Vec<String>), SessionError> {
+    /// TLS as the options say.
+    pub(crate) fn make(&self, values: &Values) -> Result<Made, SessionError> {
         let parts = Parts::read(values, self.home.as_deref(), self.key_log.clone())?;
         self.put_together(parts, values)
     }
 
-    fn put_together(&self, parts: Parts, values: &Values) -> Result<(Tls, Vec<String>), SessionError> {
+    fn put_together(&self, parts: Parts, values: &Values) -> Result<Made, SessionError> {
         let options = LeavesOptions {
             key_log: self.key_log.clone(),
             protocol: parts.with_clients,
@@ -91,7 +99,8 @@ impl TlsMaker {
             ..LeavesOptions::default()
         };
         let leaves = Leaves::new(Arc::clone(&self.authority), options)?;
-        Ok((Tls { leaves, client_configs: parts.client_configs }, parts.notes))
+        let tls = Tls { leaves, client_configs: parts.client_configs };
+        Ok(Made { tls, files: parts.files, notes: parts.notes })
     }
 }
 
@@ -101,6 +110,8 @@ impl Parts {
         home: Option<&Path>,
         key_log: Option<Arc<KeyLogWriter>>,
     ) -> Result<Self, SessionError> {
+        // Before they are read: what is written meanwhile shows.
+        let files = TlsFiles::of(values, home)?;
         let passphrase = values.cert_passphrase.as_ref().map(Passphrase::as_str);
         let with_clients = Protocol::new(
             Side::Client,
@@ -144,7 +155,7 @@ impl Parts {
             key_log,
         };
         let client_configs = ClientConfigs::with(verification, with_servers, client_certs)?;
-        Ok(Self { with_clients, own, client_configs, notes })
+        Ok(Self { files, with_clients, own, client_configs, notes })
     }
 }
 

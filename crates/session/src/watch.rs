@@ -23,7 +23,8 @@ use crate::rule_files::RuleFiles;
 use crate::session::{SessionError, recordings};
 use crate::settings::{settings, sources};
 use crate::settling::Settling;
-use crate::tls::{self, TlsMaker};
+use crate::tls::{self, Made, TlsMaker};
+use crate::tls_files::TlsFiles;
 
 /// How often files are looked at.
 pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ pub(crate) struct Watched {
     files: RuleFiles,
     features: Features,
     /// `None` in tests that have no CA.
-    tls: Option<TlsMaker>,
+    tls: Option<(TlsMaker, TlsFiles)>,
     retention: Option<RetentionControl>,
     config_settling: Settling,
     rules_settling: Settling,
@@ -78,8 +79,10 @@ async fn watch(proxy: Weak<Proxy>, events: Arc<dyn Events>, mut watched: Watched
         let Ok((back, found)) = tokio::task::spawn_blocking(move || watched.look()).await else { return };
         watched = back;
         let Some(proxy) = proxy.upgrade() else { return };
-        if let Some(settings) = found.settings {
-            proxy.change(settings, found.tls);
+        match (found.settings, found.tls) {
+            (Some(settings), tls) => proxy.change(settings, tls),
+            (None, Some(tls)) => proxy.change_tls(tls),
+            (None, None) => {}
         }
         for (level, line) in found.lines {
             if events.logs(level) {
@@ -95,7 +98,7 @@ impl Watched {
         home: Option<PathBuf>,
         files: RuleFiles,
         features: Features,
-        tls: Option<TlsMaker>,
+        tls: Option<(TlsMaker, TlsFiles)>,
         retention: Option<RetentionControl>,
     ) -> Self {
         let (config_settling, rules_settling) = Default::default();
@@ -122,8 +125,27 @@ impl Watched {
         if self.files.changed() && self.rules_settling.is_settled(self.files.looks()) {
             self.read_rules(&mut found);
         }
+        self.read_certificates(&mut found);
         found.lines.extend(self.login_file.look(&self.features));
         (self, found)
+    }
+
+    fn read_certificates(&mut self, found: &mut Found) {
+        let Some((maker, files)) = &mut self.tls else { return };
+        let Some(changed) = files.changed() else { return };
+        match maker.make(self.configuration.options().values()) {
+            Ok(made) => {
+                made.tls.client_configs.load_roots();
+                *files = made.files;
+                found.tls = Some(made.tls);
+                found.lines.push((Level::Info, format!("read again for new connections: {changed}")));
+                found.lines.extend(made.notes.into_iter().map(|note| (Level::Info, note)));
+            }
+            Err(error) => {
+                let line = format!("certificates not read again, the old ones stay: {}", told(&error));
+                found.lines.push((Level::Error, line));
+            }
+        }
     }
 
     fn read_configuration(&mut self, found: &mut Found) {
@@ -167,11 +189,17 @@ impl Watched {
         };
         let settings = settings(values, &source, &features)?;
         let retention = retention(values)?;
-        let (tls, notes) = self.other_tls(values)?;
+        let made = self.other_tls(values)?;
         self.features = features;
         let changes = next.changes_since(&self.configuration);
         lines.extend(tell_changes(&changes));
-        lines.extend(notes.into_iter().map(|note| (Level::Info, note)));
+        let tls = made.map(|made| {
+            lines.extend(made.notes.into_iter().map(|note| (Level::Info, note)));
+            if let Some((_, files)) = &mut self.tls {
+                *files = made.files;
+            }
+            made.tls
+        });
         if let Some(files) = other_files {
             self.files = files;
             lines.extend(tell_rules(&self.files));
@@ -184,15 +212,15 @@ impl Watched {
     }
 
     /// TLS, if these options make another one.
-    fn other_tls(&self, values: &Values) -> Result<(Option<Tls>, Vec<String>), SessionError> {
-        let Some(maker) = &self.tls else { return Ok(Default::default()) };
+    fn other_tls(&self, values: &Values) -> Result<Option<Made>, SessionError> {
+        let Some((maker, _)) = &self.tls else { return Ok(None) };
         if !tls::differs(values, self.configuration.options().values()) {
-            return Ok(Default::default());
+            return Ok(None);
         }
-        let (tls, notes) = maker.make(values)?;
+        let made = maker.make(values)?;
         // The first server would wait for it otherwise.
-        tls.client_configs.load_roots();
-        Ok((Some(tls), notes))
+        made.tls.client_configs.load_roots();
+        Ok(Some(made))
     }
 
     fn read_rules(&mut self, found: &mut Found) {
@@ -259,41 +287,10 @@ pub(crate) fn tell(events: &dyn Events, files: &RuleFiles) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Nobody;
     use flowgate_filter::Case;
-    use flowgate_flow::{Flow, RawMessage, WebSocketMessage};
     use flowgate_store::Retention;
     use std::fs;
-    use std::net::SocketAddr;
-    use std::pin::Pin;
-
-    /// Who is told nothing of interest here.
-    struct Nobody;
-
-    impl Events for Nobody {
-        fn logs(&self, _: Level) -> bool {
-            false
-        }
-
-        fn log(&self, _: Level, _: Option<SocketAddr>, _: std::fmt::Arguments<'_>) {}
-
-        fn keeps_bodies(&self) -> bool {
-            false
-        }
-
-        fn raw_message(&self, _: &Flow, _: &RawMessage) {}
-
-        fn websocket_started(&self, _: &Flow) {}
-
-        fn websocket_message(&self, _: &Flow, _: &WebSocketMessage) {}
-
-        fn flow(&self, _: Flow) -> Result<(), Flow> {
-            Ok(())
-        }
-
-        fn flow_when_free<'a>(&'a self, _: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-            Box::pin(std::future::ready(()))
-        }
-    }
 
     struct Folder {
         folder: tempfile::TempDir,

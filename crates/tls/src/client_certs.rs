@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -41,7 +42,7 @@ struct Folder {
 }
 
 /// What tells that a file is another one.
-type Stamp = (Option<SystemTime>, u64);
+type Stamp = (Option<SystemTime>, u64, u64);
 
 impl ClientCerts {
     /// Reads a file, or the files of a folder that end in `.pem`.
@@ -110,7 +111,7 @@ impl Folder {
             }
             Err(source) => return Err(IdentityError::Unreadable { path, source }),
         };
-        let stamp = (facts.modified().ok(), facts.len());
+        let stamp = (facts.modified().ok(), facts.len(), facts.ino());
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, identity)) = kept.get(name).filter(|(of, _)| *of == stamp) {
             return Ok(Some(identity.clone()));

@@ -127,6 +127,39 @@ fn options_change_while_the_program_runs() {
     assert_eq!((reply.exit, echoed(&reply.text(), "client")), (0, "CN=first.test".to_owned()), "{reply:?}");
 }
 
+/// As those do who renew certificates: the file is another one, and no option changed.
+#[test]
+fn files_that_are_replaced_count() {
+    let (before, after, users) = (TestCa::new(), TestCa::new(), TestCa::new());
+    let Some(nginx) = Nginx::builder().clients_of(&users).start() else { return };
+    let Some(curl) = Curl::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let shown = identity(folder.path(), "shown", &before, &["localhost"]);
+    let client = identity(folder.path(), "client", &users, &["first.test"]);
+    let flowgate = flowgate()
+        .set("ssl_verify_upstream_trusted_ca", nginx.ca().certificate_path().display())
+        .set("certs", format!("localhost={}", shown.display()))
+        .set("client_certs", client.display())
+        .start();
+    let echo = nginx.https_url("/echo");
+    let fetch = |root: &TestCa| {
+        let reply = curl.clone().proxy(&flowgate.proxy_url()).trust(&root.certificate_path()).fetch(&echo);
+        (reply.exit, echoed(&reply.text(), "client"))
+    };
+    assert_eq!(fetch(&before), (0, "CN=first.test".to_owned()));
+    // Written beside, and put in its place at once.
+    fs::rename(identity(folder.path(), "new", &after, &["localhost"]), &shown).unwrap();
+    flowgate.wait_for(|line| line.contains(&format!("read again for new connections: {}", shown.display())));
+    assert_ne!(fetch(&before).0, 0);
+    assert_eq!(fetch(&after), (0, "CN=first.test".to_owned()));
+    fs::rename(identity(folder.path(), "other", &users, &["second.test"]), &client).unwrap();
+    flowgate.wait_for(|line| line.contains(&format!("read again for new connections: {}", client.display())));
+    assert_eq!(fetch(&after), (0, "CN=second.test".to_owned()));
+    fs::write(&shown, "nothing").unwrap();
+    flowgate.wait_for(|line| line.contains("certificates not read again, the old ones stay: certs[0]: "));
+    assert_eq!(fetch(&after), (0, "CN=second.test".to_owned()));
+}
+
 #[test]
 fn clients_are_shown_the_users_own_certificates() {
     let (ca, users) = (TestCa::new(), TestCa::new());
