@@ -44,6 +44,7 @@ pub struct Nginx {
 /// | `/gzip/NAME` | the same, compressed for those who accept it |
 /// | `/slow/NAME` | the same at 64 KiB a second |
 /// | `/echo` | what arrived, one `name=value` a line: `method`, `uri`, `protocol`, `host`, `x-test`, ... |
+/// | `/cookie`, `/alternative` | 200 with `Set-Cookie: kept=yes`, with `Alt-Svc: h3=":443"; ma=60` |
 /// | `/close` | 200, then the connection is closed |
 /// | `/status/CODE` | 204, 301 (to `/echo`), 400, 404, 500 or 503 |
 /// | `/put/NAME` | `PUT` stores the body, `GET` returns it |

@@ -34,6 +34,7 @@ mod datagrams;
 mod client_replay;
 mod differential;
 mod faults;
+mod feature_matrix;
 mod features;
 mod onboarding;
 mod proxyauth;

@@ -71,6 +71,8 @@ http {{
         location /slow/ {{ alias {folder}/root/; limit_rate 64k; }}
         location /put/ {{ dav_methods PUT DELETE; }}
         location = /close {{ keepalive_timeout 0; default_type text/plain; return 200 'closing\\n'; }}
+        location = /cookie {{ add_header Set-Cookie 'kept=yes'; return 200 'set\\n'; }}
+        location = /alternative {{ add_header Alt-Svc 'h3=\":443\"; ma=60'; return 200 'other\\n'; }}
         location = /echo {{ default_type text/plain; return 200 '{ECHO}'; }}
         location = /status/204 {{ return 204; }}
         location = /status/301 {{ return 301 /echo; }}
@@ -94,5 +96,5 @@ http {{
 const ECHO: &str = "method=$request_method\\nuri=$request_uri\\nprotocol=$server_protocol\\nscheme=$scheme\\n\
     host=$http_host\\nuser-agent=$http_user_agent\\naccept-encoding=$http_accept_encoding\\ncookie=$http_cookie\\n\
     content-length=$http_content_length\\nconnection=$http_connection\\nvia=$http_via\\n\
-    proxy-authorization=$http_proxy_authorization\\nx-forwarded-for=$http_x_forwarded_for\\nx-test=$http_x_test\\n\
+    authorization=$http_authorization\\nproxy-authorization=$http_proxy_authorization\\nx-forwarded-for=$http_x_forwarded_for\\nx-test=$http_x_test\\n\
     tls=$ssl_protocol $ssl_cipher\\nclient=$ssl_client_s_dn\\n";
