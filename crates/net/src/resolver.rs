@@ -255,7 +255,7 @@ fn system_servers(path: &Path) -> Vec<SocketAddr> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let server = |line: &str| {
         let mut words = line.split_ascii_whitespace();
-        let address = words.next().filter(|word| *word == "nameserver").and(words.next())?;
+        let (Some("nameserver"), Some(address)) = (words.next(), words.next()) else { return None };
         Some(SocketAddr::new(address.parse().ok()?, DNS_PORT))
     };
     text.lines().filter_map(server).collect()

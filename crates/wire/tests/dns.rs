@@ -1,5 +1,7 @@
 //! DNS messages: a table of what comes and how it reads, and what must hold for any bytes and for any message.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use bytes::Bytes;
 use flowgate_flow::{DnsMessage, DnsQuestion, DnsRecord};
 use flowgate_wire::dns::{DnsEncodeError, DnsError, decode, encode, name_in};
