@@ -22,6 +22,10 @@ pub const SERVER_FIRST_DELAY: Duration = Duration::from_millis(300);
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long such a client may be silent, or take nothing.
 pub const LINGER_SILENCE_MAX: Duration = Duration::from_secs(2);
+/// How long a client of HTTP/2 may be silent that was answered before its request was whole. Then it is told that the rest is not wanted.
+pub const REST_SILENCE_MAX: Duration = Duration::from_secs(3);
+/// The same, if the answer is our own and no server gets the rest.
+pub const UNSENT_REST_SILENCE_MAX: Duration = Duration::from_millis(250);
 /// How many bytes are looked at before a protocol is decided.
 pub const PEEK_BYTES_MAX: usize = 128 * 1024;
 /// How much of one read, in bytes, when a head is awaited.

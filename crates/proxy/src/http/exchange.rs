@@ -17,6 +17,7 @@ use super::side::{ClientSide, ServerSide, SideError};
 use super::telling::Telling;
 use crate::clock;
 use crate::idle::IdleTimer;
+use crate::limits::{REST_SILENCE_MAX, UNSENT_REST_SILENCE_MAX};
 use crate::record::BodyRecorder;
 
 /// An exchange under way, and what is recorded of it.
@@ -45,6 +46,8 @@ pub(crate) struct Exchange {
     switched: bool,
     /// A hook is due before anything moves on.
     pause: Option<Pause>,
+    /// How long we still wait for the rest of a request that was answered already, if we wait for it.
+    rest: Option<Box<IdleTimer>>,
 }
 
 /// Why an exchange stands still.
@@ -96,6 +99,7 @@ impl Exchange {
             refused: Bytes::new(),
             hooked: None,
             telling: None,
+            rest: None,
             up: if framing == Framing::None { Up::Done } else { Up::Body },
             down: Down::Head,
             interim: false,
@@ -254,7 +258,8 @@ impl Exchange {
         }
         if self.down == Down::Done {
             // Otherwise the rest of the request is still carried over, as the server let us expect that it reads on.
-            let over = flushed.is_ready() && !self.carries_on(cx, client, server);
+            let over = flushed.is_ready()
+                && (!self.carries_on(cx, client, server) || self.has_stopped(cx, client, server, *moved));
             return if over { Poll::Ready(Ok(Pause::Over)) } else { Poll::Pending };
         }
         if self.up != Up::Body
@@ -277,6 +282,28 @@ impl Exchange {
             && !client.ends_with_response()
             && !self.waits_for_leave()
             && server.poll_declines(cx).is_pending()
+    }
+
+    /// Whether the client seems to have stopped sending when it saw the response, without a word: curl does if that is an error, and
+    /// then waits for the stream's end. On a connection of HTTP/1 it would end that.
+    fn has_stopped(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &impl ClientSide,
+        server: &mut impl ServerSide,
+        moved: bool,
+    ) -> bool {
+        if !client.declines_by_itself() {
+            return false;
+        }
+        // It is not the client that we wait for if the server has no room.
+        let moved = moved || server.poll_room(cx).is_pending();
+        let limit = if server.is_own() { UNSENT_REST_SILENCE_MAX } else { REST_SILENCE_MAX };
+        let timer = self.rest.get_or_insert_with(|| Box::new(IdleTimer::new(limit)));
+        if moved {
+            timer.touch();
+        }
+        timer.poll_idle(cx).is_ready()
     }
 
     /// Whether the client will send its body when it is asked to, which nobody did.

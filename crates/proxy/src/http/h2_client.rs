@@ -117,6 +117,10 @@ impl ClientSide for H2ClientStream {
         false
     }
 
+    fn declines_by_itself(&self) -> bool {
+        true
+    }
+
     fn leave_unclosed(&mut self) {
         // A stream has no other end that is not a clean one.
         self.abort(Code::INTERNAL_ERROR);

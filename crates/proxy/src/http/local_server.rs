@@ -55,6 +55,10 @@ impl ServerSide for LocalServer {
         Poll::Ready(Ok(piece.map_or_else(|| BodyEvent::End(self.trailers.take()), BodyEvent::Data)))
     }
 
+    fn is_own(&self) -> bool {
+        true
+    }
+
     fn poll_declines(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }

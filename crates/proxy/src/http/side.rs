@@ -43,6 +43,10 @@ pub(crate) trait ClientSide {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<SideError>;
     /// Whether the client sees the end of the response by the end of its connection only, so that nothing may follow.
     fn ends_with_response(&self) -> bool;
+    /// Whether the rest of a request can be declined without harm to anything else (HTTP/2, RFC 9113 section 8.1).
+    fn declines_by_itself(&self) -> bool {
+        false
+    }
     /// Whether a reset of the server's can be carried across to it.
     fn takes_resets(&self) -> bool {
         false
@@ -75,6 +79,10 @@ pub(crate) trait ServerSide {
     }
     /// The next piece of the final response's body.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, SideError>>;
+    /// Whether it is no server but an answer of our own.
+    fn is_own(&self) -> bool {
+        false
+    }
     /// Ready if the server, which has answered, will not read the rest of the request: it said so, or ended.
     fn poll_declines(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Ends the request before its end, so that the server notices; `code` is why, where that can be said.

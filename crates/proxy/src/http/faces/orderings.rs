@@ -11,7 +11,7 @@ use super::fixture::{Proxy, Raw, Served, Version};
 use super::script::{block, frame};
 use crate::http::in_memory::listener::{Listener, value};
 use crate::http::in_memory::network::PIPE_BYTES;
-use crate::limits::{H2_LINGER_BYTES_MAX, H2_STREAM_WINDOW_BYTES, IDLE_TIMEOUT};
+use crate::limits::{H2_LINGER_BYTES_MAX, H2_STREAM_WINDOW_BYTES, IDLE_TIMEOUT, REST_SILENCE_MAX};
 
 use Version::{H1, H2};
 
@@ -213,6 +213,28 @@ async fn a_response_may_be_whole_before_its_request() {
         assert_eq!(flows.len(), 2);
         assert!(flows.iter().all(|flow| flow.error.is_none()), "{flows:?}");
     }
+}
+
+/// curl stops sending when it sees an error, says nothing of that, and waits for the end of the stream: it waited for ever, the server
+/// for the rest.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_when_it_is_answered_is_let_go() {
+    let proxy = Proxy::new();
+    let (mut client, mut served) = begin(&proxy, H2, H2).await;
+    client.say(&[post(1, "/a"), frame(0, 0, 1, b"half")].concat()).await;
+    let mut server = accept(&mut served, H2, b"").await;
+    server.say(&ok(1)).await;
+    client.hear().await;
+    assert_eq!(client.told(1), "200 0 end");
+    tokio::time::sleep(REST_SILENCE_MAX).await;
+    client.hear().await;
+    server.hear().await;
+    assert_eq!((client.told(1).as_str(), server.told(1).as_str()), ("200 0 NO_ERROR", "- 4 CANCEL"));
+    client.say(&get(3, "/b")).await;
+    server.hear().await;
+    server.say(&ok(3)).await;
+    client.hear().await;
+    assert_eq!(client.told(3), "200 0 end", "the connections go on");
 }
 
 /// Where an exchange stands when a connection ends.
