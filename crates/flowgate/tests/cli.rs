@@ -227,8 +227,10 @@ fn help() {
                                         Modes `regular`, `upstream`, `socks5` and `reverse` to http and https can ask.
 
             Upstream proxies:
-                  --upstream-auth <USER:PASS>  The name and password for the proxy of mode `upstream`, divided by the first
-                                               colon: `user:password`. Sent as Basic credentials, or in SOCKS as RFC 1929 says.
+                  --upstream-auth <USER:PASS>  The name and password for the proxy of mode `upstream`, or for the server of
+                                               mode `reverse:`, divided by the first colon: `user:password`. Sent as Basic
+                                               credentials (to a server in the place of the client's), or in SOCKS as RFC 1929
+                                               says.
 
             What is decrypted:
                   --rules <FILE>           A file of ordered rules that say what is decrypted, passed through, recorded

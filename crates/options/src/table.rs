@@ -100,8 +100,8 @@ options! {
     }
 
     "Upstream proxies" {
-        /// The name and password for the proxy of mode `upstream`, divided by the first colon: `user:password`. Sent as
-        /// Basic credentials, or in SOCKS as RFC 1929 says.
+        /// The name and password for the proxy of mode `upstream`, or for the server of mode `reverse:`, divided by the first colon:
+        /// `user:password`. Sent as Basic credentials (to a server in the place of the client's), or in SOCKS as RFC 1929 says.
         upstream_auth: Option<Credentials> = None, ALL, Some(Flag::value("USER:PASS"));
 
         /// Send a `Host` header with the CONNECT requests to an upstream proxy.

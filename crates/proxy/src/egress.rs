@@ -217,7 +217,7 @@ async fn lead_http(
 }
 
 /// Basic credentials (RFC 7617).
-fn basic(credentials: &Credentials) -> Bytes {
+pub(crate) fn basic(credentials: &Credentials) -> Bytes {
     let pair = format!("{}:{}", credentials.user(), credentials.password());
     format!("Basic {}", STANDARD.encode(pair)).into()
 }

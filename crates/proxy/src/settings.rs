@@ -47,7 +47,7 @@ pub struct Settings {
     pub connect_addr: Option<IpAddr>,
     /// Who is asked for the addresses of servers and of upstream proxies (mitmproxy: `dns_name_servers`, `dns_use_hosts_file`).
     pub lookup: Lookup,
-    /// Who we are to an upstream proxy (mitmproxy: `upstream_auth`).
+    /// Who we are to the upstream proxy of mode `upstream:`, or to the server of mode `reverse:` (mitmproxy: `upstream_auth`).
     pub upstream_auth: Option<Credentials>,
     /// Whether CONNECT requests to an upstream proxy have a `Host` field (mitmproxy: `http_connect_send_host_header`).
     pub http_connect_send_host_header: bool,

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Address, Flow, FlowError, FlowKind, HttpFlow, MetadataValue, Phase, Replay, Request, ServerConnection,
-    Side,
+    Address, Flow, FlowError, FlowKind, Headers, HttpFlow, MetadataValue, Phase, Replay, Request,
+    ServerConnection, Side,
 };
 use flowgate_options::Level;
 use flowgate_policy::{Action, Decision, Entry, Fact, Facts, FirstBytes, decide};
@@ -25,7 +25,7 @@ use super::side::{ClientSide, ServerSide, SideError};
 use super::upgrade::{Switched, Upgrade};
 use crate::clock;
 use crate::context::Context;
-use crate::egress::{Egress, Purpose};
+use crate::egress::{Egress, Purpose, basic};
 use crate::idle::IdleTimer;
 use crate::limits::H2_TRIES_MAX;
 use crate::server::ServerError;
@@ -116,6 +116,16 @@ impl Service {
         Self { context, servers, origin: Origin::Explicit { over_tls } }
     }
 
+    /// Puts our own credentials in the place of the client's, if the server of mode `reverse:` is to have some (mitmproxy:
+    /// `upstream_auth`). Also where nothing is shown: whether a server answers must not depend on that.
+    pub(super) fn say_who_we_are(&self, headers: &mut Headers) {
+        if let Some(credentials) = &self.context.settings.upstream_auth
+            && self.context.client.mode.starts_with("reverse:")
+        {
+            headers.set("Authorization", basic(credentials));
+        }
+    }
+
     /// Carries one request through.
     pub(crate) async fn serve(
         &self,
@@ -130,6 +140,7 @@ impl Service {
         if !hooks {
             // Addons see what the client told its proxy, so with them it goes later.
             remove_connection_fields(&mut request.headers);
+            self.say_who_we_are(&mut request.headers);
         }
         let kept_bytes_max = self.context.kept_body_bytes_max();
         let mut exchange = Exchange::new(request, framing, kept_bytes_max);

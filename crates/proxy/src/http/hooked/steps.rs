@@ -72,6 +72,8 @@ impl Service {
             exchange.request.body = Body::Missing;
         }
         self.hook(Hook::RequestHeaders, exchange, |cx| client.poll_gone(cx)).await?;
+        // Not before: that is where clients are asked who they are.
+        self.say_who_we_are(&mut exchange.request.headers);
         exchange.check_announced_size()?;
         if !whole {
             self.hold_request(client, exchange, idle).await?;
