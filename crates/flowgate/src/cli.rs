@@ -41,6 +41,13 @@ pub(crate) struct Invocation {
     pub(crate) action: Action,
 }
 
+impl Invocation {
+    /// Only something is printed: no option counts but those that exist.
+    fn words(tool: Tool, action: Action) -> Self {
+        Self { tool, configuration: Configuration::default(), action }
+    }
+}
+
 /// What to do with the tool.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Action {
@@ -101,20 +108,10 @@ pub(crate) fn parse(
         });
     }
     let (tool, program, arguments) = tool::split(arguments)?;
-    let print = |action| Ok(Invocation { tool, configuration: Configuration::default(), action });
-    let matches = match flags::command(tool, &program).try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-            return print(Action::Help(error.to_string()));
-        }
-        Err(error) => return Err(CliError::from_clap(&error)),
+    let matches = match matches_of(flags::command(tool, &program), arguments)? {
+        Asked::Work(matches) => matches,
+        Asked::Words(action) => return Ok(Invocation::words(tool, action)),
     };
-    if matches.get_flag(flags::VERSION) {
-        return print(Action::Version);
-    }
-    if matches.get_flag(flags::SHOW_OPTIONS) {
-        return print(Action::Options);
-    }
     tool.check_runs()?;
     let configuration = resolve(tool, &matches, home, Vec::new())?;
     Ok(Invocation { tool, configuration, action: Action::Run })
@@ -129,22 +126,37 @@ fn parse_query(
     read: impl FnOnce(&ArgMatches) -> Result<Action, CliError>,
 ) -> Result<Invocation, CliError> {
     let tool = query::TOOL;
-    let print = |action| Ok(Invocation { tool, configuration: Configuration::default(), action });
+    let matches = match matches_of(command, arguments)? {
+        Asked::Work(matches) => matches,
+        Asked::Words(action) => return Ok(Invocation::words(tool, action)),
+    };
+    let action = read(&matches)?;
+    Ok(Invocation { tool, configuration: resolve(tool, &matches, home, presets)?, action })
+}
+
+/// What a command line is for.
+enum Asked {
+    Work(ArgMatches),
+    /// Nothing but what is printed.
+    Words(Action),
+}
+
+/// Reads flags; those that only have something printed win over everything else that is right.
+fn matches_of(command: Command, arguments: Vec<OsString>) -> Result<Asked, CliError> {
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-            return print(Action::Help(error.to_string()));
+            return Ok(Asked::Words(Action::Help(error.to_string())));
         }
         Err(error) => return Err(CliError::from_clap(&error)),
     };
-    if matches.get_flag(flags::VERSION) {
-        return print(Action::Version);
-    }
-    if matches.get_flag(flags::SHOW_OPTIONS) {
-        return print(Action::Options);
-    }
-    let action = read(&matches)?;
-    Ok(Invocation { tool, configuration: resolve(tool, &matches, home, presets)?, action })
+    Ok(if matches.get_flag(flags::VERSION) {
+        Asked::Words(Action::Version)
+    } else if matches.get_flag(flags::SHOW_OPTIONS) {
+        Asked::Words(Action::Options)
+    } else {
+        Asked::Work(matches)
+    })
 }
 
 /// The options after the config files, `presets`, `--set` and the flags.
