@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flowgate_flow::ClientConnection;
-use flowgate_net::BoxIo;
+use flowgate_net::{BoxIo, ReadAhead};
 use flowgate_tls::{
     ClientHandshake, Explanation, HandshakeFailure, LeafSpec, UpstreamNames, explain_client_failure,
     openssl_cipher_name, version_name,
@@ -124,22 +124,26 @@ pub(crate) async fn accept(
     port: Option<u16>,
 ) -> Option<(BoxIo, ClientConnection)> {
     let began = Instant::now();
-    let stream: TlsStream<BoxIo> =
-        match timeout(TLS_HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(client)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(err)) => {
-                let handshake = handshake(context, name, port, began);
-                tell(context, Level::Warn, "Client TLS handshake", &explain_client_failure(&err, &handshake));
-                return None;
-            }
-            Err(_) => {
-                context.log(
-                    Level::Warn,
-                    format_args!("Client TLS handshake failed: the client did not finish it in time"),
-                );
-                return None;
-            }
-        };
+    let stream: TlsStream<ReadAhead<BoxIo>> = match timeout(
+        TLS_HANDSHAKE_TIMEOUT,
+        TlsAcceptor::from(config).accept(ReadAhead::new(client)),
+    )
+    .await
+    {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(err)) => {
+            let handshake = handshake(context, name, port, began);
+            tell(context, Level::Warn, "Client TLS handshake", &explain_client_failure(&err, &handshake));
+            return None;
+        }
+        Err(_) => {
+            context.log(
+                Level::Warn,
+                format_args!("Client TLS handshake failed: the client did not finish it in time"),
+            );
+            return None;
+        }
+    };
     let session = stream.get_ref().1;
     let mut facts = ClientConnection::clone(&context.client);
     let connection = &mut facts.connection;

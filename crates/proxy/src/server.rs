@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flowgate_flow::{Address, FlowError, Phase, ServerConnection, Side, Transport, Via};
-use flowgate_net::{BoxIo, ConnectError, connect_datagrams, connect_judged};
+use flowgate_net::{BoxIo, ConnectError, ReadAhead, connect_datagrams, connect_judged};
 use flowgate_tls::{Explanation, IdentityError, explain_server_failure, openssl_cipher_name, version_name};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
@@ -345,12 +345,12 @@ pub(crate) async fn connect_tls(
     io: BoxIo,
     name: &str,
     offers: &[Bytes],
-) -> Result<TlsStream<BoxIo>, TlsError> {
+) -> Result<TlsStream<ReadAhead<BoxIo>>, TlsError> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let server_name =
         ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name { name: name.to_owned() })?;
     let config = context.tls.client_configs.config(name, offers)?;
-    let handshake = TlsConnector::from(config).connect(server_name, io);
+    let handshake = TlsConnector::from(config).connect(server_name, ReadAhead::new(io));
     match timeout(TLS_HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(err)) => Err(TlsError::Handshake(explain_server_failure(&err, name))),

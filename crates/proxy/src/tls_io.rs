@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use flowgate_net::{BoxIo, Io};
+use flowgate_net::{BoxIo, Io, ReadAhead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{client, server};
 
@@ -105,7 +105,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
     }
 }
 
-impl Io for TlsIo<client::TlsStream<BoxIo>> {
+impl Io for TlsIo<client::TlsStream<ReadAhead<BoxIo>>> {
     fn ended_cut(&self) -> bool {
         self.ended_cut
     }
@@ -115,7 +115,7 @@ impl Io for TlsIo<client::TlsStream<BoxIo>> {
     }
 }
 
-impl Io for TlsIo<server::TlsStream<BoxIo>> {
+impl Io for TlsIo<server::TlsStream<ReadAhead<BoxIo>>> {
     fn ended_cut(&self) -> bool {
         self.ended_cut
     }
