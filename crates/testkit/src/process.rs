@@ -226,8 +226,13 @@ impl Drop for Process {
         if state.exit.is_none() {
             let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
         }
+        // What it held, an address first of all, is free for who comes next.
+        let _ = self.shared.changed.wait_timeout_while(state, KILLED_WITHIN, |state| state.exit.is_none());
     }
 }
+
+/// How long a process may take to end that was killed; a test goes on all the same.
+const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
 enum Progress<T> {
     Done(T),
