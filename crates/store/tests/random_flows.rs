@@ -2,6 +2,7 @@
 //! store, they stay what they were.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -151,7 +152,9 @@ prop_compose! {
         let mut connection = Connection::new(FlowId::from_random(id));
         connection.peername = peername.map(Into::into);
         connection.sockname = sockname.map(Into::into);
-        connection.sockname_text = sockname_text.filter(|_| sockname.is_none());
+        // What is an address is read as one.
+        let is_text = |address: &Address| address.host.parse::<IpAddr>().is_err();
+        connection.sockname_text = sockname_text.filter(|address| sockname.is_none() && is_text(address));
         connection.transport = if is_udp { Transport::Udp } else { Transport::Tcp };
         connection.certificate_list = certificates.into_iter().map(certificate).collect();
         connection.tls_version = tls_version.map(str::to_owned);
