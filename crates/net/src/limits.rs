@@ -1,4 +1,4 @@
-//! The named limits of look-ups of names.
+//! The named limits of look-ups of names, and of moving bytes.
 
 use std::time::Duration;
 
@@ -20,3 +20,5 @@ pub const DNS_ANSWERS_KEPT: usize = 4096;
 pub const DNS_KEPT_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How much of a hosts file is read.
 pub const HOSTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How long the last words of a side that takes nothing any more are waited for, on a raw connection or WebSocket.
+pub const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);

@@ -16,7 +16,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
+use tokio::time::timeout;
 
+use crate::limits::LAST_WORDS_TIMEOUT;
 use crate::{BoxIo, Io};
 use buffer::Buffer;
 use pipe::{Filled, PIPES, Pipe, Pipes};
@@ -72,7 +74,7 @@ pub struct RelayEnd {
 }
 
 /// Relays until both directions have ended, or one side fails. Then both streams are closed; a failure is passed on to
-/// the other side as a reset where it is a socket.
+/// the other side as a reset where it is a socket. What a side said before it refused to take more is relayed first.
 ///
 /// Both streams are asked for their socket ([`Io::tcp`]) again and again: one that first gives bytes read earlier is
 /// spliced from when they are through.
@@ -91,19 +93,34 @@ async fn relay_through<T: Tap>(
     let result = poll_fn(|cx| {
         // Both are polled each time: a direction that waits must not keep the other from moving.
         let first = up.poll(cx, &mut client, &mut server, true, tap);
-        if let Poll::Ready(Err((reading, err))) = first {
-            return Poll::Ready(Err((reading, err)));
+        if let Poll::Ready(Err(failure)) = first {
+            return Poll::Ready(Err((true, failure)));
         }
         let second = down.poll(cx, &mut server, &mut client, false, tap);
-        if let Poll::Ready(Err((reading, err))) = second {
-            return Poll::Ready(Err((!reading, err)));
+        if let Poll::Ready(Err(failure)) = second {
+            return Poll::Ready(Err((false, failure)));
         }
         let both_ended = first.is_ready() && second.is_ready();
-        let first = up.poll_close(cx, &mut server, both_ended).map_err(|err| (false, err))?;
-        let second = down.poll_close(cx, &mut client, both_ended).map_err(|err| (true, err))?;
+        let first = up.poll_close(cx, &mut server, both_ended).map_err(|err| (true, (false, err)))?;
+        let second = down.poll_close(cx, &mut client, both_ended).map_err(|err| (false, (false, err)))?;
         if first.is_ready() && second.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await;
+    let result = match result {
+        // Who closes a socket in which something lies unread resets it, and what was said before may still be on its way to us: an
+        // HTTP error, the last message of a WebSocket.
+        Err((upwards, (false, err))) => {
+            let last_words = poll_fn(|cx| match upwards {
+                true => down.poll(cx, &mut server, &mut client, false, tap),
+                false => up.poll(cx, &mut client, &mut server, true, tap),
+            });
+            // However they end, it is the failure before them that is told.
+            let _ = timeout(LAST_WORDS_TIMEOUT, last_words).await;
+            Err((!upwards, err))
+        }
+        Err((from_client, (true, err))) => Err((from_client, err)),
+        Ok(()) => Ok(()),
+    };
     let failure = result.err();
     if let Some((client_failed, _)) = &failure {
         if *client_failed { &server } else { &client }.reset_at_end();

@@ -7,12 +7,16 @@ mod tcp;
 mod websocket;
 
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use flowgate_net::limits::LAST_WORDS_TIMEOUT;
 use flowgate_net::{BoxIo, RelayEnd, Relayed};
+use futures_util::future::{Either, select};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::addon::Injected;
 use crate::limits::BODY_READ_BYTES;
@@ -46,7 +50,22 @@ async fn run(
     let down = direction(&mut server_reads, &mut client_writes, ways.1, injections.1, activity);
     // A failure is of the side that was read from (`true`) or written to, as seen from each direction.
     let down = async { down.await.map_err(|(reading, err)| (!reading, err)) };
-    let failure = tokio::try_join!(up, down).err();
+    let failure = match select(pin!(up), pin!(down)).await {
+        Either::Left((Ok(()), down)) => down.await.err(),
+        Either::Right((Ok(()), up)) => up.await.err(),
+        Either::Left((Err(failure), down)) => {
+            if !failure.0 {
+                last_words(down).await;
+            }
+            Some(failure)
+        }
+        Either::Right((Err(failure), up)) => {
+            if failure.0 {
+                last_words(up).await;
+            }
+            Some(failure)
+        }
+    };
     // The other side must not take it for an end.
     match &failure {
         Some((true, _)) => server_reads.unsplit(server_writes).reset_at_end(),
@@ -54,6 +73,11 @@ async fn run(
         None => {}
     }
     RelayEnd { relayed: Relayed::default(), spliced: Relayed::default(), failure }
+}
+
+/// Relays what a side still said that takes nothing any more. However that ends, it is the failure before it that is told.
+async fn last_words(direction: impl Future) {
+    let _ = timeout(LAST_WORDS_TIMEOUT, direction).await;
 }
 
 async fn direction(

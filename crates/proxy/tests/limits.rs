@@ -11,7 +11,7 @@ const PAGE: &str = "docs/reference/limits.md";
 const SECTIONS: [(&str, &str); 5] = [
     ("Messages and codecs", "crates/wire/src/limits.rs"),
     ("Connections, time-outs and buffers", "crates/proxy/src/limits.rs"),
-    ("Look-ups of names", "crates/net/src/limits.rs"),
+    ("Look-ups of names, moving bytes", "crates/net/src/limits.rs"),
     ("Features", "crates/addons/src/limits.rs"),
     ("Who may use the proxy", "crates/logins/src/limits.rs"),
 ];

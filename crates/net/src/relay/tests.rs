@@ -4,10 +4,11 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -25,6 +26,8 @@ impl Tap for Seen {
 
 /// Lends no pipe, as if the system had none to give.
 static NO_PIPES: Pipes = Pipes::new(0);
+
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// More than is copied before splicing begins.
 const LARGE: usize = 8 * SPLICE_FROM_BYTES as usize;
@@ -53,9 +56,38 @@ async fn relaying(pipes: &'static Pipes) -> Relaying {
 }
 
 fn reset_and_drop(stream: TcpStream) {
-    SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(stream);
 }
+
+/// Takes nothing, and may have something to say all the same: a socket whose peer closed it with something unread.
+struct Refuses(DuplexStream);
+
+impl AsyncRead for Refuses {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Refuses {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Io for Refuses {}
 
 /// Bytes that are nowhere the same.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -177,6 +209,34 @@ async fn a_reset_by_a_reader_that_lags_reaches_the_writer() {
     tokio::join!(stuffed, reset);
     let end = end.await.unwrap();
     assert!(matches!(end.failure, Some((false, _))), "{end:?}");
+}
+
+/// A WebSocket server echoed a message and failed the connection over what came behind it; the echo was lost, since our next write
+/// met the reset before the echo was read.
+#[tokio::test(start_paused = true)]
+async fn last_words_of_a_side_that_takes_nothing_are_relayed() {
+    for client_refuses in [true, false] {
+        for says_them_after in [Duration::ZERO, LAST_WORDS_TIMEOUT - MOMENT, LAST_WORDS_TIMEOUT + MOMENT] {
+            let (mut speaker, speaker_end) = duplex(64);
+            let (mut refuser, refuser_end) = duplex(64);
+            let (speaker_end, refuser_end): (BoxIo, BoxIo) =
+                (Box::new(speaker_end), Box::new(Refuses(refuser_end)));
+            let (client, server) =
+                if client_refuses { (refuser_end, speaker_end) } else { (speaker_end, refuser_end) };
+            let end = tokio::spawn(async move { relay(client, server, &mut NoTap).await });
+            speaker.write_all(b"more").await.unwrap();
+            tokio::time::sleep(says_them_after).await;
+            let said = refuser.write_all(b"last words").await.is_ok();
+            drop(refuser);
+            let mut heard = Vec::new();
+            speaker.read_to_end(&mut heard).await.unwrap();
+            let in_time = says_them_after < LAST_WORDS_TIMEOUT;
+            assert_eq!(heard, if in_time { &b"last words"[..] } else { b"" }, "{says_them_after:?}");
+            assert_eq!(said, in_time, "{says_them_after:?}");
+            let end = end.await.unwrap();
+            assert!(matches!(end.failure, Some((client, _)) if client == client_refuses), "{end:?}");
+        }
+    }
 }
 
 #[tokio::test]

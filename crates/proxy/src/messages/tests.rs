@@ -205,10 +205,10 @@ async fn messages_are_changed_discarded_and_injected() {
     assert_eq!(got, [text("a"), text("changed"), text("b")].concat());
     let injector = between.edits.injector.lock().unwrap().clone().unwrap();
     assert!(injector.inject(false, Injected { text: true, content: "down".into() }).await);
-    assert!(injector.inject(true, Injected { text: false, content: "up".into() }).await);
     let mut got = vec![0; text("down").len()];
     between.client.read_exact(&mut got).await.unwrap();
     assert_eq!(got, text("down"));
+    assert!(injector.inject(true, Injected { text: false, content: "up".into() }).await);
     let mut got = vec![0; 8];
     between.server.read_exact(&mut got).await.unwrap();
     let key: [u8; 4] = got[2..6].try_into().unwrap();
@@ -302,4 +302,38 @@ async fn directions_do_not_wait_for_each_other() {
     assert!(reads.await.iter().all(|byte| *byte == 1));
     drop((client, server));
     serving.await.unwrap();
+}
+
+/// Sends on what comes.
+struct AsItCame;
+
+impl super::Way for AsItCame {
+    async fn received(&mut self, data: &[u8], out: &mut BytesMut) {
+        out.extend_from_slice(data);
+    }
+
+    async fn injected(&mut self, _: Injected, _: &mut BytesMut) {}
+
+    fn ended(&mut self, _: &mut BytesMut) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_words_of_a_side_that_takes_nothing_are_relayed() {
+    for client_refuses in [true, false] {
+        let (mut speaker, speaker_end) = duplex(64);
+        let (mut refuser, refuser_end) = duplex(64);
+        // A pipe whose other end is gone takes nothing, and still has what was said before.
+        refuser.write_all(b"last words").await.unwrap();
+        drop(refuser);
+        speaker.write_all(b"more").await.unwrap();
+        let (client, server) =
+            if client_refuses { (refuser_end, speaker_end) } else { (speaker_end, refuser_end) };
+        let nothing = || tokio::sync::mpsc::channel(1).1;
+        let ways = (AsItCame, AsItCame);
+        let activity = std::sync::atomic::AtomicU64::new(0);
+        let injections = (nothing(), nothing());
+        let end = super::run(Box::new(client), Box::new(server), ways, injections, &activity).await;
+        assert!(matches!(end.failure, Some((client, _)) if client == client_refuses), "{end:?}");
+        assert_eq!(rest(speaker).await, b"last words");
+    }
 }
