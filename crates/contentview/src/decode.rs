@@ -118,7 +118,7 @@ impl fmt::Display for Encoding {
     }
 }
 
-fn parse(content_encoding: &[u8], limits: &Limits) -> Result<Vec<Encoding>, DecodeError> {
+pub(crate) fn parse(content_encoding: &[u8], limits: &Limits) -> Result<Vec<Encoding>, DecodeError> {
     let mut encodings = Vec::new();
     for name in content_encoding.split(|byte| *byte == b',') {
         let encoding = match name.trim_ascii().to_ascii_lowercase().as_slice() {
@@ -238,8 +238,8 @@ fn brotli(encoded: &[u8], out: &mut Bounded) -> End {
 fn zstd(encoded: &[u8], out: &mut Bounded) -> End {
     let mut input = Input { rest: encoded, wanted_more: false };
     while !input.rest.is_empty() {
-        if let Some(skipped) = after_skippable_frame(input.rest) {
-            input.rest = skipped;
+        if let Some(len) = skippable_frame(input.rest) {
+            input.rest = input.rest.get(len..).unwrap_or_default();
             continue;
         }
         let outcome = match ruzstd::decoding::StreamingDecoder::new(&mut input) {
@@ -254,12 +254,12 @@ fn zstd(encoded: &[u8], out: &mut Bounded) -> End {
     End::Complete
 }
 
-/// What follows a skippable frame (RFC 8878 section 3.1.2); `None` if there is none here.
-fn after_skippable_frame(bytes: &[u8]) -> Option<&[u8]> {
+/// How long the skippable frame is (RFC 8878 section 3.1.2) that stands here, if one does.
+pub(crate) fn skippable_frame(bytes: &[u8]) -> Option<usize> {
     let (magic, rest) = bytes.split_first_chunk()?;
-    let (len, rest) = rest.split_first_chunk()?;
+    let len = u32::from_le_bytes(*rest.first_chunk()?);
     let is_skippable = u32::from_le_bytes(*magic) & 0xffff_fff0 == 0x184d_2a50;
-    is_skippable.then(|| rest.get(offset(u32::from_le_bytes(*len).into())..).unwrap_or_default())
+    is_skippable.then(|| offset(len.into()).saturating_add(8))
 }
 
 fn end_of(outcome: io::Result<bool>, input: &Input<'_>) -> End {
@@ -296,7 +296,7 @@ impl BufRead for Input<'_> {
 }
 
 /// RFC 1950 section 2.2: method 8, and a check over the first two bytes.
-fn has_zlib_head(encoded: &[u8]) -> bool {
+pub(crate) fn has_zlib_head(encoded: &[u8]) -> bool {
     match encoded {
         [method, flags, ..] => method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31),
         _ => false,

@@ -20,6 +20,7 @@ mod decode;
 pub mod escape;
 mod limits;
 mod page;
+mod streaming;
 
 // Text.
 mod charset;
@@ -48,4 +49,5 @@ mod zip;
 
 pub use decode::{DecodeError, DecodeNote, Decoded, Encoding, decode};
 pub use limits::Limits;
+pub use streaming::StreamDecoder;
 pub use view::{Carrier, ContentInfo, Rendered, UnknownView, View, render};

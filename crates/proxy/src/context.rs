@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use flowgate_flow::{Address, ClientConnection, Fingerprints, Flow, MetadataValue, Replay, Transport};
@@ -34,6 +34,8 @@ pub struct Proxy {
     pub(crate) stop: CancellationToken,
     /// How many panics were caught.
     pub(crate) panics: AtomicU64,
+    /// How much the decoders of bodies that are read while they cross may take, all together.
+    pub(crate) body_decoders_bytes: AtomicUsize,
     /// Every task that serves a connection.
     pub(crate) tasks: TaskTracker,
 }
@@ -79,6 +81,7 @@ impl Proxy {
             told_no_permission: AtomicBool::new(false),
             stop: CancellationToken::new(),
             panics: AtomicU64::new(0),
+            body_decoders_bytes: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
         })
     }

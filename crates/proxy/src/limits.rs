@@ -45,6 +45,9 @@ pub const BODY_MEMORY_BYTES: usize = 1024 * 1024;
 pub const HELD_BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// How much of a held body is read from its file at once, in bytes.
 pub const HELD_READ_BYTES: usize = 64 * 1024;
+/// How much memory the decoders may take, all together, of bodies with a content encoding whose messages (gRPC, server-sent events) are
+/// told while they cross; those of further bodies are not told.
+pub const BODY_DECODERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How much the recorded chunks of a raw flow may take, in bytes of content and of what stands around it; what follows
 /// crosses unrecorded.
 pub const RAW_RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;

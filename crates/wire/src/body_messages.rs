@@ -1,7 +1,7 @@
 //! Messages inside bodies, found while the bodies cross: gRPC's, and server-sent events. Nothing is changed and nothing held back; what
 //! is kept of a message is bounded.
 //!
-//! Not here: what a message means (protobuf, JSON), and bodies with a content encoding.
+//! Not here: what a message means (protobuf, JSON), and content encodings: what is given here is the content.
 
 mod event_stream;
 mod grpc;
@@ -44,15 +44,13 @@ impl BodyMessages {
             return None;
         }
         let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let messages = if is_grpc(essence) {
-            Self::grpc()
+        if is_grpc(essence) {
+            Some(Self::grpc())
         } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
-            Self::event_stream()
+            Some(Self::event_stream())
         } else {
-            return None;
-        };
-        let encoded = |coding: &[u8]| !coding.eq_ignore_ascii_case(b"identity");
-        (!headers.get_all("content-encoding").any(encoded)).then_some(messages)
+            None
+        }
     }
 
     /// For a body of gRPC's Length-Prefixed-Messages.

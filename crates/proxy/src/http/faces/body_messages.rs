@@ -2,6 +2,7 @@
 //! pair of versions; with the id of the flow that comes in the end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use flowgate_flow::{BodyMessageKind, FlowId, FlowKind, HttpFlow};
 
@@ -10,6 +11,7 @@ use super::fixture::{Proxy, Raw, Version};
 use super::script::{block, frame};
 use crate::addon::{Addon, BodyNeed, LiveFlow};
 use crate::http::in_memory::listener::Listener;
+use crate::limits::BODY_DECODERS_BYTES_MAX;
 use crate::settings::Settings;
 
 use Version::{H1, H2};
@@ -167,6 +169,66 @@ async fn what_a_rule_hides_is_not_told() {
     let heard = asking.say(b"").await;
     assert!(heard.ends_with(b"data: a\n\n"));
     assert!(proxy.told.take_messages().is_empty());
+}
+
+/// The head of a gzip stream.
+const GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff";
+
+/// A block of a gzip stream that holds this as it is.
+fn stored(content: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(content.len()).unwrap();
+    [&[0][..], &len.to_le_bytes(), &(!len).to_le_bytes(), content].concat()
+}
+
+/// Sends an event stream with this content encoding in two pieces; what was told, and whether it crossed as it was.
+async fn encoded(proxy: &Proxy, encoding: &str, pieces: [&[u8]; 2]) -> Vec<String> {
+    let mut served = proxy.serve(H1, H1);
+    let mut asking = Raw::new(std::mem::replace(&mut served.client, tokio::io::duplex(1).0));
+    asking.say(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut answering = Raw::new(served.servers.recv().await.unwrap());
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: {encoding}\r\n\r\n");
+    answering.say(head.as_bytes()).await;
+    let mut lines = Vec::new();
+    for piece in pieces {
+        answering.say(piece).await;
+        assert!(asking.say(b"").await.ends_with(piece), "it crosses at once, and as it is");
+        lines.extend(told(proxy).0);
+    }
+    drop((asking, answering));
+    served.serving.await.unwrap();
+    proxy.told.take_flows();
+    lines
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_with_a_content_encoding_are_told_as_they_cross() {
+    let proxy = Proxy::new();
+    let first = [GZIP, &stored(b"data: a\n\ndata: ")].concat();
+    let pieces = [&first[..], &stored(b"b\n\n")];
+    let both = ["<- event  a", "<- event  b"];
+    assert_eq!(encoded(&proxy, "gzip", pieces).await, both);
+    assert_eq!(encoded(&proxy, "identity", [b"data: a\n\n", b"data: b\n\n"]).await, both);
+    // Nothing is told of what is not known, nor from where it turns out to be something else.
+    assert_eq!(encoded(&proxy, "gzip, br", pieces).await, [""; 0]);
+    assert_eq!(encoded(&proxy, "gzip", [b"data: a\n\n", b"data: b\n\n"]).await, [""; 0]);
+    assert_eq!(encoded(&proxy, "gzip", [&first, b"\xff\xff"]).await, both[..1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn decoders_take_no_more_than_their_limit() {
+    let proxy = Proxy::new();
+    let content = [GZIP, &stored(b"data: a\n\n")].concat();
+    let taken = &proxy.context.proxy.body_decoders_bytes;
+    let needed = flowgate_contentview::StreamDecoder::new(b"gzip").unwrap().memory_bytes_max();
+    for (before, expected) in [
+        (BODY_DECODERS_BYTES_MAX - needed, &["<- event  a"][..]),
+        (BODY_DECODERS_BYTES_MAX - needed + 1, &[]),
+    ] {
+        taken.store(before, Ordering::Relaxed);
+        assert_eq!(encoded(&proxy, "gzip", [&content, b""]).await, expected);
+        assert_eq!(taken.load(Ordering::Relaxed), before, "given back");
+    }
 }
 
 /// Looks on.
