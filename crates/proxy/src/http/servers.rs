@@ -13,7 +13,7 @@ use crate::egress::{Egress, Purpose};
 use crate::limits::IDLE_SERVERS_MAX;
 use crate::server::{self, OpenServer, ServerError, ServerGuard};
 use bytes::Bytes;
-use flowgate_flow::{Address, Request, ServerConnection};
+use flowgate_flow::{Address, Phase, Request, ServerConnection};
 use flowgate_wire::http2::semantics::{is_websocket_connect, websocket_upgrade_key};
 
 /// Where requests go, and how.
@@ -206,7 +206,8 @@ impl Servers {
     }
 
     /// A connection for an upgrade on a route where others would be of HTTP/2. One of HTTP/2 serves if it is there and takes
-    /// WebSockets; otherwise the server is offered nothing but HTTP/1.1, which all have that have WebSockets.
+    /// WebSockets; otherwise the server is offered nothing but HTTP/1.1, which nearly all have that have WebSockets. One that will have
+    /// nothing but HTTP/2 says so by ending the handshake.
     async fn get_for_upgrade(
         &self,
         context: &Context,
@@ -214,17 +215,48 @@ impl Servers {
         wanted: Wanted,
         fresh: bool,
     ) -> Result<Link, ServerError> {
-        if wanted == Wanted::WebSocket
-            && let Some((link, facts)) = self.find_multiplexed(route)
-            && poll_fn(|cx| link.poll_connect_protocol(cx)).await
-            && poll_fn(|cx| link.poll_can_open(cx)).await
-        {
-            return Ok(Link::H2 { link, facts, reused: true });
+        if wanted == Wanted::WebSocket {
+            if route.tls_name.is_none() {
+                // In the clear nobody is asked what they speak: the client spoke HTTP/2, and so do we at first.
+                self.open_multiplexed(context, route).await?;
+            }
+            if let Some(link) = self.websocket_stream(route).await {
+                return Ok(link);
+            }
         }
         if !fresh && let Some(link) = self.idle(route, Wanted::Upgrade).await {
             return Ok(Link::H1(link));
         }
-        self.open(context, route, Wanted::Upgrade).await
+        match self.open(context, route, Wanted::Upgrade).await {
+            Err(error)
+                if error.phase == Phase::Tls
+                    && wanted == Wanted::WebSocket
+                    && self.find_multiplexed(route).is_none() =>
+            {
+                self.open_multiplexed(context, route).await?;
+                self.websocket_stream(route).await.ok_or(error)
+            }
+            result => result,
+        }
+    }
+
+    /// A stream for a WebSocket on a connection of HTTP/2 that is there, if its server takes them.
+    async fn websocket_stream(&self, route: &Route) -> Option<Link> {
+        let (link, facts) = self.find_multiplexed(route)?;
+        let takes_them =
+            poll_fn(|cx| link.poll_connect_protocol(cx)).await && poll_fn(|cx| link.poll_can_open(cx)).await;
+        takes_them.then_some(Link::H2 { link, facts, reused: true })
+    }
+
+    /// Opens a connection that will most likely be of HTTP/2, unless there is one. It is kept for others too.
+    async fn open_multiplexed(&self, context: &Context, route: &Route) -> Result<(), ServerError> {
+        let _opening = self.opening.lock().await;
+        if self.find_multiplexed(route).is_none()
+            && let Link::H1(link) = self.open(context, route, Wanted::Exchange).await?
+        {
+            self.give_back(link);
+        }
+        Ok(())
     }
 
     /// Keeps a connection for the next exchange if it can take one.

@@ -10,5 +10,6 @@ mod table;
 
 mod failures;
 mod isolation;
+mod only_http2;
 mod replies;
 mod requests;

@@ -425,6 +425,31 @@ async fn a_server_of_http2_that_does_not_take_websockets_is_asked_in_http1() {
     }
 }
 
+/// The first request of all is for a WebSocket: there is no connection yet whose server could have announced anything.
+#[tokio::test(start_paused = true)]
+async fn the_first_connection_of_http2_may_be_for_a_websocket() {
+    let proxy = Proxy::new();
+    for announces in [true, false] {
+        let mut served = proxy.serve(H2, H2);
+        let (pipe, _) = tokio::io::duplex(1);
+        let mut client = End::new(Raw::new(std::mem::replace(&mut served.client, pipe)), H2);
+        client.raw(&[hello(), connect("websocket", false)].concat()).await;
+        let mut server = End::new(Raw::new(served.servers.recv().await.unwrap()), H2);
+        let settings = if announces { vec![0, 8, 0, 0, 0, 1] } else { Vec::new() };
+        server.raw(&[frame(4, 0, 0, &settings), frame(4, 1, 0, b"")].concat()).await;
+        if announces {
+            let blocks = &server.listener.as_ref().unwrap().streams[&1].blocks;
+            assert_eq!(value(&blocks[0], ":protocol"), Some(&b"websocket"[..]));
+        } else {
+            let mut second = Raw::new(served.servers.recv().await.unwrap());
+            let request = String::from_utf8(second.say(b"").await).unwrap();
+            assert!(request.starts_with("GET /chat?x HTTP/1.1\r\n"), "{request}");
+        }
+        drop((client, server));
+        served.serving.await.unwrap();
+    }
+}
+
 /// What a client is told where a server does not agree, in each pair: `answer` is the server's in HTTP/1 and in HTTP/2.
 #[tokio::test(start_paused = true)]
 async fn what_is_no_agreement_is_none() {
