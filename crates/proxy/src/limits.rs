@@ -30,10 +30,16 @@ pub const UNSENT_REST_SILENCE_MAX: Duration = Duration::from_millis(250);
 pub const PEEK_BYTES_MAX: usize = 128 * 1024;
 /// How much of one read, in bytes, when a head is awaited.
 pub const HEAD_READ_BYTES: usize = 4 * 1024;
-/// How much of one read, in bytes, inside a body.
+/// How much of one read, in bytes, at the beginning of a body: what a reader that takes nothing makes us hold.
+pub const BODY_FIRST_READ_BYTES: usize = 16 * 1024;
+/// From where on a body is read in larger pieces: more than the buffers of sockets hold for a reader that takes nothing.
+pub const BODY_FIRST_BYTES: u64 = 4 * 1024 * 1024;
+/// How much of one read, in bytes, inside a body from there on.
 pub const BODY_READ_BYTES: usize = 64 * 1024;
 /// How many bytes wait for a slow reader before its sender is made to wait.
-pub const WRITE_QUEUE_BYTES: usize = 64 * 1024;
+pub const WRITE_QUEUE_BYTES: usize = 16 * 1024;
+/// The same where it speaks HTTP/2, for all its streams.
+pub const H2_WRITE_QUEUE_BYTES: usize = 64 * 1024;
 /// Chunks up to this many bytes are copied together with what stands before them, to leave in one write.
 pub const COALESCE_BYTES: usize = 8 * 1024;
 /// How much of a message that was refused is kept in its flow, in bytes.

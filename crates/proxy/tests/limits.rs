@@ -98,7 +98,6 @@ const UNNAMED: &[(&str, &str)] = &[
         "HEAD_READ_BYTES",
         "how much at a time: changes nothing but the speed, and every way to cut the input is tested",
     ),
-    ("BODY_READ_BYTES", "likewise"),
     ("COALESCE_BYTES", "likewise"),
     ("HELD_READ_BYTES", "likewise"),
     ("INJECTED_MESSAGES_MAX", "the room of a channel, which refuses what is beyond or makes its sender wait"),

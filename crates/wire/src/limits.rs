@@ -28,7 +28,7 @@ pub const QUIC_CRYPTO_PIECES_MAX: usize = 256;
 /// The most that the compression table holds which we write HTTP/2 fields with, whatever the peer would allow.
 pub const HPACK_ENCODER_TABLE_BYTES_MAX: usize = 4096;
 /// How many times the header list that is allowed a block of HTTP/2 may unpack to before its connection ends.
-pub const HPACK_EXCESS_FACTOR_MAX: usize = 16;
+pub const HPACK_EXCESS_FACTOR_MAX: usize = 4;
 /// The longest message of an LDAP server.
 pub const LDAP_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// The longest name of DNS, with the lengths of its labels (RFC 1035 section 2.3.4).
@@ -49,6 +49,8 @@ pub const H2_STREAM_QUEUE_BYTES: usize = 64 * 1024;
 pub const H2_FLOOD_PERIOD_SECONDS: u64 = 10;
 /// The most HTTP/2 streams in a period that a peer opens and resets, and that it makes us reset or refuse.
 pub const H2_RESETS_MAX: u32 = 500;
+/// The most malformed requests in a period.
+pub const H2_MALFORMED_MAX: u32 = 50;
 /// The most PING frames in a period, besides one for each frame of heads or data that we sent.
 pub const H2_PINGS_MAX: u32 = 500;
 /// The most SETTINGS frames in a period.
@@ -60,4 +62,4 @@ pub const H2_WINDOW_UPDATES_MAX: u32 = 2000;
 /// The most frames without effect (PRIORITY, unknown types) in a period, besides one for each frame that we sent.
 pub const H2_IGNORED_FRAMES_MAX: u32 = 1000;
 /// The most header lists in a period that are larger than allowed.
-pub const H2_LARGE_HEADERS_MAX: u32 = 50;
+pub const H2_LARGE_HEADERS_MAX: u32 = 10;

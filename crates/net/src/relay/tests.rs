@@ -352,7 +352,7 @@ async fn a_fast_connection_lets_others_run() {
     assert!(relay.as_mut().poll(&mut Context::from_waker(&Arc::clone(&woken).into())).is_pending());
     assert!(woken.0.load(Ordering::Relaxed), "it has more to do at once");
     let mut got = vec![0; BYTES];
-    let mut into = tokio::io::ReadBuf::new(&mut got);
+    let mut into = ReadBuf::new(&mut got);
     let read = Pin::new(&mut server).poll_read(&mut Context::from_waker(Waker::noop()), &mut into);
     assert!(read.is_ready());
     let moved = into.filled().len();

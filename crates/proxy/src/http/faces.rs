@@ -11,6 +11,7 @@ mod script;
 // What is asked.
 mod body_messages;
 mod clients;
+mod floods;
 mod orderings;
 mod pairs;
 mod servers;

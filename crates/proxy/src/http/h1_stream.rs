@@ -15,7 +15,10 @@ use tokio_util::io::poll_read_buf;
 
 use super::side::SideError;
 use super::write_queue::WriteQueue;
-use crate::limits::{BODY_READ_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES};
+use crate::limits::{
+    BODY_FIRST_BYTES, BODY_FIRST_READ_BYTES, BODY_READ_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX,
+    WRITE_QUEUE_BYTES,
+};
 
 /// One HTTP/1 connection, either side.
 pub(super) struct H1Stream {
@@ -26,6 +29,8 @@ pub(super) struct H1Stream {
     decoder: BodyDecoder,
     /// Whether the incoming message's body was read to its end.
     pub(super) body_read: bool,
+    /// How much was read for it.
+    body_bytes: u64,
     queue: WriteQueue,
     outgoing: Outgoing,
 }
@@ -50,6 +55,7 @@ impl H1Stream {
             scanner: HeadScanner::default(),
             decoder: BodyDecoder::new(Framing::None),
             body_read: true,
+            body_bytes: 0,
             queue: WriteQueue::default(),
             outgoing: Outgoing::Length(0),
         }
@@ -122,6 +128,7 @@ impl H1Stream {
     pub(super) fn expect_body(&mut self, framing: Framing) {
         self.decoder = BodyDecoder::new(framing);
         self.body_read = framing == Framing::None;
+        self.body_bytes = 0;
     }
 
     /// The next piece of the body.
@@ -129,7 +136,8 @@ impl H1Stream {
         loop {
             match self.decoder.decode(&mut self.read, self.eof)? {
                 BodyEvent::NeedMore => {
-                    ready!(self.poll_fill(cx, BODY_READ_BYTES))?;
+                    let want = body_read_bytes(self.body_bytes);
+                    self.body_bytes += ready!(self.poll_fill(cx, want))? as u64;
                 }
                 BodyEvent::End(_)
                     if matches!(self.decoder, BodyDecoder::UntilClose) && self.io.ended_cut() =>
@@ -233,6 +241,11 @@ impl H1Stream {
         self.eof |= n == 0;
         Poll::Ready(Ok(n))
     }
+}
+
+/// How much to read at a time of a body of which so much was read.
+const fn body_read_bytes(read: u64) -> usize {
+    if read < BODY_FIRST_BYTES { BODY_FIRST_READ_BYTES } else { BODY_READ_BYTES }
 }
 
 #[cfg(test)]

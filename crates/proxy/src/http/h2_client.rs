@@ -100,7 +100,7 @@ impl ClientSide for H2ClientStream {
 
     fn send_own(&mut self, head: &Response, body: Bytes) -> Result<(), SideError> {
         if self.malformed {
-            self.stream.reset(Code::PROTOCOL_ERROR);
+            self.stream.refuse_malformed();
             return Ok(());
         }
         let framing = if body.is_empty() { Framing::None } else { Framing::Length(body.len() as u64) };

@@ -4,6 +4,7 @@
 //! HTTP/2 connections stays in one task.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use bytes::BytesMut;
 use flowgate_net::BoxIo;
 use flowgate_wire::http2::{self, Code, Role, StreamId};
 use flowgate_wire::limits::H2_FLOOD_PERIOD_SECONDS;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, Interest};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::h2_link::{H2Link, Lost};
 use super::write_queue::WriteQueue;
 use crate::limits::{
-    H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT,
-    WRITE_QUEUE_BYTES,
+    H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, H2_WRITE_QUEUE_BYTES, LINGER_SILENCE_MAX,
+    LINGER_TIMEOUT,
 };
 use crate::server::ServerGuard;
 
@@ -100,7 +102,7 @@ impl Driver {
             return false;
         }
         // A peer that does not take our answers is not listened to.
-        self.held_back = self.queue.len() > WRITE_QUEUE_BYTES;
+        self.held_back = self.queue.len() > H2_WRITE_QUEUE_BYTES;
         if self.held_back {
             return false;
         }
@@ -229,6 +231,11 @@ impl Driver {
         }
     }
 
+    /// Whether the peer had too much of us: what it asked for meanwhile is not worth the work.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.failure().is_some_and(|error| error.code == Code::ENHANCE_YOUR_CALM)
+    }
+
     /// Drives the connection to its end, in a task of its own.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         poll_fn(|cx| {
@@ -264,6 +271,9 @@ impl Driver {
                 return;
             }
         }
+        if self.is_flooded() && self.io.tcp().is_some() {
+            return self.leave_unread(stop).await;
+        }
         let ending = async {
             poll_fn(|cx| self.queue.poll_write(cx, &mut self.io)).await?;
             poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await
@@ -291,5 +301,33 @@ impl Driver {
             _ = timeout(LINGER_TIMEOUT, reading) => {}
             () = stop.cancelled() => {}
         }
+    }
+
+    /// Says the last words to a peer that floods us, and lets it wait: not reading costs us nothing, and once its buffers are full it
+    /// can do no more. It is not told the end before, as it would only connect anew the sooner.
+    async fn leave_unread(mut self, stop: CancellationToken) {
+        let waiting = async {
+            if poll_fn(|cx| self.queue.poll_write(cx, &mut self.io)).await.is_ok()
+                && let Some(socket) = self.io.tcp()
+            {
+                hung_up(socket).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = timeout(LINGER_SILENCE_MAX, waiting) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Waits until the peer has ended its direction. Nothing is read.
+async fn hung_up(socket: &TcpStream) {
+    while let Ok(ready) = socket.ready(Interest::READABLE).await {
+        if ready.is_read_closed() {
+            return;
+        }
+        // That there is something to read is forgotten: only what comes next wakes us.
+        let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }

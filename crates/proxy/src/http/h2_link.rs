@@ -288,6 +288,16 @@ impl H2Stream {
         Poll::Pending
     }
 
+    /// Ends the stream since its request is malformed; with too many of them, the connection.
+    pub(super) fn refuse_malformed(&self) {
+        let mut state = self.link.lock();
+        state.connection.refuse_malformed(self.id);
+        if let Some(error) = state.connection.failure() {
+            state.lose(Lost::Protocol(error));
+        }
+        state.notify();
+    }
+
     /// Ends the stream, if it has not ended.
     pub(super) fn reset(&self, code: Code) {
         let mut state = self.link.lock();

@@ -60,6 +60,10 @@ pub(crate) async fn serve(service: Service, io: BoxIo) {
             for server in &mut servers {
                 moved |= server.poll_read(cx, &mut Vec::new()) || server.poll_time(cx);
             }
+            if !opened.is_empty() && client.is_flooded() {
+                // Beginning them would cost us more than opening them did. The log has the one line that tells of it.
+                opened.clear();
+            }
             for id in opened.drain(..) {
                 let timer =
                     timers.pop().unwrap_or_else(|| IdleTimer::new(service.context.settings.idle_timeout));

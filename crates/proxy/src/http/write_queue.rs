@@ -10,7 +10,7 @@ use flowgate_net::BoxIo;
 use flowgate_wire::http2::Sink;
 use tokio::io::AsyncWrite;
 
-use crate::limits::{COALESCE_BYTES, WRITE_QUEUE_BYTES};
+use crate::limits::{COALESCE_BYTES, H2_WRITE_QUEUE_BYTES};
 
 /// What waits to be written.
 #[derive(Default)]
@@ -108,7 +108,7 @@ impl Sink for WriteQueue {
     }
 
     fn is_full(&self) -> bool {
-        self.len() >= WRITE_QUEUE_BYTES
+        self.len() >= H2_WRITE_QUEUE_BYTES
     }
 }
 
@@ -127,4 +127,19 @@ fn poll_write_pieces(
         used += 1;
     }
     Pin::new(io).poll_write_vectored(cx, slices.get(..used).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_wait_when_the_queue_is_full() {
+        for (waiting, is_full) in [(H2_WRITE_QUEUE_BYTES - 1, false), (H2_WRITE_QUEUE_BYTES, true)] {
+            let mut queue = WriteQueue::default();
+            queue.tail.extend_from_slice(b"head");
+            queue.push(vec![b'x'; waiting - 4].into());
+            assert_eq!(queue.is_full(), is_full, "{waiting}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use super::closed::{Closed, Ended};
 use super::error::{Code, Error};
 use super::flow::{ReceiveWindow, SendWindow, WINDOW_INITIAL};
 use super::frame;
-use super::guard::Guard;
+use super::guard::{Flood, Guard};
 use super::settings::{self, PeerSettings};
 use super::stream::{By, Direction, End, Incoming, Reset, Stream, StreamId};
 use crate::hpack::{Decoder, Encoder};
@@ -392,6 +392,14 @@ impl<T> Connection<T> {
     /// Ends a stream before its end. What waits to be sent on it is dropped.
     pub fn reset(&mut self, id: StreamId, code: Code, why: &'static str) {
         self.reset_stream(id.0, code, why);
+    }
+
+    /// Ends a stream whose request is malformed (section 8.1.1); with too many of them, the connection.
+    pub fn refuse_malformed(&mut self, id: StreamId) {
+        self.reset_stream(id.0, Code::PROTOCOL_ERROR, "its request is malformed");
+        if let Err(error) = self.guard.count(Flood::Malformed) {
+            self.fail_with(error);
+        }
     }
 
     /// Nobody will ask for a stream again. If it is not over it is ended: without an error if our direction is.

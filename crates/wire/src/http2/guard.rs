@@ -26,12 +26,14 @@ pub enum Flood {
     Ignored,
     /// Header lists that are larger than allowed.
     LargeHeaders,
+    /// Requests that are malformed (section 8.1.1).
+    Malformed,
 }
 
 /// The counters of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    counts: [u32; 8],
+    counts: [u32; 9],
     useful: u32,
 }
 
@@ -51,6 +53,7 @@ impl Guard {
             ),
             Flood::Ignored => (limits::H2_IGNORED_FRAMES_MAX, self.useful, "too many frames of no effect"),
             Flood::LargeHeaders => (limits::H2_LARGE_HEADERS_MAX, 0, "too many header lists are too large"),
+            Flood::Malformed => (limits::H2_MALFORMED_MAX, 0, "too many requests are malformed"),
         };
         let Some(count) = self.counts.get_mut(flood as usize) else { return Ok(()) };
         *count = count.saturating_add(1);
@@ -89,6 +92,7 @@ mod tests {
             (Flood::WindowUpdates, limits::H2_WINDOW_UPDATES_MAX, 4),
             (Flood::Ignored, limits::H2_IGNORED_FRAMES_MAX, 1),
             (Flood::LargeHeaders, limits::H2_LARGE_HEADERS_MAX, 0),
+            (Flood::Malformed, limits::H2_MALFORMED_MAX, 0),
         ] {
             let mut guard = Guard::default();
             guard.earn();

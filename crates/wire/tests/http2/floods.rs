@@ -3,7 +3,8 @@
 use flowgate_wire::http2::{Code, Role};
 use flowgate_wire::limits::{
     H2_CONTINUATIONS_MAX, H2_EMPTY_DATA_MAX, H2_HEADER_BLOCK_BYTES_MAX, H2_IGNORED_FRAMES_MAX,
-    H2_LARGE_HEADERS_MAX, H2_PINGS_MAX, H2_RESETS_MAX, H2_SETTINGS_MAX, H2_WINDOW_UPDATES_MAX,
+    H2_LARGE_HEADERS_MAX, H2_MALFORMED_MAX, H2_PINGS_MAX, H2_RESETS_MAX, H2_SETTINGS_MAX,
+    H2_WINDOW_UPDATES_MAX,
 };
 
 use crate::support::{End, block, frame, get, rst, settings, window_update};
@@ -45,6 +46,23 @@ fn floods() {
         assert_eq!(end.give(&nth(max)).map_err(|err| err.code), Err(Code::ENHANCE_YOUR_CALM), "{name}");
         assert!(end.told().last().is_some_and(|said| said.starts_with("GOAWAY")), "{name}");
     }
+}
+
+#[test]
+fn malformed_requests() {
+    let mut end = End::new(Role::Server);
+    for n in 0..=H2_MALFORMED_MAX {
+        end.give(&get(n * 2 + 1, true)).unwrap();
+        let id = end.opened();
+        assert_eq!(end.connection.failure(), None);
+        end.connection.refuse_malformed(id);
+        end.connection.release(id);
+        assert_eq!(
+            end.told().first().map(String::as_str),
+            Some(format!("RST {} {}", n * 2 + 1, Code::PROTOCOL_ERROR).as_str())
+        );
+    }
+    assert_eq!(end.connection.failure().map(|err| err.code), Some(Code::ENHANCE_YOUR_CALM));
 }
 
 #[test]

@@ -31,3 +31,17 @@ async fn of_what_is_refused_so_much_is_kept() {
         assert_eq!(stream.refused(&vec![b'x'; len]).len(), kept);
     }
 }
+
+/// 5,000 readers that took nothing held 64 KiB each: the buffers of sockets were full long before reading in large pieces was worth
+/// while.
+#[test]
+fn bodies_are_read_in_small_pieces_first() {
+    for (read, piece) in [
+        (0, BODY_FIRST_READ_BYTES),
+        (BODY_FIRST_BYTES - 1, BODY_FIRST_READ_BYTES),
+        (BODY_FIRST_BYTES, BODY_READ_BYTES),
+        (u64::MAX, BODY_READ_BYTES),
+    ] {
+        assert_eq!(body_read_bytes(read), piece, "{read}");
+    }
+}

@@ -8,7 +8,7 @@ use flowgate_flow::Address;
 use flowgate_wire::http2::PREFACE;
 use h2::{Reason, RecvStream, client::SendRequest, server::SendResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -246,6 +246,35 @@ async fn a_flood_ends_its_connection() {
     flooding.abort();
     drop(reading);
     within(fixture.serving).await.unwrap();
+}
+
+/// On a socket what comes behind is not read at all, and the peer is let go when it goes.
+#[tokio::test]
+async fn what_comes_behind_a_flood_is_left_unread() {
+    let fixture = fixture().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (ours, _) = listener.accept().await.unwrap();
+    let servers = Arc::new(Servers::new(Vec::new()));
+    let address = Address { host: "127.0.0.1".to_owned(), port: 1 };
+    let route = Route { address, tls_name: None, purpose: Purpose::Tunnel, egress: None };
+    let origin = Origin::Fixed { route, host: None };
+    let service = Service { context: fixture.context.clone(), servers, origin };
+    let mut serving = tokio::spawn(serve(service, Box::new(ours)));
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0].repeat(1000);
+    client.write_all(&[&PREFACE[..], &settings].concat()).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(&[0, 0, 0, 0, 0, 0, 0, 11]) {
+        assert_ne!(
+            within(client.read_buf(&mut heard)).await.unwrap(),
+            0,
+            "GOAWAY with ENHANCE_YOUR_CALM first"
+        );
+    }
+    tokio::task::yield_now().await;
+    assert!((&mut serving).now_or_never().is_none(), "it is let wait");
+    drop(client);
+    within(serving).await.unwrap();
 }
 
 /// A client does not read one of two responses: its server has to wait, and the other crosses.
