@@ -16,8 +16,8 @@ use tokio_util::io::poll_read_buf;
 use super::side::SideError;
 use super::write_queue::WriteQueue;
 use crate::limits::{
-    BODY_FIRST_BYTES, BODY_FIRST_READ_BYTES, BODY_READ_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX,
-    WRITE_QUEUE_BYTES,
+    BODY_FIRST_BYTES, BODY_FIRST_READ_BYTES, BODY_READ_BYTES, FIRST_WRITE_QUEUE_BYTES, HEAD_READ_BYTES,
+    REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES,
 };
 
 /// One HTTP/1 connection, either side.
@@ -31,6 +31,8 @@ pub(super) struct H1Stream {
     pub(super) body_read: bool,
     /// How much was read for it.
     body_bytes: u64,
+    /// How much was queued of the outgoing message's body.
+    sent_bytes: u64,
     queue: WriteQueue,
     outgoing: Outgoing,
 }
@@ -56,6 +58,7 @@ impl H1Stream {
             decoder: BodyDecoder::new(Framing::None),
             body_read: true,
             body_bytes: 0,
+            sent_bytes: 0,
             queue: WriteQueue::default(),
             outgoing: Outgoing::Length(0),
         }
@@ -159,11 +162,13 @@ impl H1Stream {
         encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
     ) -> Result<(), E> {
         self.outgoing = outgoing;
+        self.sent_bytes = 0;
         encode(&mut self.queue.tail)
     }
 
     /// Queues a piece of a body. One that is longer than its head says would be read as the next message.
     pub(super) fn send_data(&mut self, data: Bytes) -> Result<(), SideError> {
+        self.sent_bytes += data.len() as u64;
         match &mut self.outgoing {
             Outgoing::Length(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(EncodeError::BodyLength)?;
@@ -203,7 +208,8 @@ impl H1Stream {
 
     /// Ready when the queue is short enough for another piece.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
-        if self.queue.len() < WRITE_QUEUE_BYTES { Poll::Ready(Ok(())) } else { self.poll_flush(cx) }
+        let wait = self.queue.len() >= write_queue_bytes(self.sent_bytes);
+        if wait { self.poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
@@ -241,6 +247,11 @@ impl H1Stream {
         self.eof |= n == 0;
         Poll::Ready(Ok(n))
     }
+}
+
+/// How much may wait to be written of a body of which so much was queued.
+const fn write_queue_bytes(queued: u64) -> usize {
+    if queued < BODY_FIRST_BYTES { FIRST_WRITE_QUEUE_BYTES } else { WRITE_QUEUE_BYTES }
 }
 
 /// How much to read at a time of a body of which so much was read.

@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::h2_link::{H2Link, Lost};
 use super::write_queue::WriteQueue;
 use crate::limits::{
-    H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, H2_WRITE_QUEUE_BYTES, LINGER_SILENCE_MAX,
-    LINGER_TIMEOUT,
+    H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT,
+    WRITE_QUEUE_BYTES,
 };
 use crate::server::ServerGuard;
 
@@ -102,7 +102,7 @@ impl Driver {
             return false;
         }
         // A peer that does not take our answers is not listened to.
-        self.held_back = self.queue.len() > H2_WRITE_QUEUE_BYTES;
+        self.held_back = self.queue.len() > WRITE_QUEUE_BYTES;
         if self.held_back {
             return false;
         }

@@ -10,7 +10,7 @@ use flowgate_net::BoxIo;
 use flowgate_wire::http2::Sink;
 use tokio::io::AsyncWrite;
 
-use crate::limits::{COALESCE_BYTES, H2_WRITE_QUEUE_BYTES};
+use crate::limits::{COALESCE_BYTES, WRITE_QUEUE_BYTES};
 
 /// What waits to be written.
 #[derive(Default)]
@@ -108,7 +108,7 @@ impl Sink for WriteQueue {
     }
 
     fn is_full(&self) -> bool {
-        self.len() >= H2_WRITE_QUEUE_BYTES
+        self.len() >= WRITE_QUEUE_BYTES
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn streams_wait_when_the_queue_is_full() {
-        for (waiting, is_full) in [(H2_WRITE_QUEUE_BYTES - 1, false), (H2_WRITE_QUEUE_BYTES, true)] {
+        for (waiting, is_full) in [(WRITE_QUEUE_BYTES - 1, false), (WRITE_QUEUE_BYTES, true)] {
             let mut queue = WriteQueue::default();
             queue.tail.extend_from_slice(b"head");
             queue.push(vec![b'x'; waiting - 4].into());

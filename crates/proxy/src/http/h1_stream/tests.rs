@@ -17,9 +17,9 @@ async fn has_room(waiting: usize) -> bool {
 
 #[tokio::test]
 async fn a_sender_waits_when_the_queue_is_full() {
-    assert!(has_room(WRITE_QUEUE_BYTES - 1).await);
+    assert!(has_room(FIRST_WRITE_QUEUE_BYTES - 1).await);
     // What the pipe takes meanwhile makes room for no other.
-    assert!(!has_room(WRITE_QUEUE_BYTES + 1).await);
+    assert!(!has_room(FIRST_WRITE_QUEUE_BYTES + 1).await);
 }
 
 #[tokio::test]
@@ -43,5 +43,17 @@ fn bodies_are_read_in_small_pieces_first() {
         (u64::MAX, BODY_READ_BYTES),
     ] {
         assert_eq!(body_read_bytes(read), piece, "{read}");
+    }
+}
+
+/// With 16 KiB for all of a body, each record of TLS was a write of its own.
+#[test]
+fn little_waits_at_the_beginning_of_a_body_and_more_behind_it() {
+    for (queued, wait) in [
+        (0, FIRST_WRITE_QUEUE_BYTES),
+        (BODY_FIRST_BYTES - 1, FIRST_WRITE_QUEUE_BYTES),
+        (BODY_FIRST_BYTES, WRITE_QUEUE_BYTES),
+    ] {
+        assert_eq!(write_queue_bytes(queued), wait, "{queued}");
     }
 }
