@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use flowgate_policy::HostSet;
-use flowgate_store::Row;
+use flowgate_store::{Columns, Row};
 
 use crate::durations::DurationBound;
 use crate::groups::{Bounds, Per};
@@ -27,6 +27,33 @@ pub(crate) enum Assertion {
     Duration(Vec<DurationBound>),
     /// Each has a body that fits.
     Schema(Box<Schema>),
+}
+
+impl Assertion {
+    /// The schema, if the flow's body is held against one.
+    pub(crate) fn judge(&self) -> Option<&Schema> {
+        match self {
+            Self::Schema(schema) => Some(schema),
+            _ => None,
+        }
+    }
+
+    /// What it looks at in a flow's row.
+    pub(crate) const fn columns(&self) -> Columns {
+        match self {
+            Self::Count(_, per) => match per {
+                Per::All => Columns::NONE,
+                Per::Host => Columns::SITE.and(Columns::DESTINATION),
+                Per::Url => Columns::URL.and(Columns::DESTINATION),
+                Per::Endpoint => Columns::METHOD.and(Columns::URL).and(Columns::DESTINATION),
+                Per::Client => Columns::SOURCE,
+            },
+            Self::OnlyHosts(..) => Columns::SITE.and(Columns::DESTINATION).and(Columns::SNI),
+            Self::Status(_) => Columns::STATUS,
+            Self::Duration(_) => Columns::DURATION,
+            Self::Never(_) | Self::Schema(_) => Columns::NONE,
+        }
+    }
 }
 
 /// The host that a flow went to: the name or address that was connected to, not the Host field. A client may write anything

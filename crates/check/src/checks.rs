@@ -2,8 +2,10 @@
 //! filter is asked once, however many checks have it.
 
 use flowgate_filter::{Case, Filter};
+use flowgate_flow::Flow;
 use flowgate_options::{Place, Places};
 use flowgate_policy::HostSet;
+use flowgate_store::{Columns, Question};
 use toml::Spanned;
 
 use crate::assertion::{Assertion, StatusRange};
@@ -53,9 +55,30 @@ impl Search {
     /// Whether the flow itself is needed, or its row in an index is enough.
     #[must_use]
     pub fn needs_flow(&self) -> bool {
-        self.assertions.iter().any(|(_, assertion)| matches!(assertion, Assertion::Schema(_)))
+        self.assertions.iter().any(|(_, assertion)| assertion.judge().is_some())
+    }
+
+    /// What a store is asked for it.
+    pub(crate) fn question(&self) -> Question<'_> {
+        Question { filter: self.filter(), judged: self.needs_flow() }
+    }
+
+    /// What only the flow itself can tell of those assertions that need it.
+    #[must_use]
+    pub fn judge(&self, flow: &Flow) -> Judgement {
+        let schemas = self.assertions.iter().filter_map(|(_, assertion)| assertion.judge());
+        Judgement(schemas.map(|schema| schema.violation(flow)).collect())
+    }
+
+    /// What of a flow's row is needed.
+    pub(crate) fn columns(&self) -> Columns {
+        self.assertions.iter().map(|(_, assertion)| assertion.columns()).fold(Columns::NONE, Columns::and)
     }
 }
+
+/// What a flow itself says of a search's assertions, one for each of those that need the flow.
+#[derive(Debug, Default)]
+pub struct Judgement(pub(crate) Vec<Option<String>>);
 
 type Mistake = (usize, CheckProblem);
 

@@ -7,7 +7,7 @@ use flowgate_store::Row;
 
 use crate::assertion::{host, host_of};
 use crate::limits::{GROUPS_MAX, VIOLATIONS_KEPT_MAX};
-use crate::report::{FlowRef, Violation, shown};
+use crate::report::{FlowRef, Named, Violation, shown};
 
 /// How many are fine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +57,7 @@ impl Groups {
         Self { per, bounds, key, groups: HashMap::new(), too_many: Vec::new(), full: false }
     }
 
-    pub(crate) fn take(&mut self, row: &Row) {
+    pub(crate) fn take(&mut self, row: &Row, named: Named<'_>) {
         let name = name(self.per, row);
         let id = self.key.hash_one(&name);
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&id) {
@@ -68,7 +68,7 @@ impl Groups {
             self.groups.entry(id).or_insert_with(|| Group { name: shown(&name), count: 0, over: None });
         group.count += 1;
         if group.count == self.bounds.at_most.saturating_add(1) && self.too_many.len() < VIOLATIONS_KEPT_MAX {
-            group.over = Some(FlowRef::of(row));
+            group.over = Some(named());
             self.too_many.push(id);
         }
     }

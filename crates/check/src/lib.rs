@@ -2,9 +2,9 @@
 //!
 //! A file of checks ([`Checks::parse`]) says what must hold of the flows of a run: no call outside a list of hosts, no
 //! credentials to strangers, an endpoint called at most so often, statuses, durations, bodies that fit a schema. Flows are
-//! handed to a [`Tally`], which gives a [`Report`]; that is written for people, as JUnit XML and as SARIF.
+//! handed to a [`Tally`], one by one or as a whole store, which gives a [`Report`]; that is written for people, as JUnit XML and as SARIF.
 //!
-//! Not here: where flows come from (a file, a store, a proxy that runs), printing, exit codes.
+//! Not here: what is opened to get flows (a file, a store, a proxy that runs), printing, exit codes.
 //!
 //! Invariant: what a tally holds is bounded ([`limits`]), however many flows it sees.
 #![forbid(unsafe_code)]
@@ -27,7 +27,7 @@ mod human;
 mod junit;
 mod sarif;
 
-pub use checks::{Checks, Search};
+pub use checks::{Checks, Judgement, Search};
 pub use error::{CheckError, CheckProblem};
 pub use human::human;
 pub use junit::junit;

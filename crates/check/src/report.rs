@@ -78,6 +78,9 @@ pub struct FlowRef {
     pub title: String,
 }
 
+/// Names a flow that violates something. Few do, so that only then all of it is read that its title needs.
+pub(crate) type Named<'a> = &'a dyn Fn() -> FlowRef;
+
 impl FlowRef {
     pub(crate) fn of(row: &Row) -> Self {
         let first = row.method.clone().unwrap_or_else(|| row.kind_name().as_bytes().to_vec());

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use flowgate_filter::BodyDecoder;
 use flowgate_flow::Flow;
-use flowgate_store::Row;
+use flowgate_store::{Columns, Row, Seen, StoreError, StoreReader};
 
 use crate::assertion::{Assertion, foreign_host, wrong_status};
-use crate::checks::Checks;
+use crate::checks::{Checks, Judgement, Search};
 use crate::durations::{self, DurationBound};
 use crate::groups::Groups;
 use crate::limits::{DURATIONS_MAX, GROUPS_MAX, VIOLATIONS_KEPT_MAX};
-use crate::report::{CheckReport, FlowRef, Outcome, Report, Violation};
+use crate::report::{CheckReport, FlowRef, Named, Outcome, Report, Violation};
 
 /// What flows were seen so far, as far as checks want to know.
 #[derive(Debug)]
@@ -50,8 +50,9 @@ impl Tally {
         Self { checks, flows: vec![0; count], states, undecided: vec![None; count] }
     }
 
-    /// Takes a flow that a search found: its number in [`Checks::searches`], the row, and the flow itself if the search needs it.
-    pub fn take(&mut self, search: usize, row: &Row, flow: Option<&Flow>) {
+    /// Takes a flow that a search found: the search's number in [`Checks::searches`], the row as far as the search looks at it, what
+    /// the search's [`judge`](crate::Search::judge) said of the flow, and what it is called.
+    pub(crate) fn take(&mut self, search: usize, row: &Row, judgement: Judgement, named: Named<'_>) {
         let (Some(asked), Some(states)) = (self.checks.searches().get(search), self.states.get_mut(search))
         else {
             return;
@@ -61,8 +62,9 @@ impl Tally {
                 *count += 1;
             }
         }
+        let mut judged = judgement.0.into_iter();
         for ((_, assertion), state) in asked.assertions.iter().zip(states) {
-            state.take(assertion, row, flow);
+            state.take(assertion, row, &mut judged, named);
         }
     }
 
@@ -77,18 +79,52 @@ impl Tally {
             }
             if answer.is_none_or(|answer| answer.matched) {
                 let row = row.get_or_insert_with(|| Row::of(number, flow));
-                self.take(index, row, Some(flow));
+                let judgement = search.judge(flow);
+                self.take(index, row, judgement, &|| FlowRef::of(row));
             }
         }
     }
 
+    /// Takes all flows of a store, as they are now: it is walked once for all checks, and of each flow no more is read than they need.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn store(
+        &mut self,
+        store: &StoreReader,
+        decoder: &(dyn BodyDecoder + Sync),
+    ) -> Result<(), StoreError> {
+        let checks = Arc::clone(&self.checks);
+        let searches = checks.searches();
+        let questions: Vec<_> = searches.iter().map(Search::question).collect();
+        let columns = searches.iter().map(Search::columns).fold(Columns::NONE, Columns::and);
+        let judge = |search: usize, flow: &Flow| {
+            searches.get(search).map(|search| search.judge(flow)).unwrap_or_default()
+        };
+        let each = |mut seen: Seen<'_, Judgement>| {
+            let judgement = seen.judgement.take().unwrap_or_default();
+            let named = || FlowRef::of(seen.whole_row().as_ref().unwrap_or(seen.row));
+            self.take(seen.question, seen.row, judgement, &named);
+        };
+        let searched = store.survey(&questions, columns, decoder, &judge, each)?;
+        for (search, searched) in searched.into_iter().enumerate() {
+            if searched.unreadable > 0 {
+                self.unreadable(search);
+            }
+            if searched.gave_up {
+                self.gave_up(search);
+            }
+        }
+        Ok(())
+    }
+
     /// A pattern of a search's filter took too many steps on some flow.
-    pub fn gave_up(&mut self, search: usize) {
+    fn gave_up(&mut self, search: usize) {
         self.undecide(search, "a pattern of its filter takes too long on some flow");
     }
 
     /// Flows of a search could not be read.
-    pub fn unreadable(&mut self, search: usize) {
+    fn unreadable(&mut self, search: usize) {
         self.undecide(search, "some flows are damaged and could not be read");
     }
 
@@ -145,9 +181,15 @@ impl Tally {
 }
 
 impl State {
-    fn take(&mut self, assertion: &Assertion, row: &Row, flow: Option<&Flow>) {
+    fn take(
+        &mut self,
+        assertion: &Assertion,
+        row: &Row,
+        judged: &mut impl Iterator<Item = Option<String>>,
+        named: Named<'_>,
+    ) {
         match self {
-            Self::Groups(groups) => groups.take(row),
+            Self::Groups(groups) => groups.take(row, named),
             Self::Each { count, kept } => {
                 let wrong = match assertion {
                     Assertion::Never(what) => Some(what.clone()),
@@ -156,12 +198,12 @@ impl State {
                         None => format!("goes to {host}"),
                     }),
                     Assertion::Status(fine) => wrong_status(row, fine),
-                    Assertion::Schema(schema) => flow.and_then(|flow| schema.violation(flow)),
+                    Assertion::Schema(_) => judged.next().flatten(),
                     Assertion::Count(..) | Assertion::Duration(_) => None,
                 };
                 if let Some(text) = wrong {
                     *count += 1;
-                    keep(kept, row, text);
+                    keep(kept, named, text);
                 }
             }
             Self::Durations { seconds, over, kept, full } => {
@@ -171,7 +213,7 @@ impl State {
                     *over += 1;
                     let text =
                         format!("{}, at most {} asked", durations::shown(duration), durations::shown(max));
-                    keep(kept, row, text);
+                    keep(kept, named, text);
                 }
                 if bounds.iter().any(|bound| bound.percentile < 100.0) {
                     if seconds.len() < DURATIONS_MAX {
@@ -217,9 +259,9 @@ impl State {
     }
 }
 
-fn keep(kept: &mut Vec<Violation>, row: &Row, text: String) {
+fn keep(kept: &mut Vec<Violation>, named: Named<'_>, text: String) {
     if kept.len() < VIOLATIONS_KEPT_MAX {
-        kept.push(Violation { flow: Some(FlowRef::of(row)), text });
+        kept.push(Violation { flow: Some(named()), text });
     }
 }
 

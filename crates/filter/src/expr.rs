@@ -137,6 +137,43 @@ pub enum Bounds<T> {
 }
 
 impl Expr {
+    /// Whether what it holds of an HTTP flow depends on nothing but its messages' lines and fields, its times, error, mark, comment
+    /// and replay, and whether it is a WebSocket.
+    pub(crate) fn reads_heads_only(&self) -> bool {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().all(Self::reads_heads_only),
+            Self::Not(part) => part.reads_heads_only(),
+            Self::Test { test, .. } => match test {
+                Test::Found(fact, _) => match fact {
+                    Fact::Headers(_)
+                    | Fact::ContentType(_)
+                    | Fact::Method
+                    | Fact::Host
+                    | Fact::Url
+                    | Fact::Marker
+                    | Fact::Comment => true,
+                    Fact::Body(_)
+                    | Fact::Source
+                    | Fact::Destination
+                    | Fact::Metadata
+                    | Fact::Reason
+                    | Fact::Sni => false,
+                },
+                Test::Size(..) => false,
+                Test::All
+                | Test::Asset
+                | Test::Failed
+                | Test::Marked
+                | Test::Is(_)
+                | Test::Unanswered
+                | Test::Answered
+                | Test::Replayed(_)
+                | Test::Status(_)
+                | Test::Duration(_) => true,
+            },
+        }
+    }
+
     /// Whether what it holds of a flow may depend on bodies or messages. Their sizes count: of messages that are not kept
     /// none is known.
     pub(crate) fn reads_bodies(&self) -> bool {

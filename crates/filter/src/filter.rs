@@ -54,6 +54,13 @@ impl Filter {
         self.expr.reads_bodies()
     }
 
+    /// Whether its answer for an HTTP flow depends on nothing but the lines and fields of its request and response, its times, error,
+    /// mark, comment and replay, and whether it is a WebSocket: not on connections, bodies, messages or metadata.
+    #[must_use]
+    pub fn reads_heads_only(&self) -> bool {
+        self.expr.reads_heads_only()
+    }
+
     /// Whether a flow is meant.
     #[must_use]
     pub fn matches(&self, flow: &Flow, decoder: &dyn BodyDecoder) -> bool {

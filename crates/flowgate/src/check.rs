@@ -5,7 +5,6 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +15,7 @@ use flowgate_dump::Companion;
 use flowgate_flow::Flow;
 use flowgate_options::{Values, expand_home};
 use flowgate_session::{
-    Configuration, Decoding, FlowSource, Found, ReadFlowsError, Saver, Sink, case_from_env, read_bounded,
-    read_flows,
+    Configuration, Decoding, FlowSource, ReadFlowsError, Saver, Sink, case_from_env, read_bounded, read_flows,
 };
 use tokio::sync::mpsc::Sender;
 
@@ -220,10 +218,10 @@ fn judge(
     let text = values.rfile.as_deref().or(values.store.as_deref()).ok_or(CheckingError::NoSource)?;
     let path = expand_home(text, home).unwrap_or_else(|| PathBuf::from(text));
     let started = Instant::now();
-    let mut tally = Tally::new(Arc::clone(&checks));
+    let mut tally = Tally::new(checks);
     let source = FlowSource::open(&path)?;
-    let unread = if source.is_store() {
-        search(&source, &checks, &mut tally)?;
+    let unread = if let Some(store) = source.store() {
+        tally.store(store, &Decoding).map_err(|source| ReadFlowsError::Store { path, source })?;
         None
     } else {
         let mut number = 0;
@@ -234,32 +232,6 @@ fn judge(
         read_flows(&path, each).err()
     };
     Ok((tally.report(started.elapsed()), unread))
-}
-
-/// Asks a store for the flows that each search means.
-fn search(source: &FlowSource, checks: &Checks, tally: &mut Tally) -> Result<(), ReadFlowsError> {
-    for (index, search) in checks.searches().iter().enumerate() {
-        let each = |found: Found<'_>| {
-            if search.needs_flow() {
-                let row = found.row().clone();
-                match found.flow() {
-                    Ok(flow) => tally.take(index, &row, Some(&flow)),
-                    Err(_) => tally.unreadable(index),
-                }
-            } else {
-                tally.take(index, found.row(), None);
-            }
-            ControlFlow::<()>::Continue(())
-        };
-        let (searched, _) = source.search(search.filter(), 0, each)?;
-        if searched.unreadable > 0 {
-            tally.unreadable(index);
-        }
-        if searched.gave_up {
-            tally.gave_up(index);
-        }
-    }
-    Ok(())
 }
 
 fn write(report: &Report, files: &Reports) -> Result<(), CheckingError> {

@@ -17,6 +17,8 @@ mod writer;
 
 mod state;
 mod version;
+// Less than a flow, for those who ask of many.
+mod heads;
 // Older versions.
 mod ids;
 mod migrate;
@@ -27,6 +29,7 @@ pub mod export;
 pub mod har;
 pub mod pcapng;
 
+pub use heads::HeadsReader;
 pub use reader::{FlowReader, ReadError};
 pub use state::StateError;
 pub use version::{FormatVersion, VERSION};

@@ -17,6 +17,7 @@ mod beyond;
 
 pub use fields::StateError;
 
-pub(crate) use fields::Fields;
-pub(crate) use flow::{read, write};
+pub(crate) use fields::{Fields, bytes, int, optional, text, timestamp};
+pub(crate) use flow::{error, read, replay, write};
+pub(crate) use http::Lines;
 pub(crate) use known::KnownConnections;

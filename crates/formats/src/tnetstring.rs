@@ -12,6 +12,7 @@ mod content;
 use std::borrow::Cow;
 
 pub use content::WriteError;
+pub(crate) use read::Raw;
 pub use read::{Frame, FrameError, parse, read_frame};
 pub use write::Encoder;
 

@@ -112,6 +112,12 @@ impl FlowSource {
         self.store.is_some() && self._kept.is_none()
     }
 
+    /// The store, if it is one.
+    #[must_use]
+    pub fn store(&self) -> Option<&StoreReader> {
+        self.store.as_ref().filter(|_| self.is_store())
+    }
+
     /// Hands each flow that the filter means and whose number is above `after` to `each`, in order, until it breaks off.
     ///
     /// # Errors

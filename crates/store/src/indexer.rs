@@ -22,7 +22,7 @@ use crate::ledger::{Entry, Ledger};
 use crate::limits::{INDEX_FLOWS_AT_ONCE, JOURNAL_REUSE_INTERVAL, KNOWN_SITES_MAX};
 use crate::locks::Waits;
 use crate::reader::Place;
-use crate::record::{RecordWriter, Searchable};
+use crate::record::{Depth, RecordWriter, Searchable};
 use crate::retention::Retention;
 use crate::row::{Flags, Row, Text, id_value, kind_number};
 use crate::schema;
@@ -226,7 +226,8 @@ impl Indexer {
     /// Adds the row of a flow. One of the same id that was there goes.
     fn insert(&mut self, at: Place, record: &[u8], bytes: u64) -> Result<(), StoreError> {
         let wants_bodies = self.texts.is_some() || self.tending.retention.has_filters();
-        let read = if wants_bodies { Searchable::read(record, &self.reader).ok() } else { None };
+        let read =
+            if wants_bodies { Searchable::read(record, Depth::Bodies, &self.reader).ok() } else { None };
         let outline = if read.is_some() { None } else { Some(Searchable::outline(record)?) };
         let Some(flow) = read.as_ref().map(Searchable::flow).or(outline.as_ref()) else { return Ok(()) };
         let text = self.texts.as_mut().filter(|_| read.is_some()).and_then(|texts| texts.of(flow));

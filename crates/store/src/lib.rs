@@ -23,11 +23,16 @@ mod ledger;
 mod retention;
 mod tend;
 
+mod columns;
 mod row;
 
+// What is asked, and how many flows are read for it.
+mod asked;
 mod query;
-mod record;
 mod scan;
+mod survey;
+
+mod record;
 mod schema;
 mod texts;
 
@@ -42,6 +47,7 @@ pub mod limits;
 pub use body_reader::BodyReader;
 pub use body_writer::BodyWriter;
 pub use capture::Capture;
+pub use columns::Columns;
 pub use error::StoreError;
 pub use indexer::Indexer;
 pub use locks::{WRITER_LOCK, Waits};
@@ -50,5 +56,6 @@ pub use retention::{Retention, RetentionError, RetentionFault};
 pub use row::{Flags, Row};
 pub use schema::STORE_VERSION;
 pub use segment::{BodyHash, BodyRef, ScanEnd, SegmentError, scan_segment};
+pub use survey::{Judge, Question, Seen};
 pub use tend::Tended;
 pub use writer::StoreWriter;

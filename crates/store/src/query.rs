@@ -1,6 +1,7 @@
 //! A filter as SQL: exact where the columns of the index know the answer, and otherwise a bound that lets no flow slip
 //! through which the filter means. Whoever runs it asks the filter itself of each flow that is found, unless it is exact.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,8 +22,9 @@ pub(crate) struct Condition {
     pub(crate) sql: String,
     /// What its parameters hold, in order.
     pub(crate) parameters: Vec<Value>,
-    /// The regular expressions that `found(n, text)` in it means.
+    /// The regular expressions that `found(n, text)` in it means, from the number `first_regex` on.
     pub(crate) regexes: Vec<Regex>,
+    first_regex: usize,
     /// It holds of the flows that the filter means, and of no others, as far as their texts are not cut.
     pub(crate) exact: bool,
     /// An index narrows it down.
@@ -34,8 +36,18 @@ pub(crate) struct Condition {
 impl Condition {
     /// The condition of a filter.
     pub(crate) fn of(expr: &Expr) -> Self {
-        let mut condition =
-            Self { exact: true, indexed: is_indexed(expr), needle: needle(expr), ..Self::default() };
+        Self::behind(0, expr)
+    }
+
+    /// The same, for a query that has so many regular expressions already.
+    pub(crate) fn behind(first_regex: usize, expr: &Expr) -> Self {
+        let mut condition = Self {
+            exact: true,
+            indexed: is_indexed(expr),
+            needle: needle(expr),
+            first_regex,
+            ..Self::default()
+        };
         condition.push(expr, true);
         condition
     }
@@ -43,42 +55,6 @@ impl Condition {
     /// Holds of every flow. If it stands for a filter that the index cannot be asked, it is not exact.
     pub(crate) fn everything(exact: bool) -> Self {
         Self { sql: "1".to_owned(), exact, ..Self::default() }
-    }
-
-    /// Makes `found(n, text)` mean these regular expressions; says where it is told that a search was given up.
-    pub(crate) fn install(&self, connection: &Connection) -> rusqlite::Result<Arc<AtomicBool>> {
-        let gave_up = Arc::new(AtomicBool::new(false));
-        let (regexes, given_up) = (self.regexes.clone(), Arc::clone(&gave_up));
-        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-        connection.create_scalar_function("found", 2, flags, move |context| {
-            let regex = usize::try_from(context.get::<i64>(0)?).ok().and_then(|at| regexes.get(at));
-            let (ValueRef::Text(text) | ValueRef::Blob(text)) = context.get_raw(1) else { return Ok(false) };
-            Ok(match regex.map(|regex| regex.search(text)) {
-                Some(Found::Yes) => true,
-                Some(Found::GaveUp) => {
-                    given_up.store(true, Ordering::Relaxed);
-                    false
-                }
-                _ => false,
-            })
-        })?;
-        // A header may be there several times: its column has a line for each.
-        let (regexes, given_up) = (self.regexes.clone(), Arc::clone(&gave_up));
-        connection.create_scalar_function("found_in_lines", 2, flags, move |context| {
-            let regex = usize::try_from(context.get::<i64>(0)?).ok().and_then(|at| regexes.get(at));
-            let (ValueRef::Text(text) | ValueRef::Blob(text)) = context.get_raw(1) else { return Ok(false) };
-            Ok(regex.is_some_and(|regex| {
-                text.split(|byte| *byte == b'\n').any(|line| match regex.search(line) {
-                    Found::Yes => true,
-                    Found::No => false,
-                    Found::GaveUp => {
-                        given_up.store(true, Ordering::Relaxed);
-                        false
-                    }
-                })
-            }))
-        })?;
-        Ok(gave_up)
     }
 
     /// Adds what an expression means, or its opposite. Recursion is as deep as the filter, which is bounded.
@@ -236,9 +212,66 @@ impl Condition {
         self.sql.push('1');
     }
 
+    /// Whether it holds of every flow.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.sql == "1"
+    }
+
+    /// The numbers of its regular expressions.
+    pub(crate) fn numbers(&self) -> Range<usize> {
+        self.first_regex..self.first_regex + self.regexes.len()
+    }
+
     fn add_regex(&mut self, regex: &Regex) -> usize {
         self.regexes.push(regex.clone());
-        self.regexes.len() - 1
+        self.first_regex + self.regexes.len() - 1
+    }
+}
+
+/// Regular expressions that a query searches for, and of which of them a search was given up.
+pub(crate) struct Regexes(Arc<Vec<(Regex, AtomicBool)>>);
+
+impl Regexes {
+    /// Makes `found(n, text)` mean these from now on.
+    pub(crate) fn install(
+        regexes: impl IntoIterator<Item = Regex>,
+        connection: &Connection,
+    ) -> rusqlite::Result<Self> {
+        let regexes: Vec<_> = regexes.into_iter().map(|regex| (regex, AtomicBool::new(false))).collect();
+        let regexes = Arc::new(regexes);
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+        let asked = Arc::clone(&regexes);
+        connection.create_scalar_function("found", 2, flags, move |context| {
+            let regex = usize::try_from(context.get::<i64>(0)?).ok().and_then(|at| asked.get(at));
+            let (ValueRef::Text(text) | ValueRef::Blob(text)) = context.get_raw(1) else { return Ok(false) };
+            Ok(regex.is_some_and(|regex| is_found(regex, text)))
+        })?;
+        // A header may be there several times: its column has a line for each.
+        let asked = Arc::clone(&regexes);
+        connection.create_scalar_function("found_in_lines", 2, flags, move |context| {
+            let regex = usize::try_from(context.get::<i64>(0)?).ok().and_then(|at| asked.get(at));
+            let (ValueRef::Text(text) | ValueRef::Blob(text)) = context.get_raw(1) else { return Ok(false) };
+            Ok(regex.is_some_and(|regex| text.split(|byte| *byte == b'\n').any(|line| is_found(regex, line))))
+        })?;
+        Ok(Self(regexes))
+    }
+
+    /// Whether a search for one of those with these numbers was given up.
+    pub(crate) fn gave_up(&self, numbers: Range<usize>) -> bool {
+        self.0
+            .get(numbers)
+            .is_some_and(|some| some.iter().any(|(_, gave_up)| gave_up.load(Ordering::Relaxed)))
+    }
+}
+
+fn is_found((regex, gave_up): &(Regex, AtomicBool), text: &[u8]) -> bool {
+    match regex.search(text) {
+        Found::Yes => true,
+        Found::No => false,
+        Found::GaveUp => {
+            gave_up.store(true, Ordering::Relaxed);
+            false
+        }
     }
 }
 

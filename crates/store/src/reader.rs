@@ -4,24 +4,25 @@ use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
 use flowgate_filter::{BodyDecoder, Filter, Kind};
-use flowgate_flow::{Flow, FlowId, Timestamp};
+use flowgate_flow::{Flow, FlowId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
+use crate::asked::{Asked, Candidate, Finding, Search};
 use crate::body_reader::BodyReader;
 use crate::body_writer::segment_files;
+use crate::columns::Columns;
 use crate::error::StoreError;
 use crate::limits::{INDEX_WAIT_INTERVAL, INDEX_WAIT_MAX};
 use crate::locks;
-use crate::query::Condition;
+use crate::query::{Condition, Regexes};
 use crate::record::{self, Searchable};
-use crate::row::{Flags, OwnedText, Row, id_from, id_value, kind_number, kind_of};
-use crate::scan::{self, Asked, Candidate, Finding};
+use crate::row::{Flags, Row, id_value, kind_number};
+use crate::scan::{self, Hands, Work as _};
 use crate::schema::{self, Opened};
 use crate::segment::{MAGIC, SegmentError, path_of};
 use crate::writer::StoreWriter;
@@ -29,8 +30,8 @@ use crate::writer::StoreWriter;
 /// A reader of a store. Any number may read one store.
 #[derive(Debug)]
 pub struct StoreReader {
-    directory: PathBuf,
-    index: Connection,
+    pub(crate) directory: PathBuf,
+    pub(crate) index: Connection,
     bodies: BodyReader,
 }
 
@@ -77,17 +78,20 @@ pub struct Searched {
 }
 
 impl Searched {
-    /// Counts what a flow was to the search; gives it back if it was found.
-    pub(crate) fn count(&mut self, finding: Finding) -> Option<Box<Searchable>> {
+    /// Counts what a flow was to the search; gives back what was read of it if it was found.
+    fn count(&mut self, finding: Finding) -> Option<Option<Box<Searchable>>> {
         self.gave_up |= finding.gave_up;
-        match finding.read {
-            Ok(found) => found,
-            // It went after the search began.
-            Err(StoreError::NoSuchFlow) => None,
-            Err(_) => {
-                self.unreadable += 1;
-                None
-            }
+        finding.read.unwrap_or_else(|error| {
+            self.count_unreadable(&error);
+            None
+        })
+    }
+
+    /// Counts a flow that could not be read.
+    pub(crate) fn count_unreadable(&mut self, error: &StoreError) {
+        // It may have gone after the search began.
+        if !matches!(error, StoreError::NoSuchFlow) {
+            self.unreadable += 1;
         }
     }
 }
@@ -112,7 +116,7 @@ impl StoreReader {
     }
 
     /// Waits until the index knows of all flows that are written now. If nobody is there to tell it, that is done here.
-    fn catch_up(&self) -> Result<(), StoreError> {
+    pub(crate) fn catch_up(&self) -> Result<(), StoreError> {
         let mut waiting = None;
         let (mut progress, mut since) = ((0, 0), Instant::now());
         let Some((segment, bytes)) = segment_files(&self.directory)?.pop_last() else { return Ok(()) };
@@ -159,7 +163,7 @@ impl StoreReader {
         let caught_up = self.catch_up();
         let mut condition =
             filter.map_or_else(|| Condition::everything(true), |filter| Condition::of(filter.expr()));
-        let gave_up = condition.install(&self.index)?;
+        let regexes = Regexes::install(condition.regexes.iter().cloned(), &self.index)?;
         let mut statement = if let Ok(statement) = self.index.prepare(&select(&condition)) {
             statement
         } else {
@@ -171,35 +175,42 @@ impl StoreReader {
         let mut rows = statement.query(params_from_iter(parameters))?;
         let mut searched = Searched { last: after, ..Searched::default() };
         let hit = |row, place, read| Hit { row, place, reader: self, read };
+        let search = |filter, needle| Search {
+            directory: &self.directory,
+            asked: Asked::new(filter, decoder, needle),
+        };
         let broken = match filter.filter(|_| !condition.exact) {
             Some(filter) => {
-                let asked =
-                    Asked { directory: &self.directory, filter, decoder, needle: condition.needle.clone() };
-                let mut by_number = self.index.prepare(&format!("{SELECT} WHERE number = ?"))?;
+                let mut by_number = self.index.prepare(&select_row())?;
                 let found = scan::scan(
-                    &asked,
-                    &mut searched,
-                    || rows.next()?.map(candidate).transpose(),
-                    |at, read| {
+                    &search(filter, condition.needle.clone()),
+                    || Ok(rows.next()?.map(candidate).transpose()?),
+                    |at, finding| {
+                        searched.last = at.number;
+                        let Some(read) = searched.count(finding) else {
+                            return Ok(ControlFlow::Continue(()));
+                        };
                         let mut found = by_number.query([at.number])?;
                         let Some(row) = found.next()? else { return Ok(ControlFlow::Continue(())) };
-                        Ok(each(hit(read_row(row)?, at.place, Some(read))))
+                        Ok(each(hit(Columns::ALL.read(row)?, at.place, read)))
                     },
                 );
                 found?
             }
             None => {
+                // Of what the columns have only a part the flow itself is asked.
+                let cut = filter.map(|filter| search(filter, None));
+                let mut hands = None;
                 let mut broken = None;
                 while let Some(row) = rows.next()? {
-                    let (row, place) = (read_row(row)?, place(row)?);
+                    let (row, place) = (Columns::ALL.read(row)?, place(row, Columns::ALL.count())?);
                     searched.last = row.number;
-                    // Of what the columns have only a part the flow itself is asked.
                     let mut read = None;
-                    if let Some(filter) = filter.filter(|_| row.flags.has(Flags::CUT)) {
-                        let asked = Asked { directory: &self.directory, filter, decoder, needle: None };
+                    if let Some(cut) = cut.as_ref().filter(|_| row.flags.has(Flags::CUT)) {
+                        let hands = hands.get_or_insert_with(|| Hands::new(&self.directory));
                         let at = Candidate { number: row.number, place, is_dns: false };
-                        match searched.count(asked.ask(&at, &self.bodies)) {
-                            Some(flow) => read = Some(flow),
+                        match searched.count(cut.ask(&at, hands)) {
+                            Some(found) => read = found,
                             None => continue,
                         }
                     }
@@ -211,7 +222,7 @@ impl StoreReader {
                 broken
             }
         };
-        searched.gave_up |= gave_up.load(Ordering::Relaxed);
+        searched.gave_up |= regexes.gave_up(condition.numbers());
         if broken.is_none() {
             caught_up?;
         }
@@ -226,7 +237,8 @@ impl StoreReader {
         let caught_up = self.catch_up();
         let (from, until) = id_range(beginning);
         let sql = format!(
-            "{SELECT} WHERE flows.id >= ?1 AND flows.id <= ?2 OR flows.id >= ?3 AND flows.id < ?4 LIMIT ?5"
+            "{} WHERE flows.id >= ?1 AND flows.id <= ?2 OR flows.id >= ?3 AND flows.id < ?4 LIMIT ?5",
+            select_rows()
         );
         let mut statement = self.index.prepare_cached(&sql)?;
         let text = Value::Text(beginning.to_owned());
@@ -236,7 +248,8 @@ impl StoreReader {
         let mut rows = statement.query(params_from_iter([from, until, text, behind, limit]))?;
         let mut hits = Vec::new();
         while let Some(row) = rows.next()? {
-            hits.push(Hit { row: read_row(row)?, place: place(row)?, reader: self, read: None });
+            let place = place(row, Columns::ALL.count())?;
+            hits.push(Hit { row: Columns::ALL.read(row)?, place, reader: self, read: None });
         }
         if hits.is_empty() {
             caught_up?;
@@ -256,13 +269,21 @@ impl StoreReader {
     }
 }
 
-const SELECT: &str =
-    "SELECT flows.*, sites.host, sites.said FROM flows LEFT JOIN sites ON sites.id = flows.site";
+/// Whole rows, and behind each its place.
+fn select_rows() -> String {
+    format!("SELECT {}, segment, position FROM {}", Columns::ALL.list(), Columns::ALL.tables())
+}
+
+/// The whole row of a number.
+pub(crate) fn select_row() -> String {
+    format!("{} WHERE number = ?", select_rows())
+}
 
 fn select(condition: &Condition) -> String {
     let Condition { sql, indexed, exact, .. } = condition;
     // Where flows have to be read, rows are only of those that are found then.
-    let select = if *exact { SELECT } else { "SELECT number, segment, position, kind FROM flows" };
+    let select =
+        if *exact { select_rows() } else { "SELECT number, kind, segment, position FROM flows".to_owned() };
     if *indexed {
         // The numbers first, from the index alone where that is enough; then the rows in order.
         format!(
@@ -274,8 +295,8 @@ fn select(condition: &Condition) -> String {
 }
 
 fn candidate(row: &rusqlite::Row<'_>) -> rusqlite::Result<Candidate> {
-    let is_dns = row.get::<_, i64>("kind")? == kind_number(Kind::Dns);
-    Ok(Candidate { number: row.get("number")?, place: place(row)?, is_dns })
+    let is_dns = row.get::<_, i64>(1)? == kind_number(Kind::Dns);
+    Ok(Candidate { number: row.get(0)?, place: place(row, 2)?, is_dns })
 }
 
 /// Reads the flow of this number, which was at that place when the search began. If the file is gone since then, the flow was moved,
@@ -287,15 +308,21 @@ pub(crate) fn found_again<T>(
     read: impl Fn(Place) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     match read(at) {
-        Err(StoreError::Bodies(SegmentError::Io(error))) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if is_gone(&error) => {}
         read => return read,
     }
     let Opened::Current(index) = schema::open_for_reading(directory)? else {
         return Err(StoreError::NoSuchFlow);
     };
     let select = "SELECT segment, position FROM flows WHERE number = ?1";
-    let at = index.query_row(select, [number], place).optional()?.ok_or(StoreError::NoSuchFlow)?;
+    let at =
+        index.query_row(select, [number], |row| place(row, 0)).optional()?.ok_or(StoreError::NoSuchFlow)?;
     read(at)
+}
+
+/// Whether the file is gone that had a flow.
+pub(crate) fn is_gone(error: &StoreError) -> bool {
+    matches!(error, StoreError::Bodies(SegmentError::Io(error)) if error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The ids in the index that a beginning of a UUID's text may mean; an empty range if it is none.
@@ -319,39 +346,7 @@ fn id_range(beginning: &str) -> (Value, Value) {
     }
 }
 
-fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Place> {
-    Ok((row.get("segment")?, row.get::<_, i64>("position")?.unsigned_abs()))
-}
-
-fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    let bytes =
-        |column: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<OwnedText>>(column)?.map(|text| text.0));
-    let size =
-        |column: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(i64::unsigned_abs));
-    let text =
-        |column: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.unwrap_or_default());
-    Ok(Row {
-        number: row.get("number")?,
-        id: id_from(row.get_ref("id")?)?,
-        kind: kind_of(row.get("kind")?),
-        created: Timestamp(row.get("created")?),
-        duration: row.get("duration")?,
-        site: bytes("host")?.zip(bytes("said")?),
-        method: bytes("method")?,
-        url: bytes("url")?,
-        status: row.get("status")?,
-        request_bytes: size("request_bytes")?,
-        response_bytes: size("response_bytes")?,
-        bytes: size("bytes")?,
-        request_type: bytes("request_type")?,
-        response_type: bytes("response_type")?,
-        flags: Flags(row.get("flags")?),
-        source: row.get("source")?,
-        destination: row.get("destination")?,
-        sni: row.get("sni")?,
-        marked: text("marked")?,
-        comment: text("comment")?,
-        reason: text("reason")?,
-        error: row.get("error")?,
-    })
+/// The segment and position that stand at this column.
+pub(crate) fn place(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Place> {
+    Ok((row.get(at)?, row.get::<_, i64>(at + 1)?.unsigned_abs()))
 }

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flowgate_filter::Filter;
 use flowgate_flow::{Body, Flow, FlowKind};
-use flowgate_formats::{FlowReader, FlowWriter};
+use flowgate_formats::{FlowReader, FlowWriter, HeadsReader};
 
 use crate::body_reader::BodyReader;
 use crate::body_writer::BodyWriter;
@@ -96,10 +97,39 @@ struct KnownChains(HashMap<usize, (Vec<Bytes>, BodyRef)>);
 
 /// Reads the flow of a record. Its bodies are opened, not read, unless they are compressed.
 pub(crate) fn read(record: &[u8], bodies: &BodyReader) -> Result<Flow, StoreError> {
-    Searchable::read(record, bodies)?.complete(bodies)
+    Searchable::read(record, Depth::State, bodies)?.complete(bodies)
 }
 
-/// A flow as far as filters look at it: its certificates are not read yet.
+/// Reads no more than the heads of a record's flow ([`HeadsReader`]); `None` if that cannot be.
+pub(crate) fn heads(record: &[u8], reader: &HeadsReader) -> Result<Option<Flow>, StoreError> {
+    Ok(reader.read(Parts::of(record)?.item))
+}
+
+/// How much of a flow is read.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Depth {
+    /// Its heads ([`HeadsReader`]), or its state if it has none.
+    Heads,
+    /// All but the parts with records of their own.
+    State,
+    /// Its bodies, too, though not its certificates.
+    Bodies,
+}
+
+impl Depth {
+    /// What a filter looks at.
+    pub(crate) fn of(filter: &Filter) -> Self {
+        if filter.reads_heads_only() {
+            Self::Heads
+        } else if filter.reads_bodies() {
+            Self::Bodies
+        } else {
+            Self::State
+        }
+    }
+}
+
+/// A flow as far as filters look at it: some of its parts are not read yet.
 #[derive(Debug)]
 pub(crate) struct Searchable {
     flow: Flow,
@@ -107,16 +137,16 @@ pub(crate) struct Searchable {
 }
 
 impl Searchable {
-    /// Reads that much of a record.
-    pub(crate) fn read(record: &[u8], bodies: &BodyReader) -> Result<Self, StoreError> {
+    /// Reads that much of a record, and its state at least.
+    pub(crate) fn read(record: &[u8], depth: Depth, bodies: &BodyReader) -> Result<Self, StoreError> {
         let parts = Parts::of(record)?;
         let mut read = Self { flow: parts.flow()?, missing: Vec::new() };
         for part in parts.iter() {
-            let (depth, slot, at) = part?;
-            if slot.is_body() {
-                read.put(depth, slot, bodies.open(&at)?)?;
+            let (state, slot, at) = part?;
+            if slot.is_body() && depth == Depth::Bodies {
+                read.put(state, slot, bodies.open(&at)?)?;
             } else {
-                read.missing.push((depth, slot, at));
+                read.missing.push((state, slot, at));
             }
         }
         Ok(read)

@@ -164,7 +164,7 @@ pub(super) fn put_id<'a>(id: &FlowId, to: &'a mut Encoder) -> &'a mut Encoder {
     }
 }
 
-fn error(value: Value<'_>) -> Result<FlowError, StateError> {
+pub(crate) fn error(value: Value<'_>) -> Result<FlowError, StateError> {
     let mut fields = Fields::new(value)?;
     Ok(FlowError {
         message: fields.take("msg", text)?,
@@ -174,7 +174,7 @@ fn error(value: Value<'_>) -> Result<FlowError, StateError> {
     })
 }
 
-fn replay(value: Value<'_>) -> Result<Replay, StateError> {
+pub(crate) fn replay(value: Value<'_>) -> Result<Replay, StateError> {
     let text = text(value)?;
     match text.as_str() {
         "request" => Ok(Replay::Request),

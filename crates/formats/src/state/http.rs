@@ -104,19 +104,36 @@ fn body(value: Value<'_>, item: &Bytes) -> Result<Body, StateError> {
     Ok(optional(content(item))(value)?.map_or(Body::Missing, Body::Bytes))
 }
 
-/// Builds one block of `name: value` lines; files do not hold the white space that stood there.
 fn headers(value: Value<'_>) -> Result<Headers, StateError> {
     let pairs = list(|pair| array::<2>(pair, "a name and a value"))(value)?;
     let length = |part: &Value<'_>| if let Value::Bytes(bytes) = part { bytes.len() } else { 0 };
-    let mut block =
-        BytesMut::with_capacity(pairs.iter().map(|[name, value]| length(name) + length(value) + 2).sum());
-    let mut spans = Vec::with_capacity(pairs.len());
+    let bytes = pairs.iter().map(|[name, value]| length(name) + length(value)).sum();
+    let mut lines = Lines::with_capacity(pairs.len(), bytes);
     for (at, pair) in pairs.into_iter().enumerate() {
         let [Value::Bytes(name), Value::Bytes(value)] = &pair else {
             let [name, value] = &pair;
             let culprit = if matches!(name, Value::Bytes(_)) { value } else { name };
             return Err(StateError::wrong_type("bytes", culprit).under(&format!("[{at}]")));
         };
+        lines.push(name, value)?;
+    }
+    lines.headers()
+}
+
+/// Builds one block of `name: value` lines; files do not hold the white space that stood there.
+pub(crate) struct Lines {
+    block: BytesMut,
+    spans: Vec<FieldSpan>,
+}
+
+impl Lines {
+    /// For so many fields of so many bytes.
+    pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Self {
+        Self { block: BytesMut::with_capacity(bytes + 2 * fields), spans: Vec::with_capacity(fields) }
+    }
+
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), StateError> {
+        let block = &mut self.block;
         let line_start = block.len();
         block.put_slice(name);
         block.put_slice(b": ");
@@ -131,9 +148,13 @@ fn headers(value: Value<'_>) -> Result<Headers, StateError> {
                 value_len: u32::try_from(value.len()).ok()?,
             })
         };
-        spans.push(span().ok_or_else(too_many_bytes)?);
+        self.spans.push(span().ok_or_else(too_many_bytes)?);
+        Ok(())
     }
-    Headers::from_block(block.freeze(), spans).ok_or_else(too_many_bytes)
+
+    pub(crate) fn headers(self) -> Result<Headers, StateError> {
+        Headers::from_block(self.block.freeze(), self.spans).ok_or_else(too_many_bytes)
+    }
 }
 
 const fn too_many_bytes() -> StateError {

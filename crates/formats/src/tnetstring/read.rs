@@ -84,6 +84,30 @@ pub fn parse<'a>(
     Parser { limits, values: 0 }.value(Part { bytes: payload, offset: payload_offset }, kind, 0)
 }
 
+/// An item that was not looked into.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Raw<'a> {
+    pub(crate) payload: &'a [u8],
+    /// The type that stands after it.
+    pub(crate) kind: u8,
+}
+
+impl<'a> Raw<'a> {
+    /// Takes the item at the front of `rest`; `None` if none stands there.
+    pub(crate) fn take(rest: &mut &'a [u8]) -> Option<Self> {
+        let (length, after) = length(Part { bytes: rest, offset: 0 }).ok()?;
+        let (payload, after) = after.bytes.split_at_checked(usize::try_from(length).ok()?)?;
+        let (kind, after) = after.split_first()?;
+        *rest = after;
+        Some(Self { payload, kind: *kind })
+    }
+
+    /// Its value.
+    pub(crate) fn value(self) -> Option<Value<'a>> {
+        parse(self.payload, self.kind, 0, &Limits::default()).ok()
+    }
+}
+
 /// What is reserved for a payload before its bytes are there.
 const FIRST_CAPACITY: usize = 64 * 1024;
 
