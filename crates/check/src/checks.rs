@@ -102,7 +102,7 @@ impl Checks {
         Ok(Self { file: file.to_owned(), checks, searches })
     }
 
-    /// What has to be searched for. The index of a search is its number for [`Tally::take`](crate::Tally::take).
+    /// What has to be searched for. The index of a search is its number for `Tally::take`.
     #[must_use]
     pub fn searches(&self) -> &[Search] {
         &self.searches
