@@ -111,6 +111,11 @@ impl<J: Send> Surveying<'_, J> {
             condition
         };
         let conditions: Vec<_> = questions.iter().map(condition).collect();
+        // Without the functions that it calls no query can be prepared.
+        Regexes::install(
+            conditions.iter().flat_map(|some| some.regexes.iter().cloned()),
+            &self.reader.index,
+        )?;
         let takes = self.reader.index.prepare(&select(self.columns, &conditions)).is_ok();
         if takes {
             return self.pass(first, &conditions, searched, each);
