@@ -102,6 +102,14 @@ impl Checks {
         Ok(Self { file: file.to_owned(), checks, searches })
     }
 
+    /// Whether bodies or messages of flows are looked at, so that they have to be kept for it.
+    #[must_use]
+    pub fn reads_bodies(&self) -> bool {
+        let reads =
+            |search: &Search| search.filter().is_some_and(Filter::reads_bodies) || search.needs_flow();
+        self.searches.iter().any(reads)
+    }
+
     /// What has to be searched for. The index of a search is its number for `Tally::take`.
     #[must_use]
     pub fn searches(&self) -> &[Search] {

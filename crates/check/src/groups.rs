@@ -57,12 +57,13 @@ impl Groups {
         Self { per, bounds, key, groups: HashMap::new(), too_many: Vec::new(), full: false }
     }
 
-    pub(crate) fn take(&mut self, row: &Row, named: Named<'_>) {
+    /// Counts a flow; gives the violation if its group is one too many by it.
+    pub(crate) fn take(&mut self, row: &Row, named: Named<'_>) -> Option<Violation> {
         let name = name(self.per, row);
         let id = self.key.hash_one(&name);
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&id) {
             self.full = true;
-            return;
+            return None;
         }
         let group =
             self.groups.entry(id).or_insert_with(|| Group { name: shown(&name), count: 0, over: None });
@@ -70,25 +71,15 @@ impl Groups {
         if group.count == self.bounds.at_most.saturating_add(1) && self.too_many.len() < VIOLATIONS_KEPT_MAX {
             group.over = Some(named());
             self.too_many.push(id);
+            return Some(said(self.per, self.bounds, group));
         }
+        None
     }
 
     /// How many groups have too few or too many flows, some of them, and whether all groups were counted.
     pub(crate) fn verdict(&self) -> (u64, Vec<Violation>, bool) {
         let Bounds { at_least, at_most } = self.bounds;
-        let said = |group: &Group| {
-            let times = if group.count == 1 { "flow" } else { "flows" };
-            let whose = if self.per == Per::All { String::new() } else { format!("{}: ", group.name) };
-            let allowed = match (at_least, at_most) {
-                (least, most) if least == most => format!("exactly {least}"),
-                (least, _) if group.count < least => format!("at least {least}"),
-                (_, most) => format!("at most {most}"),
-            };
-            Violation {
-                flow: group.over.clone(),
-                text: format!("{whose}{} {times}, {allowed} asked", group.count),
-            }
-        };
+        let said = |group: &Group| said(self.per, self.bounds, group);
         let empty = Group { name: String::new(), count: 0, over: None };
         let none_at_all = (self.per == Per::All && self.groups.is_empty()).then_some(&empty);
         let mut too_few: Vec<_> =
@@ -100,6 +91,18 @@ impl Groups {
         let violations = too_many.chain(too_few).take(VIOLATIONS_KEPT_MAX).map(said).collect();
         (count, violations, !self.full)
     }
+}
+
+/// What is wrong with a group.
+fn said(per: Per, bounds: Bounds, group: &Group) -> Violation {
+    let times = if group.count == 1 { "flow" } else { "flows" };
+    let whose = if per == Per::All { String::new() } else { format!("{}: ", group.name) };
+    let allowed = match (bounds.at_least, bounds.at_most) {
+        (least, most) if least == most => format!("exactly {least}"),
+        (least, _) if group.count < least => format!("at least {least}"),
+        (_, most) => format!("at most {most}"),
+    };
+    Violation { flow: group.over.clone(), text: format!("{whose}{} {times}, {allowed} asked", group.count) }
 }
 
 /// The group of a flow, as it is shown.

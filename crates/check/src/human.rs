@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{CheckReport, Outcome, Report, Severity, shown};
+use crate::report::{CheckReport, Outcome, Report, Severity, Violation, shown};
 
 /// How many violations of a check are shown; machines get more.
 const VIOLATIONS_SHOWN_MAX: usize = 10;
@@ -54,14 +54,7 @@ fn line(check: &CheckReport, out: &mut String) {
         Outcome::Violated { count, violations } => {
             let _ = writeln!(out, ": {}", counted(*count, "violation"));
             for violation in violations.iter().take(VIOLATIONS_SHOWN_MAX) {
-                let text = shown(violation.text.as_bytes());
-                let _ = match &violation.flow {
-                    Some(flow) => {
-                        let id: String = shown(flow.id.as_bytes()).chars().take(ID_CHARS).collect();
-                        writeln!(out, "        {id}  {}: {text}", flow.title)
-                    }
-                    None => writeln!(out, "        {text}"),
-                };
+                let _ = writeln!(out, "        {}", in_a_line(violation));
             }
             let shown_count = violations.len().min(VIOLATIONS_SHOWN_MAX) as u64;
             if *count > shown_count {
@@ -71,6 +64,26 @@ fn line(check: &CheckReport, out: &mut String) {
                 let _ = writeln!(out, "      help: {}", shown(help.as_bytes()));
             }
         }
+    }
+}
+
+/// A violation as it is told when it comes.
+pub(crate) fn news(check: &str, severity: Severity, violation: &Violation) -> String {
+    let word = match severity {
+        Severity::Error => "FAIL",
+        Severity::Warning => "warn",
+    };
+    format!("{word:<5} {}: {}\n", shown(check.as_bytes()), in_a_line(violation))
+}
+
+fn in_a_line(violation: &Violation) -> String {
+    let text = shown(violation.text.as_bytes());
+    match &violation.flow {
+        Some(flow) => {
+            let id: String = shown(flow.id.as_bytes()).chars().take(ID_CHARS).collect();
+            format!("{id}  {}: {text}", flow.title)
+        }
+        None => text,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Flows in, a report out.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::assertion::{Assertion, foreign_host, wrong_status};
 use crate::checks::{Checks, Judgement, Search};
 use crate::durations::{self, DurationBound};
 use crate::groups::Groups;
+use crate::human::news;
 use crate::limits::{DURATIONS_MAX, GROUPS_MAX, VIOLATIONS_KEPT_MAX};
 use crate::report::{CheckReport, FlowRef, Named, Outcome, Report, Violation};
 
@@ -23,6 +25,16 @@ pub struct Tally {
     /// For each search and each assertion in it.
     states: Vec<Vec<State>>,
     undecided: Vec<Option<String>>,
+    listener: Option<Listener>,
+}
+
+/// Gets each violation that is kept, as a line, when it comes.
+struct Listener(Box<dyn FnMut(&str) + Send>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 #[derive(Debug)]
@@ -47,7 +59,14 @@ impl Tally {
         let states =
             states.map(|search| search.assertions.iter().map(|(_, assertion)| state(assertion)).collect());
         let (states, count) = (states.collect(), checks.checks.len());
-        Self { checks, flows: vec![0; count], states, undecided: vec![None; count] }
+        Self { checks, flows: vec![0; count], states, undecided: vec![None; count], listener: None }
+    }
+
+    /// The same, and `tell` gets a line for each violation as soon as it is one. Of those of one check as many are told as are
+    /// [kept](crate::limits::VIOLATIONS_KEPT_MAX); what only the end can show (`at_least`, percentiles) is in the report.
+    #[must_use]
+    pub fn telling(checks: Arc<Checks>, tell: Box<dyn FnMut(&str) + Send>) -> Self {
+        Self { listener: Some(Listener(tell)), ..Self::new(checks) }
     }
 
     /// Takes a flow that a search found: the search's number in [`Checks::searches`], the row as far as the search looks at it, what
@@ -63,8 +82,13 @@ impl Tally {
             }
         }
         let mut judged = judgement.0.into_iter();
-        for ((_, assertion), state) in asked.assertions.iter().zip(states) {
-            state.take(assertion, row, &mut judged, named);
+        for ((check, assertion), state) in asked.assertions.iter().zip(states) {
+            let violation = state.take(assertion, row, &mut judged, named);
+            if let (Some(Listener(tell)), Some(violation)) = (&mut self.listener, violation)
+                && let Some(check) = self.checks.checks.get(*check)
+            {
+                tell(&news(&check.name, check.severity, &violation));
+            }
         }
     }
 
@@ -181,13 +205,14 @@ impl Tally {
 }
 
 impl State {
+    /// Gives the violation that the flow is, if it is kept.
     fn take(
         &mut self,
         assertion: &Assertion,
         row: &Row,
         judged: &mut impl Iterator<Item = Option<String>>,
         named: Named<'_>,
-    ) {
+    ) -> Option<Violation> {
         match self {
             Self::Groups(groups) => groups.take(row, named),
             Self::Each { count, kept } => {
@@ -201,19 +226,21 @@ impl State {
                     Assertion::Schema(_) => judged.next().flatten(),
                     Assertion::Count(..) | Assertion::Duration(_) => None,
                 };
-                if let Some(text) = wrong {
-                    *count += 1;
-                    keep(kept, named, text);
-                }
+                let text = wrong?;
+                *count += 1;
+                keep(kept, named, text)
             }
             Self::Durations { seconds, over, kept, full } => {
                 // What did not end has no duration; other assertions see to that.
-                let (Some(duration), Assertion::Duration(bounds)) = (row.duration, assertion) else { return };
+                let (Some(duration), Assertion::Duration(bounds)) = (row.duration, assertion) else {
+                    return None;
+                };
+                let mut violation = None;
                 if let Some(max) = longest(bounds).filter(|max| duration > *max) {
                     *over += 1;
                     let text =
                         format!("{}, at most {} asked", durations::shown(duration), durations::shown(max));
-                    keep(kept, named, text);
+                    violation = keep(kept, named, text);
                 }
                 if bounds.iter().any(|bound| bound.percentile < 100.0) {
                     if seconds.len() < DURATIONS_MAX {
@@ -222,6 +249,7 @@ impl State {
                         *full = true;
                     }
                 }
+                violation
             }
         }
     }
@@ -259,10 +287,14 @@ impl State {
     }
 }
 
-fn keep(kept: &mut Vec<Violation>, named: Named<'_>, text: String) {
-    if kept.len() < VIOLATIONS_KEPT_MAX {
-        kept.push(Violation { flow: Some(named()), text });
+/// Keeps a violation, if there is room, and gives it back.
+fn keep(kept: &mut Vec<Violation>, named: Named<'_>, text: String) -> Option<Violation> {
+    if kept.len() >= VIOLATIONS_KEPT_MAX {
+        return None;
     }
+    let violation = Violation { flow: Some(named()), text };
+    kept.push(violation.clone());
+    Some(violation)
 }
 
 /// How long each flow may take.

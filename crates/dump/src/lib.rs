@@ -35,5 +35,5 @@ pub use filters::BadFilter;
 pub use output::{Output, OutputError};
 pub use style::Style;
 pub use termlog::{Event, LocalTime, TermLog, TimeZoneError};
-pub use tool::{Command, Companion, DumpError, Listening, SHUTDOWN_GRACE, run, run_with};
+pub use tool::{Command, Companion, DumpError, Listening, SHUTDOWN_GRACE, Watcher, run, run_with};
 pub use waiting::tell_while;

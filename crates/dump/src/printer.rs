@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{Permit, Sender, error::TrySendError};
 
 use crate::filters::Filters;
+use crate::tool::Watcher;
 use crate::{Dumper, Event, Output, OutputError, TermLog};
 
 /// From this `flow_detail` on messages inside bodies are printed as they come.
@@ -31,7 +32,7 @@ pub(crate) struct Printer {
     /// The flow file and the store, those of them that there are.
     save: Vec<Sender<Flow>>,
     /// Who wants every flow, whatever the filters say.
-    watcher: Option<Sender<Flow>>,
+    watcher: Option<Watcher>,
     gone: Arc<Gone>,
 }
 
@@ -60,9 +61,9 @@ impl Printer {
         self.save.push(flows);
     }
 
-    /// Hands every flow to `flows` from now on.
-    pub(crate) fn watched_by(&mut self, flows: Sender<Flow>) {
-        self.watcher = Some(flows);
+    /// Hands every flow to this watcher from now on.
+    pub(crate) fn watched_by(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
     }
 
     /// Prints a line of the event log.
@@ -160,7 +161,7 @@ impl Printer {
     /// Where a flow goes that is to be saved or not.
     fn receivers(&self, saves: bool) -> impl Iterator<Item = &Sender<Flow>> {
         let saves: &[_] = if saves { &self.save } else { &[] };
-        saves.iter().chain(&self.watcher)
+        saves.iter().chain(self.watcher.as_ref().map(|watcher| &watcher.flows))
     }
 
     /// Whether a flow is saved, and what is printed of it.
@@ -192,7 +193,7 @@ impl Events for Printer {
 
     fn keeps_bodies(&self) -> bool {
         !self.save.is_empty()
-            || self.watcher.is_some()
+            || self.watcher.as_ref().is_some_and(|watcher| watcher.reads_bodies)
             || self.dumper.flow_detail >= BODY_DETAIL
             || self.filters.print_by_bodies()
     }

@@ -127,9 +127,18 @@ pub fn run_with(
 #[derive(Default)]
 pub struct Companion {
     /// Gets every flow that ends, whatever the filters of printing and saving say.
-    pub flows: Option<mpsc::Sender<Flow>>,
+    pub flows: Option<Watcher>,
     /// Called when the proxy is about to listen; the dump ends when the future does, and prints to standard error.
     pub command: Option<Command>,
+}
+
+/// Who gets every flow.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    /// Where flows are handed in.
+    pub flows: mpsc::Sender<Flow>,
+    /// Whether bodies and messages are looked at. For others nothing is kept that only crosses.
+    pub reads_bodies: bool,
 }
 
 /// Makes the future that a dump runs beside; the future is run in its runtime.
@@ -215,8 +224,8 @@ async fn run_on(
     if let Some((store, _)) = store {
         save(store, &teller, &mut printer, &mut saving.savers)?;
     }
-    if let Some(flows) = companion.flows {
-        printer.watched_by(flows);
+    if let Some(watcher) = companion.flows {
+        printer.watched_by(watcher);
     }
     let printer = Arc::new(printer);
     if reads_only && companion.command.is_none() {

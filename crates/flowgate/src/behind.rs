@@ -102,7 +102,7 @@ pub(crate) fn run(wanted: &Behind, configuration: &Configuration, home: Option<&
             *tell_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
         })
     });
-    let companion = Companion { flows: watch.as_ref().map(Watch::flows), command: Some(command) };
+    let companion = Companion { flows: watch.as_ref().map(Watch::watcher), command: Some(command) };
     let ran = flowgate_dump::run_with(configuration, home, companion);
     let checked = watch.map(Watch::finish);
     if let Err(error) = ran {

@@ -11,13 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use flowgate_check::{CheckError, Checks, Report, Tally, human, junit, sarif};
-use flowgate_dump::Companion;
+use flowgate_dump::{Companion, Watcher};
 use flowgate_flow::Flow;
 use flowgate_options::{Values, expand_home};
 use flowgate_session::{
     Configuration, Decoding, FlowSource, ReadFlowsError, Saver, Sink, case_from_env, read_bounded, read_flows,
 };
-use tokio::sync::mpsc::Sender;
 
 use crate::cli::{Check, Reports};
 use crate::report;
@@ -93,7 +92,7 @@ pub(crate) fn run(check: &Check, configuration: &Configuration, home: Option<&Pa
             Ok(watch) => watch,
             Err(error) => return undecided(&error),
         };
-        let companion = Companion { flows: Some(watch.flows()), command: None };
+        let companion = Companion { flows: Some(watch.watcher()), command: None };
         let ran = flowgate_dump::run_with(configuration, home, companion);
         let report = watch.finish();
         if let Err(error) = ran {
@@ -114,22 +113,29 @@ pub(crate) fn run(check: &Check, configuration: &Configuration, home: Option<&Pa
 /// Checks that watch the flows of a proxy.
 pub(crate) struct Watch {
     saver: Saver,
+    reads_bodies: bool,
     tally: Arc<Mutex<Tally>>,
     started: Instant,
 }
 
 impl Watch {
+    /// What violates a check is told on standard error when it comes.
     pub(crate) fn start(checks: Arc<Checks>) -> Result<Self, CheckingError> {
-        let tally = Arc::new(Mutex::new(Tally::new(checks)));
+        let reads_bodies = checks.reads_bodies();
+        let tell = Box::new(|line: &str| {
+            // The report says it still.
+            let _ = io::stderr().lock().write_all(line.as_bytes());
+        });
+        let tally = Arc::new(Mutex::new(Tally::telling(checks, tell)));
         let sink = Tallying { tally: Arc::clone(&tally), number: 0 };
         // Nothing of it can fail once it runs.
         let saver = Saver::start(sink, |_, _| {}).map_err(CheckingError::System)?;
-        Ok(Self { saver, tally, started: Instant::now() })
+        Ok(Self { saver, reads_bodies, tally, started: Instant::now() })
     }
 
     /// Where flows are handed in.
-    pub(crate) fn flows(&self) -> Sender<Flow> {
-        self.saver.sender()
+    pub(crate) fn watcher(&self) -> Watcher {
+        Watcher { flows: self.saver.sender(), reads_bodies: self.reads_bodies }
     }
 
     /// Waits until all flows were taken that were handed in, once nobody can hand in more.

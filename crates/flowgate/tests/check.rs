@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use expect_test::{Expect, expect};
+use flowgate_testkit::{Curl, Flowgate, Nginx, Signal};
 use tempfile::TempDir;
 
 /// Flows of every kind, as mitmproxy wrote them.
@@ -168,4 +169,33 @@ fn what_cannot_be_said() {
           cause: No such file or directory (os error 2)
     "#]]
     .assert_eq(&of(&nowhere));
+}
+
+/// A proxy that runs tells a violation when it comes, and gives the report in the end. A schema sees the bodies that cross.
+#[test]
+fn a_proxy_is_watched() {
+    let nginx =
+        Nginx::builder().file("good.json", "{\"id\": 1}").file("bad.json", "{\"id\": \"secret\"}").start();
+    let (Some(nginx), Some(curl)) = (nginx, Curl::new()) else { return };
+    let builder = Flowgate::builder(env!("CARGO_BIN_EXE_flowgate")).tool("check");
+    let checks = "[[check]]\nname = \"users\"\nfilter = \"~u json\"\nschema = \"user.json\"\n\
+                  [[check]]\nname = \"few\"\nat_most = 1\nseverity = \"warning\"\n";
+    let schema = r#"{"type": "object", "properties": {"id": {"type": "integer"}}}"#;
+    fs::write(builder.path("checks.toml"), checks).unwrap();
+    fs::write(builder.path("user.json"), schema).unwrap();
+    let flowgate = builder.args(["checks.toml", "--live"]).start();
+    let curl = curl.proxy(&flowgate.proxy_url());
+    let good = nginx.http_url("/good.json");
+    assert_eq!(curl.fetch(&good).text(), "{\"id\": 1}");
+    let bad = nginx.http_url("/bad.json");
+    assert_eq!(curl.fetch(&bad).status, 200);
+    let told = flowgate.wait_for(|line| line.starts_with("FAIL  users: ")).text;
+    let what = "response body: at /id: value is not of type \"integer\"";
+    assert!(told.ends_with(&format!("  GET {bad}: {what}")), "{told}");
+    let told = flowgate.wait_for(|line| line.starts_with("warn  few: ")).text;
+    assert!(told.ends_with(": 2 flows, at most 1 asked"), "{told}");
+    assert_eq!(flowgate.stop(Signal::TERM).code(), Some(1));
+    let lines: Vec<_> = flowgate.lines().into_iter().map(|line| line.text).collect();
+    assert!(lines.iter().any(|line| line == "FAIL  users  (2 flows): 1 violation"), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("secret")), "{lines:#?}");
 }

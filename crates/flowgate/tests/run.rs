@@ -64,10 +64,12 @@ fn a_command_is_decrypted_without_being_told_how() {
     assert_eq!((&flow["url"], &flow["status"]), (&nginx.https_url("/a.txt").into(), &200.into()));
     // A check that fails is the answer where the command's own is good.
     let checked = shown(&run(&["--check", "checks.toml", "--junit", "report.xml"]));
-    assert!(
-        checked.starts_with("exit 1\nhello\nok    one  (1 flow)\nFAIL  elsewhere  (1 flow): 1 violation\n"),
-        "{checked}"
-    );
+    // What violates a check is told when it comes, and again in the report.
+    let (told, report) = checked.split_once("ok    one  (1 flow)\n").unwrap_or_else(|| panic!("{checked}"));
+    let told = told.strip_prefix("exit 1\nhello\nFAIL  elsewhere: ").unwrap_or_else(|| panic!("{checked}"));
+    let violation = format!("  GET {}: goes to localhost\n", nginx.https_url("/a.txt"));
+    assert!(told.ends_with(&violation) && told.lines().count() == 1, "{checked}");
+    assert!(report.starts_with("FAIL  elsewhere  (1 flow): 1 violation\n"), "{checked}");
     assert!(fs::read_to_string(home.path().join("report.xml")).unwrap().contains("failures=\"1\""));
 }
 
