@@ -343,7 +343,7 @@ fn help_of_the_whole_program() {
     assert!(shown.starts_with("exit 0\n"), "{shown}");
     assert!(
         shown.contains(
-            "Usage: flowgate [dump | web | flows | show | diff | export | convert | why | lint] [OPTIONS]"
+            "Usage: flowgate [dump | check | run | flows | show | diff | export | convert | why | lint] [OPTIONS]"
         ),
         "{shown}"
     );

@@ -22,7 +22,8 @@ const HELP_CHARS_MAX: usize = 80;
 pub(super) fn command(tool: Tool, program: &str) -> Command {
     let usage = match (tool, program) {
         (Tool::Console, "flowgate") => {
-            "flowgate [dump | web | flows | show | diff | export | convert | why | lint] [OPTIONS]".to_owned()
+            "flowgate [dump | check | run | flows | show | diff | export | convert | why | lint] [OPTIONS]"
+                .to_owned()
         }
         (Tool::Dump, _) => format!("{program} [OPTIONS] [FILTER]..."),
         _ => format!("{program} [OPTIONS]"),
