@@ -14,6 +14,11 @@ fn check(guide: &str) {
     let text = fs::read_to_string(root.join("../../docs/guides").join(guide)).unwrap();
     let folder = TempDir::new().unwrap();
     fs::copy(root.join("tests/data/guide.flows"), folder.path().join("flows.mitm")).unwrap();
+    // A block of TOML that has a name is the file of that name.
+    for file in text.split("```toml ").skip(1) {
+        let (name, rest) = file.split_once('\n').unwrap();
+        fs::write(folder.path().join(name), rest.split_once("```\n").unwrap().0).unwrap();
+    }
     let mut commands = 0;
     for block in text.split("```console\n").skip(1) {
         let block = block.split_once("```\n").unwrap().0;
@@ -24,7 +29,7 @@ fn check(guide: &str) {
             commands += 1;
         }
     }
-    assert!(commands >= 4, "{guide} shows {commands} commands");
+    assert!(commands >= 3, "{guide} shows {commands} commands");
 }
 
 /// A shell that runs a command.
@@ -44,6 +49,11 @@ fn run(command: &str, folder: &Path) -> String {
 #[test]
 fn watching() {
     check("dump.md");
+}
+
+#[test]
+fn checking() {
+    check("checking.md");
 }
 
 #[test]
