@@ -141,7 +141,14 @@ fn blocked(context: &Context) -> Option<&'static str> {
     if context.settings.block_global && global {
         return Some("block_global");
     }
-    (context.settings.block_private && !global).then_some("block_private")
+    (context.settings.block_private && !global && !is_shared(ip)).then_some("block_private")
+}
+
+/// Whether an address is of a provider's own network, neither private nor global (RFC 6598): no option keeps it out, as in mitmproxy.
+fn is_shared(ip: IpAddr) -> bool {
+    let IpAddr::V4(ip) = ip.to_canonical() else { return false };
+    let [a, b, ..] = ip.octets();
+    a == 100 && (b & 0xc0) == 64
 }
 
 /// Whether an address is reachable from everywhere (IANA special-purpose registries, RFC 6890).
@@ -156,7 +163,7 @@ fn is_global(ip: IpAddr) -> bool {
                 || ip.is_documentation()
                 || a == 0
                 || a >= 240
-                || (a == 100 && (b & 0xc0) == 64)
+                || is_shared(ip.into())
                 || (a == 192 && b == 0 && c == 0)
                 || (a == 198 && (b & 0xfe) == 18))
         }
@@ -175,6 +182,21 @@ fn is_global(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shared_addresses_are_neither() {
+        for (text, shared) in [
+            ("100.63.255.255", false),
+            ("100.64.0.0", true),
+            ("::ffff:100.127.255.255", true),
+            ("100.128.0.0", false),
+            ("2001:db8::1", false),
+        ] {
+            let ip: IpAddr = text.parse().unwrap();
+            assert_eq!(is_shared(ip), shared, "{text}");
+            assert!(!(shared && is_global(ip)), "{text}");
+        }
+    }
 
     #[test]
     fn global_addresses_are_told_from_others() {
