@@ -128,7 +128,9 @@ fn urls_lead_elsewhere_in_both_versions() {
     let curl = curl.proxy(&flowgate.proxy_url()).trust(&flowgate.ca_certificate());
     for (flag, version) in VERSIONS {
         let curl = curl.clone().args([flag]);
-        let upload = |path: &str| curl.clone().args(["--upload-file", &sent]).fetch(&nginx.https_url(path));
+        let upload = |path: &str| {
+            curl.clone().args(["--upload-file", &sent, "--max-time", "10"]).fetch(&nginx.https_url(path))
+        };
         let name = format!("body-{version}");
         assert_eq!(upload(&format!("/mapped/{name}")).status, 201, "{version}");
         assert!(nginx.stored(&name) == pattern(200_000), "{version}");
@@ -142,11 +144,13 @@ fn urls_lead_elsewhere_in_both_versions() {
         assert!(reply.body == pattern(200_000)[1000..=150_000]);
         assert_eq!(curl.fetch(&nginx.https_url("/local/none")).status, 404);
         // An upload that nobody wants is answered all the same.
-        for path in ["/blocked", "/local/file"] {
-            let reply = upload(path);
-            let expected = if path == "/blocked" { 418 } else { 200 };
-            assert_eq!((reply.exit, reply.status), (0, expected), "{path} {version}: {}", reply.messages);
-        }
+        let reply = upload("/local/file");
+        assert_eq!((reply.exit, reply.status), (0, 200), "{version}: {}", reply.messages);
+        let reply = upload("/blocked");
+        assert_eq!(reply.status, 418, "{version}: {}", reply.messages);
+        // Over HTTP/2 curl 7.88 ends its stream when it sees an error, has read the end of the other direction by then, and waits for
+        // more at times, whoever the server is.
+        assert!(reply.exit == 0 || (reply.exit == 28 && version == "2"), "{version}: {}", reply.messages);
     }
     let targets: Vec<_> = nginx.access_log().into_iter().map(|entry| entry.target).collect();
     assert_eq!(targets, ["/put/body-1.1", "/large", "/put/body-2", "/large"]);
