@@ -121,22 +121,8 @@ fn raw(texts: Vec<&'static str>) -> RawFlow {
 }
 
 fn dns(name: &str) -> DnsMessage {
-    DnsMessage {
-        id: 1,
-        query: true,
-        op_code: 0,
-        authoritative_answer: false,
-        truncation: false,
-        recursion_desired: true,
-        recursion_available: false,
-        reserved: 0,
-        response_code: 0,
-        questions: vec![DnsQuestion { name: name.into(), kind: 1, class: 1 }],
-        answers: Vec::new(),
-        authorities: Vec::new(),
-        additionals: Vec::new(),
-        timestamp: Some(Timestamp(100.0)),
-    }
+    let question = DnsQuestion { name: name.into(), kind: 1, class: 1 };
+    DnsMessage { timestamp: Some(Timestamp(100.0)), ..DnsMessage::query(1, question) }
 }
 
 fn kind() -> impl Strategy<Value = FlowKind> {

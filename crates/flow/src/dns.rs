@@ -46,6 +46,29 @@ pub struct DnsMessage {
     pub timestamp: Option<Timestamp>,
 }
 
+impl DnsMessage {
+    /// A standard query with one question, for whoever searches for others (RFC 1035 section 4.1.1: RD).
+    #[must_use]
+    pub fn query(id: u16, question: DnsQuestion) -> Self {
+        Self {
+            id,
+            query: true,
+            op_code: 0,
+            authoritative_answer: false,
+            truncation: false,
+            recursion_desired: true,
+            recursion_available: false,
+            reserved: 0,
+            response_code: 0,
+            questions: vec![question],
+            answers: Vec::new(),
+            authorities: Vec::new(),
+            additionals: Vec::new(),
+            timestamp: None,
+        }
+    }
+}
+
 /// One question.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DnsQuestion {

@@ -12,7 +12,7 @@ use crate::resolver::Resolver;
 /// Who is asked for the addresses of a name.
 #[derive(Clone, Debug, Default)]
 pub struct Lookup {
-    /// Lookup that nobody is asked for.
+    /// Names that nobody is asked for.
     pub known: KnownNames,
     /// Who is asked for the others; `None` for the system.
     pub resolver: Option<Arc<Resolver>>,

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use flowgate_filter::{Answer, BodyDecoder, Filter, Kind};
 use flowgate_flow::Flow;
-use rusqlite::params_from_iter;
 use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Statement, params_from_iter};
 
 use crate::asked::{Asked, Opened};
 use crate::columns::Columns;
@@ -111,17 +111,17 @@ impl<J: Send> Surveying<'_, J> {
             condition
         };
         let conditions: Vec<_> = questions.iter().map(condition).collect();
+        let index = &self.reader.index;
         // Without the functions that it calls no query can be prepared.
-        Regexes::install(
-            conditions.iter().flat_map(|some| some.regexes.iter().cloned()),
-            &self.reader.index,
-        )?;
-        let takes = self.reader.index.prepare(&select(self.columns, &conditions)).is_ok();
-        if takes {
-            return self.pass(first, &conditions, searched, each);
+        let regexes =
+            Regexes::install(conditions.iter().flat_map(|some| some.regexes.iter().cloned()), index)?;
+        if let Ok(statement) = index.prepare(&select(self.columns, &conditions)) {
+            return self.pass(first, &conditions, &regexes, statement, searched, each);
         }
         if searched.len() == 1 {
-            return self.pass(first, &[Condition::everything(false)], searched, each);
+            let everything = [Condition::everything(false)];
+            let statement = index.prepare(&select(self.columns, &everything))?;
+            return self.pass(first, &everything, &regexes, statement, searched, each);
         }
         let (one, other) = searched.split_at_mut(searched.len() / 2);
         let middle = first + one.len();
@@ -129,20 +129,17 @@ impl<J: Send> Surveying<'_, J> {
         self.divide(middle, other, each)
     }
 
-    /// One pass for the questions from `first` on, one for each condition.
+    /// One pass for the questions from `first` on, one for each condition; `statement` is what [`select`] makes of them.
     fn pass(
         &self,
         first: usize,
         conditions: &[Condition],
+        regexes: &Regexes,
+        mut statement: Statement<'_>,
         searched: &mut [Searched],
         each: &mut dyn FnMut(Seen<'_, J>),
     ) -> Result<(), StoreError> {
-        let (index, columns) = (&self.reader.index, self.columns);
-        let regexes = Regexes::install(
-            conditions.iter().flat_map(|condition| condition.regexes.iter().cloned()),
-            index,
-        )?;
-        let mut statement = index.prepare(&select(columns, conditions))?;
+        let columns = self.columns;
         let mut rows = statement.query(params_from_iter(parameters(conditions)))?;
         let questions: Vec<_> =
             (first..).zip(conditions).map(|(at, condition)| self.part(at, condition)).collect();

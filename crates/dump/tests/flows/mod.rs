@@ -201,22 +201,9 @@ pub(crate) fn websocket(
 }
 
 pub(crate) fn dns_message(query: bool) -> DnsMessage {
-    DnsMessage {
-        id: 7,
-        query,
-        op_code: 0,
-        authoritative_answer: false,
-        truncation: false,
-        recursion_desired: true,
-        recursion_available: !query,
-        reserved: 0,
-        response_code: 0,
-        questions: vec![DnsQuestion { name: "dns.google".into(), kind: 1, class: 1 }],
-        answers: Vec::new(),
-        authorities: Vec::new(),
-        additionals: Vec::new(),
-        timestamp: Some(now()),
-    }
+    let question = DnsQuestion { name: "dns.google".into(), kind: 1, class: 1 };
+    let asked = DnsMessage::query(7, question);
+    DnsMessage { query, recursion_available: !query, timestamp: Some(now()), ..asked }
 }
 
 pub(crate) fn dns(kind: u16, answers: &[(u16, &[u8])], change: impl FnOnce(&mut DnsFlow)) -> Flow {

@@ -124,22 +124,9 @@ mod tests {
     }
 
     fn message(query: &Query, answers: Vec<DnsRecord>) -> DnsMessage {
-        DnsMessage {
-            id: query.id(),
-            query: false,
-            op_code: 0,
-            authoritative_answer: false,
-            truncation: false,
-            recursion_desired: true,
-            recursion_available: true,
-            reserved: 0,
-            response_code: 0,
-            questions: vec![DnsQuestion { name: "A.Test".into(), kind: A, class: IN }],
-            answers,
-            authorities: vec![],
-            additionals: vec![],
-            timestamp: None,
-        }
+        let question = DnsQuestion { name: "A.Test".into(), kind: A, class: IN };
+        let query = DnsMessage::query(query.id(), question);
+        DnsMessage { query: false, recursion_available: true, answers, ..query }
     }
 
     #[test]

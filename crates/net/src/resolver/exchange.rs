@@ -39,22 +39,8 @@ pub(super) enum AskError {
 
 impl Query {
     pub(super) fn new(name: &str, kind: u16) -> Result<Self, DnsEncodeError> {
-        let message = DnsMessage {
-            id: random_id(),
-            query: true,
-            op_code: 0,
-            authoritative_answer: false,
-            truncation: false,
-            recursion_desired: true,
-            recursion_available: false,
-            reserved: 0,
-            response_code: 0,
-            questions: vec![DnsQuestion { name: name.to_owned(), kind, class: IN }],
-            answers: Vec::new(),
-            authorities: Vec::new(),
-            additionals: Vec::new(),
-            timestamp: None,
-        };
+        let question = DnsQuestion { name: name.to_owned(), kind, class: IN };
+        let message = DnsMessage::query(random_id(), question);
         let bytes = encode(&message)?;
         // Spelled as it will be in the answer.
         let message = decode(&bytes).unwrap_or(message);
