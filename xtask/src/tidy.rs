@@ -10,6 +10,7 @@ mod links;
 mod mask;
 mod places;
 mod pure;
+mod root;
 mod sources;
 mod unsafe_code;
 
@@ -88,6 +89,7 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<Vec<Finding>> {
     findings.extend(crates::check(&packages));
     for file in &files {
         findings.extend(places::check(file));
+        findings.extend(root::check(file));
         if file.has_ending("rs") {
             findings.extend(sources::check(file));
             findings.extend(unsafe_code::check_comments(file));
