@@ -24,7 +24,7 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     bound: Option<SocketAddr>,
 ) {
-    let mut context = context(&proxy, &mode, Transport::Tcp, peer, stream.local_addr().ok());
+    let mut context = context(&proxy, &mode, Transport::Tcp, peer, own_address(&mode.mode, &stream, bound));
     if context.settings.rules.ask_process() {
         let found = Box::pin(process(&mode.mode, &stream, context.peer, bound)).await;
         context.process = Some(Arc::new(found.map_err(|err| {
@@ -53,6 +53,15 @@ pub(crate) async fn serve(
     context.log(Level::Info, format_args!("client disconnect"));
     if !context.settings.addons.is_empty() {
         Box::pin(gone(&context)).await;
+    }
+}
+
+/// The address that the client connected to. Only where that may be another one than its listener's does the system have to be
+/// asked for it.
+fn own_address(mode: &Mode, stream: &TcpStream, bound: Option<SocketAddr>) -> Option<SocketAddr> {
+    match bound {
+        Some(bound) if !bound.ip().is_unspecified() && !matches!(mode, Mode::Transparent) => Some(bound),
+        _ => stream.local_addr().ok(),
     }
 }
 

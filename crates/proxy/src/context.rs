@@ -221,19 +221,24 @@ impl Context {
         self.with_client(client)
     }
 
-    /// The same connection after policy was asked: the verdict is said in the event log, and kept for the flows.
-    pub(crate) fn decided(&self, verdict: &Verdict<'_>) -> Self {
-        let mut context = self.clone();
-        if context.proxy.events.logs(Level::Debug) {
-            context.log(Level::Debug, format_args!("{}", verdict.reason));
+    /// The same connection after policy was asked, `None` if that changes nothing: the verdict is said in the event log, and kept
+    /// for the flows.
+    pub(crate) fn decided(&self, verdict: &Verdict<'_>) -> Option<Self> {
+        if self.proxy.events.logs(Level::Debug) {
+            self.log(Level::Debug, format_args!("{}", verdict.reason));
         }
-        let reported = verdict.action != Action::PassThrough || context.settings.show_ignored_hosts;
+        let is_reported = verdict.action != Action::PassThrough || self.settings.show_ignored_hosts;
         // What was decided outside of the TLS stays the reason for what is inside.
-        if reported && context.reason.is_none() {
-            context.reason = Some(verdict.reason.to_string().into());
-        }
-        context.hidden |= verdict.hidden;
-        context
+        let gives_reason = is_reported && self.reason.is_none();
+        let hides = verdict.hidden && !self.hidden;
+        (gives_reason || hides).then(|| {
+            let mut context = self.clone();
+            if gives_reason {
+                context.reason = Some(verdict.reason.to_string().into());
+            }
+            context.hidden |= verdict.hidden;
+            context
+        })
     }
 
     /// The same connection, neither shown nor stored from now on.

@@ -110,7 +110,7 @@ pub(crate) async fn run(
     }
     if let ServerState::Open(open) = server {
         let _guard = open.guard;
-        raw::relay_recorded(&context, client, open.io, Arc::new(open.facts), raw::Pieces::Offered).await;
+        raw::relay_recorded(&context, client, open.io, Arc::from(open.facts), raw::Pieces::Offered).await;
     }
 }
 

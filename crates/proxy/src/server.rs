@@ -28,7 +28,8 @@ use flowgate_options::Level;
 /// An open connection to a server.
 pub(crate) struct OpenServer {
     pub(crate) io: BoxIo,
-    pub(crate) facts: ServerConnection,
+    /// Boxed: they are handed on many times.
+    pub(crate) facts: Box<ServerConnection>,
     /// Says in the log when the connection is gone.
     pub(crate) guard: ServerGuard,
 }
@@ -37,7 +38,7 @@ pub(crate) struct OpenServer {
 impl OpenServer {
     /// A connection that was not opened here.
     pub(crate) fn in_memory(context: &Context, address: &Address, io: BoxIo) -> Self {
-        let facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
+        let facts = Box::new(ServerConnection::new(clock::new_id(), Some(address.clone())));
         Self { io, facts, guard: ServerGuard::start(context, || address.to_string()) }
     }
 }
@@ -68,6 +69,13 @@ impl ServerError {
 
 /// Logs the end of a server connection when dropped.
 pub(crate) struct ServerGuard {
+    tasks: TaskTracker,
+    /// `None` if nobody is told.
+    end: Option<Box<End>>,
+}
+
+/// Who is told that a server connection is gone.
+struct End {
     context: Context,
     /// `None` if nobody reads it.
     name: Option<String>,
@@ -78,20 +86,27 @@ pub(crate) struct ServerGuard {
 impl ServerGuard {
     /// Says that the connection is there, if anybody listens; `name` is asked only then.
     pub(crate) fn start(context: &Context, name: impl FnOnce() -> String) -> Self {
-        let name = context.logs(Level::Info).then(name);
-        if let Some(name) = &name {
+        let end = context.logs(Level::Info).then(|| {
+            let name = name();
             context.log(Level::Info, format_args!("server connect {name}"));
-        }
-        Self { context: context.clone(), name, told: None }
+            Box::new(End { context: context.clone(), name: Some(name), told: None })
+        });
+        Self { tasks: context.proxy.tasks.clone(), end }
+    }
+
+    /// Has addons told the end, too.
+    fn tell_end(&mut self, context: &Context, server: Box<ServerConnection>) {
+        let nobody = || Box::new(End { context: context.clone(), name: None, told: None });
+        self.end.get_or_insert_with(nobody).told = Some(server);
     }
 
     /// Where tasks belong that outlive the client connection.
     pub(crate) fn tasks(&self) -> TaskTracker {
-        self.context.proxy.tasks.clone()
+        self.tasks.clone()
     }
 }
 
-impl Drop for ServerGuard {
+impl Drop for End {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             self.context.log(Level::Info, format_args!("server disconnect {name}"));
@@ -110,6 +125,7 @@ pub(crate) async fn open(
 ) -> Result<OpenServer, ServerError> {
     let via = context.egress.via();
     let facts = ServerConnection { via, ..ServerConnection::new(clock::new_id(), Some(address.clone())) };
+    let facts = Box::new(facts);
     ask_and_open(context, address, facts, async |address, facts| dial(context, address, purpose, facts).await)
         .await
 }
@@ -125,8 +141,8 @@ trait Opened {
 async fn ask_and_open<T: Opened>(
     context: &Context,
     address: &Address,
-    facts: ServerConnection,
-    dial: impl AsyncFnOnce(&Address, ServerConnection) -> Result<T, ServerError>,
+    facts: Box<ServerConnection>,
+    dial: impl AsyncFnOnce(&Address, Box<ServerConnection>) -> Result<T, ServerError>,
 ) -> Result<T, ServerError> {
     if context.settings.addons.is_empty() {
         return dial(address, facts).await;
@@ -139,8 +155,8 @@ async fn ask_and_open<T: Opened>(
         match &mut opened {
             Ok(open) => {
                 asked::connected(context, open.facts()).await;
-                let told = Some(Box::new(open.facts().clone()));
-                open.guard().told = told;
+                let told = Box::new(open.facts().clone());
+                open.guard().tell_end(context, told);
             }
             Err(error) => asked::failed_to_connect(context, error).await,
         }
@@ -153,7 +169,7 @@ async fn dial(
     context: &Context,
     address: &Address,
     purpose: Purpose,
-    mut facts: ServerConnection,
+    mut facts: Box<ServerConnection>,
 ) -> Result<OpenServer, ServerError> {
     let first_hop = context.egress.upstream_proxy().map_or(address, |proxy| &proxy.address);
     let deadline = Instant::now() + CONNECT_TIMEOUT;
@@ -210,7 +226,7 @@ impl Opened for OpenServer {
 
 /// The error for a host that exists only in this proxy, where something else than requests is asked of it.
 pub(crate) fn not_a_server(address: &Address) -> ServerError {
-    let facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
+    let facts = Box::new(ServerConnection::new(clock::new_id(), Some(address.clone())));
     let message = format!("{} is a page of this proxy and no server", address.host);
     failed_quietly(facts, Phase::Connect, 502, message)
 }
@@ -218,7 +234,7 @@ pub(crate) fn not_a_server(address: &Address) -> ServerError {
 /// A socket for a server's datagrams.
 pub(crate) struct OpenDatagrams {
     pub(crate) socket: UdpSocket,
-    pub(crate) facts: ServerConnection,
+    pub(crate) facts: Box<ServerConnection>,
     /// Says in the log when the conversation is over.
     pub(crate) guard: ServerGuard,
 }
@@ -238,7 +254,7 @@ pub(crate) async fn open_datagrams(
     context: &Context,
     address: &Address,
 ) -> Result<OpenDatagrams, ServerError> {
-    let mut facts = ServerConnection::new(clock::new_id(), Some(address.clone()));
+    let mut facts = Box::new(ServerConnection::new(clock::new_id(), Some(address.clone())));
     facts.connection.transport = Transport::Udp;
     ask_and_open(context, address, facts, async |address, facts| {
         dial_datagrams(context, address, facts).await
@@ -249,7 +265,7 @@ pub(crate) async fn open_datagrams(
 async fn dial_datagrams(
     context: &Context,
     address: &Address,
-    mut facts: ServerConnection,
+    mut facts: Box<ServerConnection>,
 ) -> Result<OpenDatagrams, ServerError> {
     facts.connection.timestamp_start = Some(clock::now());
     let mut judge = Judge::new(context, &facts);
@@ -362,7 +378,7 @@ pub(crate) async fn connect_tls(
 fn egress_failed(
     context: &Context,
     address: &Address,
-    facts: ServerConnection,
+    facts: Box<ServerConnection>,
     err: &EgressError,
 ) -> ServerError {
     let proxy = facts.via.as_ref().map(shown).unwrap_or_default();
@@ -376,7 +392,7 @@ fn egress_failed(
 fn connect_failed(
     context: &Context,
     address: &Address,
-    facts: ServerConnection,
+    facts: Box<ServerConnection>,
     err: &ConnectError,
 ) -> ServerError {
     let (phase, status) = match err {
@@ -397,7 +413,7 @@ fn connect_failed(
 
 fn failed(
     context: &Context,
-    facts: ServerConnection,
+    facts: Box<ServerConnection>,
     phase: Phase,
     status: u16,
     message: String,
@@ -410,7 +426,12 @@ fn failed(
     error
 }
 
-fn failed_quietly(mut facts: ServerConnection, phase: Phase, status: u16, message: String) -> ServerError {
+fn failed_quietly(
+    mut facts: Box<ServerConnection>,
+    phase: Phase,
+    status: u16,
+    message: String,
+) -> ServerError {
     facts.connection.error = Some(message.clone());
-    ServerError { phase, message, status, io_kind: None, facts: Arc::new(facts) }
+    ServerError { phase, message, status, io_kind: None, facts: Arc::from(facts) }
 }

@@ -128,30 +128,39 @@ pub(crate) async fn run(
     decrypted: Option<Decrypted>,
 ) {
     let mut tunnel = Tunnel::new(context, target, client, server, decrypted);
-    let Some(Decided { action, context, blocked }) = tunnel.decision().await else { return };
-    let context = &context;
+    let Some(Decided { action, blocked }) = tunnel.decision().await else { return };
+    let context = &*tunnel.context;
     if matches!(action, Action::PassThrough | Action::RecordRaw { .. })
         && let Err(why) = context.settings.addons.judge_relay(&context.client)
     {
         return context.log(Level::Warn, format_args!("{}: closed, {why}", tunnel.target.address));
     }
-    tunnel.leave_by(&context.egress);
-    let mut tunnel = Tunnel { context, ..tunnel };
+    tunnel.leave_by_verdict();
     let ends_tls = matches!(action, Action::Decrypt | Action::RecordRaw { decrypt: true });
-    if ends_tls && context.settings.connection_strategy == ConnectionStrategy::Eager {
+    if ends_tls && tunnel.context.settings.connection_strategy == ConnectionStrategy::Eager {
         // Where that had to wait for the way out: the leaf is to have the server's names.
         tunnel.connect().await;
     }
     // What is passed through pays for no more than itself: the others are boxed, as most of them are large.
     match action {
-        Action::PassThrough => tunnel.pass_through().await,
+        Action::PassThrough if tunnel.context.settings.show_ignored_hosts => {
+            Box::pin(tunnel.pass_through_shown()).await;
+        }
+        Action::PassThrough => {
+            tunnel.connect().await;
+            let context = Cow::clone(&tunnel.context);
+            let Some((client, server, _, _guard)) = tunnel.both_sides() else { return };
+            let end = relay(client, server, &mut NoTap).await;
+            let (up, down) = (end.relayed.up, end.relayed.down);
+            context.log(Level::Debug, format_args!("passed through {up} bytes up, {down} bytes down"));
+        }
         Action::RecordRaw { decrypt: false } if tunnel.may_be_raw() => Box::pin(tunnel.record_raw()).await,
         Action::Http | Action::RecordRaw { decrypt: false } => Box::pin(tunnel.http()).await,
         Action::Decrypt => tunnel.decrypt(false).await,
         Action::RecordRaw { decrypt: true } => tunnel.decrypt(true).await,
         Action::Refuse if blocked => Box::pin(tunnel.block()).await,
         Action::Refuse => {
-            context.log(
+            tunnel.context.log(
                 Level::Warn,
                 format_args!("Cannot parse ClientHello for {}; closed", tunnel.target.address),
             );
@@ -160,7 +169,8 @@ pub(crate) async fn run(
 }
 
 struct Tunnel<'a> {
-    context: &'a Context,
+    /// The connection; once policy has spoken, as it is handled from then on.
+    context: Cow<'a, Context>,
     target: Target,
     client: Peeked,
     server: Server,
@@ -173,10 +183,15 @@ struct Tunnel<'a> {
 /// What policy said.
 struct Decided {
     action: Action,
-    /// The connection as it is handled from now on.
-    context: Context,
     /// Refused by a rule.
     blocked: bool,
+}
+
+impl Decided {
+    fn by(verdict: &Verdict<'_>) -> Self {
+        let by_rule = matches!(verdict.reason.why.exemption, Exemption::Rule(_));
+        Self { action: verdict.action, blocked: by_rule && verdict.action == Action::Refuse }
+    }
 }
 
 /// Whether to go by what is known.
@@ -229,6 +244,7 @@ impl<'a> Tunnel<'a> {
             || !context.settings.rules.choose_egress()
             || !matches!(server, Server::NotYet);
         let egress = chosen.then(|| Arc::clone(&context.egress));
+        let context = Cow::Borrowed(context);
         Self { context, target, client: Peeked::new(client), server, egress, decrypted, learned }
     }
 
@@ -254,7 +270,13 @@ impl<'a> Tunnel<'a> {
             self.learned.learn(&self.client);
             let facts = self.facts();
             let needs = match decide(&self.context.settings.rules, &facts) {
-                Decision::Verdict(verdict) => return Some(self.decided(&verdict)),
+                Decision::Verdict(verdict) => {
+                    let decided = Decided::by(&verdict);
+                    if let Some(context) = self.context_by(&verdict) {
+                        self.context = Cow::Owned(context);
+                    }
+                    return Some(decided);
+                }
                 Decision::Undecided { needs } => needs,
             };
             let not_connected = matches!(self.server, Server::NotYet);
@@ -305,14 +327,15 @@ impl<'a> Tunnel<'a> {
         }
     }
 
-    /// The verdict, said in the event log and kept for the flows.
-    fn decided(&self, verdict: &Verdict<'_>) -> Decided {
-        let mut context = self.context.decided(verdict);
-        if self.decrypted.is_none() && context.settings.rules.choose_egress() {
-            context.egress = context.egress_by(verdict.via);
+    /// The connection as the verdict wants it; `None` if that changes nothing. The verdict is said in the event log and kept for
+    /// the flows.
+    fn context_by(&self, verdict: &Verdict<'_>) -> Option<Context> {
+        let decided = self.context.decided(verdict);
+        if self.decrypted.is_some() || !self.context.settings.rules.choose_egress() {
+            return decided;
         }
-        let blocked = matches!(verdict.reason.why.exemption, Exemption::Rule(_));
-        Decided { action: verdict.action, context, blocked: blocked && verdict.action == Action::Refuse }
+        let egress = self.context.egress_by(verdict.via);
+        Some(Context { egress, ..decided.unwrap_or_else(|| Context::clone(&self.context)) })
     }
 
     fn facts(&self) -> Facts<'_> {
@@ -342,7 +365,7 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Asks the rules for the way out, unless it is known. In a hurry what is known has to do; if the verdict says otherwise
-    /// then, the connection is given up unused ([`Self::leave_by`]).
+    /// then, the connection is given up unused ([`Self::leave_by_verdict`]).
     fn choose_egress(&mut self, hurry: Hurry) -> bool {
         if self.egress.is_none() {
             let facts = self.facts();
@@ -357,11 +380,12 @@ impl<'a> Tunnel<'a> {
     }
 
     /// The verdict's way out. A connection that was opened by another one has not carried a byte.
-    fn leave_by(&mut self, egress: &Arc<Egress>) {
-        if self.egress.as_ref().is_some_and(|before| before != egress) {
+    fn leave_by_verdict(&mut self) {
+        let egress = Arc::clone(&self.context.egress);
+        if self.egress.as_ref().is_some_and(|before| *before != egress) {
             self.server = Server::NotYet;
         }
-        self.egress = Some(Arc::clone(egress));
+        self.egress = Some(egress);
     }
 
     async fn connect(&mut self) {
@@ -372,19 +396,18 @@ impl<'a> Tunnel<'a> {
             }
             let egress = self.egress.as_ref().filter(|egress| !Arc::ptr_eq(egress, &self.context.egress));
             let routed = egress.map(|egress| self.context.with_egress(Arc::clone(egress)));
-            let context = routed.as_ref().unwrap_or(self.context);
+            let context = routed.as_ref().unwrap_or(&self.context);
             // Boxed: most tunnels have their server by now.
             let opened = Box::pin(open(context, &self.target, self.decrypted.as_ref())).await;
             self.server = opened.map_or_else(Server::Failed, Server::open);
         }
     }
 
-    /// Connects if nobody has yet, and gives both streams as if nothing had been read. `None` if there is no server.
-    async fn both_sides(mut self) -> Option<(BoxIo, BoxIo, Arc<ServerConnection>, ServerGuard)> {
-        self.connect().await;
+    /// Both streams as if nothing had been read, after [`Self::connect`]. `None` if there is no server.
+    fn both_sides(self) -> Option<(BoxIo, BoxIo, Box<ServerConnection>, ServerGuard)> {
         match self.server {
             Server::Open { peeked, facts, guard } => {
-                Some((self.client.rewind(), peeked.rewind(), Arc::from(facts), guard))
+                Some((self.client.rewind(), peeked.rewind(), facts, guard))
             }
             // Why was logged when it failed.
             Server::NotYet | Server::Failed(_) => {
@@ -403,33 +426,25 @@ impl<'a> Tunnel<'a> {
         }
     }
 
-    async fn pass_through(self) {
-        let context = self.context;
-        if context.settings.show_ignored_hosts {
-            return Box::pin(self.pass_through_shown()).await;
-        }
-        let Some((client, server, _, _guard)) = self.both_sides().await else { return };
-        let end = relay(client, server, &mut NoTap).await;
-        let (up, down) = (end.relayed.up, end.relayed.down);
-        context.log(Level::Debug, format_args!("passed through {up} bytes up, {down} bytes down"));
-    }
-
-    async fn pass_through_shown(self) {
+    async fn pass_through_shown(mut self) {
+        self.connect().await;
         let context = match &self.learned.hello {
             Some(hello) => Cow::Owned(self.context.with_hello(hello, Carrier::Tcp)),
-            None => Cow::Borrowed(self.context),
+            None => Cow::clone(&self.context),
         };
-        let Some((client, server, facts, _guard)) = self.both_sides().await else { return };
-        raw::relay_recorded(&context, client, server, facts, raw::Pieces::Untouched).await;
+        let Some((client, server, facts, _guard)) = self.both_sides() else { return };
+        raw::relay_recorded(&context, client, server, Arc::from(facts), raw::Pieces::Untouched).await;
     }
 
-    async fn record_raw(self) {
-        let context = self.context;
+    async fn record_raw(mut self) {
+        self.connect().await;
+        let context = Cow::clone(&self.context);
+        let context = &*context;
         // What was decrypted here has its TLS to the server already, and what only began as a hello crosses as it is.
         let needs_tls = self.decrypted.is_none() && self.learned.first != FirstBytes::BrokenTls;
         let plan = self.target.tls_plan(context, None).filter(|_| needs_tls);
-        let Some((client, io, facts, guard)) = self.both_sides().await else { return };
-        let mut open = OpenServer { io, facts: Arc::unwrap_or_clone(facts), guard };
+        let Some((client, io, facts, guard)) = self.both_sides() else { return };
+        let mut open = OpenServer { io, facts, guard };
         if let Some(plan) = plan {
             match server::open_tls(context, open, &plan.name, &plan.offers).await {
                 Ok(with_tls) => open = with_tls,
@@ -438,7 +453,7 @@ impl<'a> Tunnel<'a> {
             }
         }
         let _guard = open.guard;
-        raw::relay_recorded(context, client, open.io, Arc::new(open.facts), raw::Pieces::Offered).await;
+        raw::relay_recorded(context, client, open.io, Arc::from(open.facts), raw::Pieces::Offered).await;
     }
 
     /// Says why, where HTTP is spoken in the clear, and closes.
@@ -453,14 +468,14 @@ impl<'a> Tunnel<'a> {
             why,
         );
         let servers = Arc::new(Servers::new(Vec::new()));
-        let service = Service { context: self.context.clone(), servers, origin };
+        let service = Service { context: Context::clone(&self.context), servers, origin };
         let _ = http::serve_h1(&service, self.client.rewind()).await;
     }
 
     async fn http(self) {
         let http2 = self.learned.first == FirstBytes::Http2;
         let clear = self.decrypted.is_none();
-        let plan = self.target.tls_plan(self.context, self.decrypted.as_ref());
+        let plan = self.target.tls_plan(&self.context, self.decrypted.as_ref());
         let (tls_name, offers) = plan.map(|plan| (plan.name, plan.offers)).unzip();
         let offers = offers.unwrap_or_default();
         let route = Route { address: self.target.address, tls_name, purpose: Purpose::Tunnel, egress: None };
@@ -475,13 +490,13 @@ impl<'a> Tunnel<'a> {
             Server::NotYet => {}
             Server::Failed(error) => servers.fail(route.clone(), error),
             Server::Open { peeked, facts, guard } => {
-                let open = OpenServer { io: peeked.rewind(), facts: *facts, guard };
+                let open = OpenServer { io: peeked.rewind(), facts, guard };
                 let ready = match &route.tls_name {
-                    Some(name) if clear => server::open_tls(self.context, open, name, &offers).await,
+                    Some(name) if clear => server::open_tls(&self.context, open, name, &offers).await,
                     _ => Ok(open),
                 };
                 let added = match ready {
-                    Ok(open) => servers.add(self.context, route.clone(), open).await,
+                    Ok(open) => servers.add(&self.context, route.clone(), open).await,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = added {
@@ -491,7 +506,7 @@ impl<'a> Tunnel<'a> {
         }
         let servers = Arc::new(servers);
         let service = Service {
-            context: self.context.clone(),
+            context: Context::clone(&self.context),
             servers,
             origin: Origin::Fixed { route, host: self.target.host },
         };
@@ -509,12 +524,12 @@ impl<'a> Tunnel<'a> {
             Server::NotYet => ServerState::NotYet,
             Server::Failed(error) => ServerState::Failed(error),
             Server::Open { peeked, facts, guard } => {
-                ServerState::Open(Box::new(OpenServer { io: peeked.rewind(), facts: *facts, guard }))
+                ServerState::Open(Box::new(OpenServer { io: peeked.rewind(), facts, guard }))
             }
         };
         let client = self.client.rewind();
         // Boxed: what is inside is a tunnel again.
-        Box::pin(decrypt::run(self.context, self.target, client, &hello, server, raw)).await;
+        Box::pin(decrypt::run(&self.context, self.target, client, &hello, server, raw)).await;
     }
 }
 
@@ -561,7 +576,7 @@ pub(crate) async fn peek_hello(context: &Context, client: BoxIo) -> Option<(BoxI
 
 impl Server {
     fn open(open: OpenServer) -> Self {
-        Self::Open { peeked: Peeked::new(open.io), facts: Box::new(open.facts), guard: open.guard }
+        Self::Open { peeked: Peeked::new(open.io), facts: open.facts, guard: open.guard }
     }
 }
 

@@ -213,7 +213,7 @@ pub(crate) fn route() -> Route {
 }
 
 pub(crate) fn open(context: &Context, io: DuplexStream) -> OpenServer {
-    let facts = ServerConnection::new(clock::new_id(), Some(route().address));
+    let facts = Box::new(ServerConnection::new(clock::new_id(), Some(route().address)));
     OpenServer { io: Box::new(io), facts, guard: ServerGuard::start(context, String::new) }
 }
 

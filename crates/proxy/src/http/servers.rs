@@ -352,7 +352,7 @@ impl Servers {
         wanted: Wanted,
     ) -> Result<Link, ServerError> {
         let OpenServer { io, facts, guard } = open;
-        let facts = Arc::new(facts);
+        let facts: Arc<ServerConnection> = Arc::from(facts);
         let http2 = match &route.tls_name {
             Some(_) => facts.connection.alpn.as_deref() == Some(b"h2"),
             None => self.is_clear_http2(&route) && wanted == Wanted::Exchange,

@@ -44,19 +44,19 @@ impl<'a> Judge<'a> {
     /// The error if nothing was allowed.
     pub(super) fn refusal(self, server: &ServerConnection) -> Option<ServerError> {
         let why = self.why?;
-        Some(failed(self.context, server.clone(), Phase::Connect, NOT_ALLOWED, why))
+        Some(failed(self.context, Box::new(server.clone()), Phase::Connect, NOT_ALLOWED, why))
     }
 }
 
 /// Offers a connection that is about to be opened to `server_connect`.
 pub(super) async fn server_connect(
     context: &Context,
-    server: ServerConnection,
-) -> Result<ServerConnection, ServerError> {
-    let mut live = LiveServer::new(Arc::clone(&context.client), server);
+    server: Box<ServerConnection>,
+) -> Result<Box<ServerConnection>, ServerError> {
+    let mut live = LiveServer::new(Arc::clone(&context.client), *server);
     context.settings.addons.server_connect(&mut live).await;
     let why = live.refused().map(str::to_owned);
-    let server = live.into_facts().server;
+    let server = Box::new(live.into_facts().server);
     match why {
         None => Ok(server),
         Some(why) => {

@@ -140,7 +140,7 @@ impl Question<'_> {
                 action: verdict.action,
                 blocked: matches!(verdict.reason.why.exemption, Exemption::Rule(_)),
                 via: verdict.via.cloned(),
-                context: self.context.decided(&verdict),
+                context: self.context.decided(&verdict).unwrap_or_else(|| self.context.clone()),
             }),
         }
     }

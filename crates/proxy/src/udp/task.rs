@@ -130,7 +130,7 @@ impl Task {
         let OpenDatagrams { socket, facts, guard: _guard } = server;
         let kind = FlowKind::Udp(RawFlow::default());
         let client = Arc::clone(&self.context.client);
-        let flow = Flow::new(clock::new_id(), client, Arc::new(facts), kind, clock::now());
+        let flow = Flow::new(clock::new_id(), client, Arc::from(facts), kind, clock::now());
         let context = self.context.clone();
         let mut recording = Recording::new(&context, flow);
         let conversation = Arc::clone(&self.conversation);
