@@ -183,18 +183,23 @@ impl Context {
         self.proxy.events.log(level, Some(self.peer), message);
     }
 
-    pub(crate) async fn report(&self, mut flow: Flow) {
-        if self.hidden {
-            return;
+    /// Hands over a flow of this connection, at once if there is room; what is given waits until there is.
+    pub(crate) fn report<'a>(&'a self, mut flow: Flow) -> impl Future<Output = ()> + Send + use<'a> {
+        let waiting = (!self.hidden).then(|| {
+            if let Some(of) = &self.replay_of {
+                flow.replay = flow.replay.or(Some(Replay::Request));
+                flow.metadata.push((**of).clone());
+            }
+            if let Some(reason) = &self.reason {
+                flow.metadata.push((REASON.into(), MetadataValue::Text(reason.to_string())));
+            }
+            events::report(&*self.proxy.events, flow)
+        });
+        async move {
+            if let Some(waiting) = waiting {
+                waiting.await;
+            }
         }
-        if let Some(of) = &self.replay_of {
-            flow.replay = flow.replay.or(Some(Replay::Request));
-            flow.metadata.push((**of).clone());
-        }
-        if let Some(reason) = &self.reason {
-            flow.metadata.push((REASON.into(), MetadataValue::Text(reason.to_string())));
-        }
-        events::report(&*self.proxy.events, flow).await;
     }
 
     /// Who is offered its flows.

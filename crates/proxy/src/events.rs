@@ -51,9 +51,13 @@ pub trait Events: Send + Sync {
     fn flow_when_free<'a>(&'a self, flow: Flow) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
-/// Hands over a flow; waits only if there is no room.
-pub(crate) async fn report(events: &dyn Events, flow: Flow) {
-    if let Err(flow) = events.flow(flow) {
-        events.flow_when_free(flow).await;
+/// Hands over a flow, at once if there is room; what is given waits until there is. No flow stands in that future, so nobody's task
+/// is larger for it.
+pub(crate) fn report<'a>(events: &'a dyn Events, flow: Flow) -> impl Future<Output = ()> + Send + use<'a> {
+    let waiting = events.flow(flow).err().map(|flow| events.flow_when_free(flow));
+    async move {
+        if let Some(waiting) = waiting {
+            waiting.await;
+        }
     }
 }

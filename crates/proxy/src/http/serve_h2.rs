@@ -139,7 +139,9 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
                 H2ClientStream::new(stream, Bytes::new(), Framing::None)
             };
             let request = guessed(&fields);
-            return service.refuse_bytes(&mut client, request, status, &message, shown(&fields)).await;
+            let bytes = shown(&fields);
+            // Boxed, as all that is rare: an exchange has no room for it.
+            return Box::pin(service.refuse_bytes(&mut client, request, status, &message, bytes)).await;
         }
     };
     drop(fields);
@@ -155,7 +157,7 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
     }
     if let Poll::Ready(gone) = poll_fn(|cx| Poll::Ready(client.poll_gone(cx))).await {
         // Nobody waits for it any more, so no server is troubled with it.
-        return service.given_up(&mut client, request, gone).await;
+        return Box::pin(service.given_up(&mut client, request, gone)).await;
     }
     let websocket = is_websocket_connect(&request);
     if request.method.as_ref() == b"CONNECT" && !websocket {
@@ -166,7 +168,7 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
             ),
             None => "CONNECT inside HTTP/2 is not supported.".to_owned(),
         };
-        return service.refuse(&mut client, request, 501, &message).await;
+        return Box::pin(service.refuse(&mut client, request, 501, &message)).await;
     }
     // What follows an extended CONNECT is no body.
     let framing = if websocket { Framing::None } else { framing };
@@ -175,7 +177,6 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
         Next::Upgrade(upgrade) => {
             let cut = Cut::default();
             let client = Box::new(client.into_tunnel(cut.clone()));
-            // Boxed: an exchange has no room for it.
             Box::pin(service.switch_protocols(client, cut, *upgrade)).await;
         }
     }

@@ -127,14 +127,15 @@ impl Service {
     }
 
     /// Carries one request through.
-    pub(crate) async fn serve(
-        &self,
-        client: &mut impl ClientSide,
+    // Not an `async fn`: its future would hold the request twice more.
+    pub(crate) fn serve<'a>(
+        &'a self,
+        client: &'a mut impl ClientSide,
         mut request: Request,
         framing: Framing,
-        route: &Route,
-        idle: &mut IdleTimer,
-    ) -> Next {
+        route: &'a Route,
+        idle: &'a mut IdleTimer,
+    ) -> impl Future<Output = Next> {
         let is_own = || self.context.settings.addons.own_request(&request, &self.context.client);
         let hooks = self.has_hooks() || is_own();
         if !hooks {
@@ -145,38 +146,44 @@ impl Service {
         let kept_bytes_max = self.context.kept_body_bytes_max();
         let mut exchange = Exchange::new(request, framing, kept_bytes_max);
         exchange.body_bytes_max = self.context.settings.body_bytes_max;
-        // A panic leaves the exchange as it stood: it is only looked at from then on. What is rare is boxed, here and below, so that
-        // idle clients have no room for it.
-        let carried = if hooks {
+        if hooks {
             let large = self.context.settings.kept_body_bytes_max;
             let replay = self.context.replay_of.is_some().then_some(Replay::Request);
             let hooked = Hooked::new(&exchange.request, framing, kept_bytes_max, large, replay);
             exchange.hooked = Some(Box::new(hooked));
-            Box::pin(AssertUnwindSafe(self.carry_hooked(client, &mut exchange, route, idle)).catch_unwind())
+        }
+        async move {
+            // A panic leaves the exchange as it stood: it is only looked at from then on. What is rare is boxed, here and below, so that
+            // idle clients have no room for it.
+            let carried = if exchange.hooked.is_some() {
+                Box::pin(
+                    AssertUnwindSafe(self.carry_hooked(client, &mut exchange, route, idle)).catch_unwind(),
+                )
                 .await
-        } else {
-            AssertUnwindSafe(self.carry(client, &mut exchange, route, idle)).catch_unwind().await
-        };
-        match carried {
-            Ok(Carried::Through(facts)) => {
-                let next = if exchange.left_body_unread() { Next::Close } else { Next::Continue };
-                self.context.report(Self::flow(&self.context, exchange, facts, None)).await;
-                next
-            }
-            Ok(Carried::Upgraded(server)) => {
-                let flow = Self::flow(&self.context, exchange, server.facts(), None);
-                Next::Upgrade(Box::new(Upgrade { server, flow }))
-            }
-            Ok(Carried::Failed(facts, failure)) => {
-                Box::pin(self.failed(client, exchange, facts, failure)).await;
-                Next::Close
-            }
-            Ok(Carried::NoServer(error)) => Box::pin(self.no_server(client, exchange, error)).await,
-            Err(panic) => {
-                self.context.proxy.count_panic(self.context.peer, &*panic);
-                drop(panic);
-                Box::pin(self.panicked(client, exchange)).await;
-                Next::Close
+            } else {
+                AssertUnwindSafe(self.carry(client, &mut exchange, route, idle)).catch_unwind().await
+            };
+            match carried {
+                Ok(Carried::Through(facts)) => {
+                    let next = if exchange.left_body_unread() { Next::Close } else { Next::Continue };
+                    self.context.report(Self::flow(&self.context, exchange, facts, None)).await;
+                    next
+                }
+                Ok(Carried::Upgraded(server)) => {
+                    let flow = Self::flow(&self.context, exchange, server.facts(), None);
+                    Next::Upgrade(Box::new(Upgrade { server, flow }))
+                }
+                Ok(Carried::Failed(facts, failure)) => {
+                    Box::pin(self.failed(client, exchange, facts, failure)).await;
+                    Next::Close
+                }
+                Ok(Carried::NoServer(error)) => Box::pin(self.no_server(client, exchange, error)).await,
+                Err(panic) => {
+                    self.context.proxy.count_panic(self.context.peer, &*panic);
+                    drop(panic);
+                    Box::pin(self.panicked(client, exchange)).await;
+                    Next::Close
+                }
             }
         }
     }

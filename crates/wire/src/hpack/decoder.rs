@@ -6,6 +6,9 @@ use super::table::{ENTRY_OVERHEAD, Table};
 use super::{Error, FieldList, huffman, integer};
 use crate::limits::{HPACK_EXCESS_FACTOR_MAX, HPACK_SIZE_UPDATES_MAX};
 
+/// The most room that a list is given before it is read.
+const LIST_ROOM_BYTES: usize = 2048;
+
 /// The reader of one direction's header blocks, which must all be given to it in order.
 #[derive(Debug)]
 pub struct Decoder {
@@ -14,10 +17,11 @@ pub struct Decoder {
     /// The lowest limit since the last block, if it was below what the table may be: the next block begins with an update to
     /// no more than that.
     update_due: Option<usize>,
+    /// How many fields the last list had, and bytes of text: the next one of the same peer is likely to be as large.
+    last: (usize, usize),
 }
 
 /// A list being filled.
-#[derive(Default)]
 struct Building {
     block: Vec<u8>,
     spans: Vec<(FieldSpan, bool)>,
@@ -28,7 +32,7 @@ impl Decoder {
     /// A reader whose table holds at most `table_bytes_max` (our SETTINGS_HEADER_TABLE_SIZE; 4096 before any).
     #[must_use]
     pub const fn new(table_bytes_max: usize) -> Self {
-        Self { table: Table::new(table_bytes_max), table_bytes_max, update_due: None }
+        Self { table: Table::new(table_bytes_max), table_bytes_max, update_due: None, last: (0, 0) }
     }
 
     /// Our SETTINGS_HEADER_TABLE_SIZE, once it has been acknowledged. If it is less than the table may be, the next block
@@ -49,7 +53,7 @@ impl Decoder {
         let list_bytes_max = list_bytes_max.min(u32::MAX as usize / 2);
         let mut input = block;
         self.read_size_updates(&mut input)?;
-        let mut list = Building::default();
+        let mut list = Building::with_room(self.last);
         while let Some((first, rest)) = input.split_first() {
             input = rest;
             self.read_field(*first, &mut input, &mut list, list_bytes_max)?;
@@ -57,6 +61,7 @@ impl Decoder {
                 return Err(Error::Excess);
             }
         }
+        self.last = (list.spans.len(), list.block.len());
         Ok(FieldList { block: list.block.into(), spans: list.spans, too_large: list.size > list_bytes_max })
     }
 
@@ -129,6 +134,13 @@ impl Decoder {
 }
 
 impl Building {
+    fn with_room((fields, bytes): (usize, usize)) -> Self {
+        let bytes = bytes.min(LIST_ROOM_BYTES);
+        // A field takes an entry's overhead at least in the eyes of RFC 7541, so this is no more room than its text has.
+        let fields = fields.min(LIST_ROOM_BYTES / ENTRY_OVERHEAD);
+        Self { block: Vec::with_capacity(bytes), spans: Vec::with_capacity(fields), size: 0 }
+    }
+
     /// Notes the field whose line fills the block from `start` on.
     fn add(&mut self, start: usize, name_len: usize, sensitive: bool) -> Result<(), Error> {
         let to_u32 = |n: usize| u32::try_from(n).map_err(|_| Error::Excess);
