@@ -30,7 +30,7 @@ pub(crate) use run::{Hook, Moment, Needs, ServerEvent};
 
 /// Code on hooks. Each hook may wait; it holds only its own flow (or connection) meanwhile, and is dropped unfinished when the
 /// client resets the stream or connection. A panic fails its own flow and no other. Flows that a rule hides are offered to
-/// nobody but guards; connections are, since what is refused there must not depend on what is shown.
+/// nobody but guards and who answers for a host of its own; connections are, since what is refused there must not depend on what is shown.
 pub trait Addon: Send + Sync {
     /// How it is named to users.
     fn name(&self) -> &str;

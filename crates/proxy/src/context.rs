@@ -204,7 +204,7 @@ impl Context {
 
     /// Who is offered its flows.
     pub(crate) fn addons(&self) -> Addons {
-        if self.hidden { self.settings.addons.guards() } else { self.settings.addons.clone() }
+        if self.hidden { self.settings.addons.of_hidden() } else { self.settings.addons.clone() }
     }
 
     /// Whether bodies and raw messages are kept with flows.

@@ -60,6 +60,26 @@ fn every_way_to_the_page() {
     assert!(!saved_flows(&flowgate).is_empty());
 }
 
+/// A rule that hides everything hid the page, too: it was offered to guards alone, and its host was looked up.
+#[test]
+fn the_page_is_there_where_nothing_is_shown() {
+    let Some(curl) = Curl::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    std::fs::write(&rules, "[[rule]]\naction = \"hide\"\ndomain = \"mitm.it\"\n").unwrap();
+    let flowgate = flowgate().args(["--rules".to_owned(), rules.display().to_string()]).start();
+    let curl = curl.proxy(&flowgate.proxy_url()).trust(&flowgate.ca_certificate());
+    for base in ["http://mitm.it", "https://mitm.it"] {
+        let file = curl.fetch(&format!("{base}/cert/pem"));
+        assert_eq!(
+            (file.status, file.body),
+            (200, std::fs::read(flowgate.ca_certificate()).unwrap()),
+            "{base}"
+        );
+    }
+    assert!(saved_flows(&flowgate).is_empty());
+}
+
 #[test]
 fn chromium_shows_the_page_with_its_code() {
     let flowgate = flowgate().start();

@@ -59,6 +59,8 @@ pub struct Addons {
     all: Arc<[Arc<dyn Addon>]>,
     /// Those that decide who may use the proxy.
     guards: Arc<[Arc<dyn Addon>]>,
+    /// Those, and who answers for a host of its own.
+    of_hidden: Arc<[Arc<dyn Addon>]>,
     /// Some of them act on more than hosts of their own.
     are_general: bool,
     /// Those hosts.
@@ -73,8 +75,10 @@ impl fmt::Debug for Addons {
 
 impl From<Vec<Arc<dyn Addon>>> for Addons {
     fn from(addons: Vec<Arc<dyn Addon>>) -> Self {
+        let of_hidden = addons.iter().filter(|addon| addon.is_guard() || addon.own_host().is_some());
         Self {
             guards: addons.iter().filter(|addon| addon.is_guard()).cloned().collect(),
+            of_hidden: of_hidden.cloned().collect(),
             are_general: addons.iter().any(|addon| addon.own_host().is_none()),
             own_hosts: addons.iter().filter_map(|addon| addon.own_host()).map(Into::into).collect(),
             all: addons.into(),
@@ -88,10 +92,9 @@ impl Addons {
         !self.are_general
     }
 
-    /// Those that are offered what nobody else is to see.
-    pub(crate) fn guards(&self) -> Self {
-        let guards = Arc::clone(&self.guards);
-        Self { are_general: self.ask_who(), own_hosts: Arc::default(), all: Arc::clone(&guards), guards }
+    /// Those that are offered what nobody else is to see: who may use the proxy must not depend on that, nor whether a host is there.
+    pub(crate) fn of_hidden(&self) -> Self {
+        Self { are_general: self.ask_who(), all: Arc::clone(&self.of_hidden), ..self.clone() }
     }
 
     /// Whether anybody decides who may use the proxy.
