@@ -212,7 +212,7 @@ options! {
         /// The cipher suites of TLS 1.2 with clients, as a list of OpenSSL: `ECDHE+AESGCM:!AES128`. Those of TLS 1.3 stay.
         ciphers_client: Option<String> = None, ALL, NO_FLAG;
 
-        /// The cipher suites of TLS 1.2 with servers, as a list of OpenSSL. Those of TLS 1.3 stay.
+        /// The cipher suites of TLS 1.2 with servers, as a list of OpenSSL. Those of TLS 1.3 stay. Without one, and in TLS 1.3, servers are asked for AES with keys of 128 bits first, as by browsers.
         ciphers_server: Option<String> = None, ALL, NO_FLAG;
 
         /// The only curve for the key exchange with clients: `prime256v1`, `secp384r1` or `X25519`.
