@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use flowgate_flow::{Body, BodyMessage, Flow, FlowKind, RawFlow, RawMessage, Timestamp, WebSocketMessage};
 use flowgate_options::Level;
 use flowgate_proxy::Events;
+use flowgate_session::{FlowSender, NoRoom, Room};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{Permit, Sender, error::TrySendError};
 
 use crate::filters::Filters;
 use crate::tool::Watcher;
@@ -30,7 +30,7 @@ pub(crate) struct Printer {
     output: Output,
     filters: Arc<Filters>,
     /// The flow file and the store, those of them that there are.
-    save: Vec<Sender<Flow>>,
+    save: Vec<FlowSender>,
     /// Who wants every flow, whatever the filters say.
     watcher: Option<Watcher>,
     gone: Arc<Gone>,
@@ -57,7 +57,7 @@ impl Printer {
     }
 
     /// Saves every flow from now on.
-    pub(crate) fn save_to(&mut self, flows: Sender<Flow>) {
+    pub(crate) fn save_to(&mut self, flows: FlowSender) {
         self.save.push(flows);
     }
 
@@ -93,10 +93,7 @@ impl Printer {
             self.dumper.saved_flow(&flow, &mut text);
             self.output.push_read(&text)?;
         }
-        each_but_last(self.receivers_of(&flow), flow, |save, flow| {
-            // It fails only when the writer has ended, which tells the reason itself.
-            let _ = save.blocking_send(flow);
-        });
+        each_but_last(self.receivers_of(&flow), flow, FlowSender::send_blocking);
         Ok(())
     }
 
@@ -154,12 +151,12 @@ impl Printer {
     }
 
     /// Where a flow is saved, and who watches.
-    fn receivers_of<'a>(&'a self, flow: &Flow) -> impl Iterator<Item = &'a Sender<Flow>> + use<'a> {
+    fn receivers_of<'a>(&'a self, flow: &Flow) -> impl Iterator<Item = &'a FlowSender> + use<'a> {
         self.receivers(!self.save.is_empty() && self.filters.saves(flow))
     }
 
     /// Where a flow goes that is to be saved or not.
-    fn receivers(&self, saves: bool) -> impl Iterator<Item = &Sender<Flow>> {
+    fn receivers(&self, saves: bool) -> impl Iterator<Item = &FlowSender> {
         let saves: &[_] = if saves { &self.save } else { &[] };
         saves.iter().chain(self.watcher.as_ref().map(|watcher| &watcher.flows))
     }
@@ -251,12 +248,12 @@ impl Events for Printer {
         if self.takes_long(&flow) {
             return Err(flow);
         }
-        let mut permits = Permits::new();
+        let mut rooms = Rooms::new();
         for save in self.receivers_of(&flow) {
-            match save.try_reserve() {
-                Ok(permit) => permits.push(permit),
-                Err(TrySendError::Closed(())) => {}
-                Err(TrySendError::Full(())) => return Err(flow),
+            match save.try_reserve(&flow) {
+                Ok(room) => rooms.push((save, room)),
+                Err(NoRoom::Closed) => {}
+                Err(NoRoom::Full) => return Err(flow),
             }
         }
         if self.prints(&flow) {
@@ -269,7 +266,7 @@ impl Events for Printer {
             }
             self.note(printed);
         }
-        each_but_last(permits, flow, Permit::send);
+        each_but_last(rooms, flow, |(save, room), flow| save.send(room, flow));
         Ok(())
     }
 
@@ -284,9 +281,9 @@ impl Events for Printer {
             } else {
                 self.judge(flow)
             };
-            let mut permits = Permits::new();
+            let mut rooms = Rooms::new();
             for save in self.receivers(saves) {
-                permits.extend(save.reserve().await.ok());
+                rooms.extend(save.reserve(&flow).await.map(|room| (save, room)));
             }
             if !text.is_empty() {
                 let printed = match self.output.try_push(&text) {
@@ -299,7 +296,7 @@ impl Events for Printer {
                 };
                 self.note(printed);
             }
-            each_but_last(permits, flow, Permit::send);
+            each_but_last(rooms, flow, |(save, room), flow| save.send(room, flow));
         })
     }
 }
@@ -324,7 +321,7 @@ fn body_bytes(flow: &Flow) -> u64 {
 const AT_ONCE_BYTES_MAX: u64 = 32 * 1024;
 
 /// Room for one flow in each place where it goes: a file, HAR, a store, a watcher. Without any nothing is allocated.
-type Permits<'a> = Vec<Permit<'a, Flow>>;
+type Rooms<'a> = Vec<(&'a FlowSender, Room)>;
 
 /// Hands a flow to each of these; only the others get a copy.
 fn each_but_last<T>(to: impl IntoIterator<Item = T>, flow: Flow, mut hand: impl FnMut(T, Flow)) {

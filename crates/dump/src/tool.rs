@@ -13,13 +13,12 @@ use std::time::Duration;
 use flowgate_flow::Flow;
 use flowgate_options::{Level, Values, expand_home};
 use flowgate_session::{
-    BadRetention, Configuration, Emptying, FlowFileError, FlowStore, FlowStoreError, HarFile, HarFileError,
-    Progress, ReadFlowsError, RetentionControl, Saver, Session, SessionError, Sink, Spool, StreamFile,
-    read_flows_with, retention,
+    BadRetention, Configuration, Emptying, FlowFileError, FlowSender, FlowStore, FlowStoreError, HarFile,
+    HarFileError, Progress, ReadFlowsError, RetentionControl, Saver, Session, SessionError, Sink, Spool,
+    StreamFile, read_flows_with, retention,
 };
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 
 use crate::filters::{BadFilter, Filters};
 use crate::printer::Printer;
@@ -136,7 +135,7 @@ pub struct Companion {
 #[derive(Clone, Debug)]
 pub struct Watcher {
     /// Where flows are handed in.
-    pub flows: mpsc::Sender<Flow>,
+    pub flows: FlowSender,
     /// Whether bodies and messages are looked at. For others nothing is kept that only crosses.
     pub reads_bodies: bool,
 }

@@ -30,7 +30,7 @@ pub mod har;
 pub mod pcapng;
 
 pub use heads::HeadsReader;
-pub use reader::{FlowReader, ReadError};
-pub use state::StateError;
+pub use reader::{FlowReader, ReadError, read_state};
+pub use state::{Connections, StateError};
 pub use version::{FormatVersion, VERSION};
 pub use writer::{FlowWriter, write_flow};

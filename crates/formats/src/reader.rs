@@ -10,7 +10,7 @@ use bytes::Bytes;
 use flowgate_flow::Flow;
 
 use crate::migrate::{self, Handshakes};
-use crate::state::{self, StateError};
+use crate::state::{self, Connections, StateError};
 use crate::tnetstring::{self, FrameError, Limits, Problem, SyntaxError};
 use crate::{FormatVersion, VERSION};
 
@@ -143,6 +143,11 @@ impl<R: BufRead> FlowReader<R> {
         if std::mem::replace(&mut self.place, Place::Ended) == Place::Beginning {
             self.check_beginning()?;
         }
+        self.read_frame(None)
+    }
+
+    /// The flow in the next frame, with these connections if there are any.
+    fn read_frame(&mut self, connections: Option<&Connections>) -> Result<Option<Flow>, ReadError> {
         let start = self.offset;
         let frame = tnetstring::read_frame(&mut self.input, &mut self.offset, &self.limits)
             .map_err(|error| self.ended_by(error))?;
@@ -154,7 +159,7 @@ impl<R: BufRead> FlowReader<R> {
         let value = tnetstring::parse(&item, frame.kind, frame.payload_offset, &self.limits)
             .map_err(|error| self.corrupted(error))?;
         let value = migrate::to_current(value, &item, &mut self.handshakes, &shelf);
-        let flow = state::read(value, &item).map_err(|error| self.malformed(start, error))?;
+        let flow = state::read(value, &item, connections).map_err(|error| self.malformed(start, error))?;
         self.flows += 1;
         Ok(Some(flow))
     }
@@ -217,6 +222,23 @@ impl<R: BufRead> Iterator for FlowReader<R> {
             return None;
         }
         self.read().transpose()
+    }
+}
+
+/// Reads one flow of the current version, which `item` holds alone. With `connections` it has these, and none stand with it
+/// ([`FlowWriter::append_without_connections`](crate::FlowWriter::append_without_connections)).
+///
+/// # Errors
+/// As a [`FlowReader`] says.
+pub fn read_state(item: &[u8], connections: Option<&Connections>) -> Result<Flow, ReadError> {
+    let mut reader = FlowReader::new(item);
+    let corrupted = |reader: &FlowReader<_>, problem| {
+        Err(reader.corrupted(SyntaxError { offset: reader.offset, problem }))
+    };
+    match reader.read_frame(connections)? {
+        Some(flow) if reader.offset == item.len() as u64 => Ok(flow),
+        Some(_) => corrupted(&reader, Problem::Length),
+        None => corrupted(&reader, Problem::Truncated),
     }
 }
 

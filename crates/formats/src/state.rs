@@ -16,8 +16,9 @@ mod raw;
 mod beyond;
 
 pub use fields::StateError;
+pub use flow::Connections;
 
 pub(crate) use fields::{Fields, bytes, int, optional, text, timestamp};
-pub(crate) use flow::{error, read, replay, write};
+pub(crate) use flow::{Elsewhere, error, read, replay, write};
 pub(crate) use http::Lines;
 pub(crate) use known::KnownConnections;

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use flowgate_flow::Flow;
 
-use crate::state::{self, KnownConnections};
+use crate::state::{self, Elsewhere, KnownConnections};
 use crate::tnetstring::{Encoder, WriteError};
 
 /// Writes flows; keeps its buffer from one flow to the next, and how connections look that several flows have.
@@ -45,11 +45,29 @@ impl FlowWriter {
         flow: &Flow,
         states: usize,
     ) -> Result<(), WriteError> {
-        if let Err(error) = state::write(flow, states, &mut self.known, &mut self.encoder) {
-            self.encoder.clear();
-            return Err(error);
-        }
+        self.write(out, flow, Elsewhere { certificates: states, connections: false })
+    }
+
+    /// Appends one flow as [`FlowWriter::write_flow`] writes it, but without its connections and all that is said of them: for who keeps
+    /// these elsewhere, as [`read_state`](crate::read_state) takes them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_without_connections(&mut self, out: &mut Vec<u8>, flow: &Flow) -> Result<(), WriteError> {
+        let elsewhere = Elsewhere { certificates: 1, connections: true };
+        self.encode(flow, elsewhere)?;
+        out.reserve(usize::try_from(self.encoder.len()).unwrap_or(0));
         self.encoder.write_to(out)
+    }
+
+    fn write(&mut self, out: &mut impl Write, flow: &Flow, elsewhere: Elsewhere) -> Result<(), WriteError> {
+        self.encode(flow, elsewhere)?;
+        self.encoder.write_to(out)
+    }
+
+    fn encode(&mut self, flow: &Flow, elsewhere: Elsewhere) -> Result<(), WriteError> {
+        state::write(flow, elsewhere, &mut self.known, &mut self.encoder)
+            .inspect_err(|_| self.encoder.clear())
     }
 }
 

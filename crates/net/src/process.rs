@@ -1,5 +1,7 @@
 //! The limits of this process.
 
+use std::time::Duration;
+
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Raises the soft limit of open files to the hard one; says what it is now (`None`: unlimited).
@@ -22,4 +24,10 @@ pub fn give_way() {
         // Of this thread. It fails for nobody: everyone may be nicer.
         let _ = rustix::process::setpriority_process(None, 19);
     }
+}
+
+/// How much processor time this thread has had.
+pub fn thread_cpu_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).unwrap_or_default()
 }

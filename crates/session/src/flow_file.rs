@@ -149,6 +149,12 @@ impl Sink for FlowFile {
 
     type Error = io::Error;
 
+    type Item = Flow;
+
+    fn item(flow: Flow) -> Flow {
+        flow
+    }
+
     fn take(&mut self, flow: Flow) -> io::Result<()> {
         self.write(&flow)?;
         self.written += 1;

@@ -84,7 +84,7 @@ impl FlowSource {
         let failed = |source| ReadFlowsError::Store { path: path.to_owned(), source };
         let mut kept = TemporaryStore::make().map_err(|error| failed(error.source))?;
         let mut keep = |flow: Flow| {
-            kept.store().take(flow)?;
+            kept.store().add(flow)?;
             if kept.store().waiting() >= FLOWS_BATCH_MAX { kept.store().settle() } else { Ok(()) }
         };
         let mut count = 0_u64;

@@ -1,18 +1,16 @@
 //! Saving flows in a store (`--store`), and what it keeps of them (`store_retention`).
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flowgate_addons::Decoding;
-use flowgate_flow::{Flow, Timestamp};
+use flowgate_flow::Flow;
 use flowgate_options::Values;
-use flowgate_store::{Capture, Retention, RetentionError, StoreError, StoreWriter, Tended};
+use flowgate_store::{Capture, Prepared, Retention, RetentionError, StoreError, StoreWriter};
 use thiserror::Error;
-use tokio::sync::watch;
 
 use crate::filters::case_from_env;
-use crate::indexing::Indexing;
-use crate::saver::{Sink, TEND_INTERVAL_MAX, Tend};
+use crate::indexing::{Indexing, RetentionControl};
+use crate::saver::Sink;
 
 /// Why flows cannot be kept in a store, or not read from it.
 #[derive(Debug, Error)]
@@ -52,30 +50,6 @@ pub fn retention(values: &Values) -> Result<Retention, BadRetention> {
 pub struct FlowStore {
     capture: Capture,
     indexing: Indexing,
-    /// What is to be kept, and what the store was last told.
-    wanted: watch::Receiver<Retention>,
-    told: Option<Retention>,
-}
-
-/// Changes what a [`FlowStore`] keeps, while it is written.
-#[derive(Clone, Debug)]
-pub struct RetentionControl(watch::Sender<Retention>);
-
-impl RetentionControl {
-    /// This is to be kept from now on.
-    pub(crate) fn set(&self, retention: Retention) {
-        self.0.send_if_modified(|now| {
-            let differs = *now != retention;
-            *now = retention;
-            differs
-        });
-    }
-
-    /// What is to be kept.
-    #[cfg(test)]
-    pub(crate) fn current(&self) -> Retention {
-        self.0.borrow().clone()
-    }
 }
 
 impl FlowStore {
@@ -84,7 +58,10 @@ impl FlowStore {
     /// # Errors
     /// If it cannot be opened, or another process writes to it.
     pub fn open(path: &Path) -> Result<Self, FlowStoreError> {
-        Ok(Self::with(path, Retention::default())?.0)
+        let (capture, indexer) = StoreWriter::open(path)
+            .map_err(|source| FlowStoreError { path: path.to_owned(), source })?
+            .split();
+        Ok(Self { capture, indexing: Indexing::new(indexer) })
     }
 
     /// Opens the store in this folder, or makes it, to keep what `retention` says while flows come that nothing may hold up: what was
@@ -93,22 +70,23 @@ impl FlowStore {
     /// # Errors
     /// As [`FlowStore::open`].
     pub fn open_with(path: &Path, retention: Retention) -> Result<(Self, RetentionControl), FlowStoreError> {
-        let (mut store, control) = Self::with(path, retention)?;
-        store.tell_retention().map_err(|source| FlowStoreError { path: path.to_owned(), source })?;
+        let store = Self::open(path)?;
+        let control = store.indexing.keep(retention);
+        let control = control.map_err(|source| FlowStoreError { path: path.to_owned(), source })?;
         Ok((store, control))
-    }
-
-    fn with(path: &Path, retention: Retention) -> Result<(Self, RetentionControl), FlowStoreError> {
-        let failed = |source| FlowStoreError { path: path.to_owned(), source };
-        let (capture, indexer) = StoreWriter::open(path).map_err(failed)?.split();
-        let (control, wanted) = watch::channel(retention);
-        let store = Self { capture, indexing: Indexing::new(indexer), wanted, told: None };
-        Ok((store, RetentionControl(control)))
     }
 
     /// Puts bodies into the full-text index from now on (option `store_index_bodies`).
     pub fn index_bodies(&mut self) {
         self.indexing.lock().index_bodies(Box::new(Decoding));
+    }
+
+    /// Takes one flow, as [`Sink::take`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add(&mut self, flow: Flow) -> Result<(), StoreError> {
+        self.capture.add(flow)
     }
 
     /// From here on flows come from traffic that nothing may hold up: the index is told of them by a thread of its own, and under load
@@ -120,16 +98,6 @@ impl FlowStore {
         self.capture.hurry();
         self.indexing.start()
     }
-
-    /// Says what is to be kept, if that is another than before.
-    fn tell_retention(&mut self) -> Result<(), StoreError> {
-        let wanted = self.wanted.borrow_and_update().clone();
-        if self.told.as_ref() != Some(&wanted) {
-            self.indexing.lock().set_retention(wanted.clone(), Box::new(Decoding))?;
-            self.told = Some(wanted);
-        }
-        Ok(())
-    }
 }
 
 impl Sink for FlowStore {
@@ -137,8 +105,14 @@ impl Sink for FlowStore {
 
     type Error = StoreError;
 
-    fn take(&mut self, flow: Flow) -> Result<(), StoreError> {
-        self.capture.add(flow)
+    type Item = Prepared;
+
+    fn item(flow: Flow) -> Prepared {
+        Prepared::of(flow)
+    }
+
+    fn take(&mut self, flow: Prepared) -> Result<(), StoreError> {
+        self.capture.add_prepared(flow)
     }
 
     fn waiting(&self) -> usize {
@@ -151,20 +125,8 @@ impl Sink for FlowStore {
         self.indexing.saved(flows, self.capture.written_bytes())
     }
 
-    fn tend(&mut self) -> Result<Tend, StoreError> {
-        self.tell_retention()?;
-        if let Some(error) = self.indexing.take_failure() {
-            return Err(error);
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Ok(match self.indexing.lock().tend(Timestamp(now))? {
-            Tended::More => Tend::Again,
-            Tended::Until(_) if self.told.as_ref().is_none_or(Retention::keeps_everything) => Tend::Never,
-            Tended::Until(next) => Tend::In(
-                next.and_then(|next| Duration::try_from_secs_f64(next.0 - now).ok())
-                    .unwrap_or(TEND_INTERVAL_MAX),
-            ),
-        })
+    fn check(&mut self) -> Result<(), StoreError> {
+        self.indexing.check()
     }
 
     fn end(&mut self) -> Result<Vec<String>, StoreError> {
@@ -173,12 +135,6 @@ impl Sink for FlowStore {
     }
 
     async fn changed(&mut self) {
-        tokio::select! {
-            changed = self.wanted.changed() => if changed.is_err() {
-                // Nobody is left who could change it.
-                self.indexing.failed().await;
-            },
-            () = self.indexing.failed() => {}
-        }
+        self.indexing.health_changed().await;
     }
 }

@@ -15,6 +15,7 @@ mod settling;
 mod tls_files;
 mod watch;
 
+mod flow_queue;
 mod saver;
 // What the saver saves to.
 mod flow_file;
@@ -46,14 +47,16 @@ pub use configuration::{Configuration, ConfigurationError};
 pub use file_form::{FileForm, FormWriter, Written};
 pub use filters::case_from_env;
 pub use flow_file::{Emptying, FlowFile, FlowFileError};
+pub use flow_queue::{FLOWS_WAITING_BYTES_MAX, FlowSender, NoRoom, Room};
 pub use flow_source::{FlowSource, Found};
-pub use flow_store::{BadRetention, FlowStore, FlowStoreError, RetentionControl, retention};
+pub use flow_store::{BadRetention, FlowStore, FlowStoreError, retention};
 pub use har_file::{HarFile, HarFileError, Spool};
+pub use indexing::RetentionControl;
 pub use new_file::{Existing, NewFile, NewFileError};
 pub use progress::Progress;
 pub use read::{ReadFlowsError, read_flows, read_flows_with};
 pub use rule_files::{LIST_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX, RuleFiles, RuleFilesError, read_bounded};
-pub use saver::{FLOWS_BATCH_MAX, FLOWS_WAITING_MAX, Saver, Sink, Tend};
+pub use saver::{FLOWS_BATCH_MAX, Saver, Sink};
 pub use session::{Session, SessionError};
 pub use settings::sources;
 pub use stream_file::StreamFile;

@@ -10,26 +10,15 @@ use std::time::Duration;
 use flowgate_flow::Flow;
 use flowgate_options::Level;
 use tokio::select;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
-/// How many flows may wait to be written. Their larger bodies lie in files already, so it bounds memory.
-pub const FLOWS_WAITING_MAX: usize = 256;
+use crate::flow_queue::{FlowSender, Waiting, queue};
 
 /// How many flows are written at most before they are made to last, when they come faster than that takes.
 pub const FLOWS_BATCH_MAX: usize = 256;
 
 /// How long flows may gather before they are saved, after others were: to wake the thread for each of them costs more than to save it.
 pub(crate) const GATHER: Duration = Duration::from_millis(1);
-
-/// A sink that is to be tended in longer than this is tended then.
-pub(crate) const TEND_INTERVAL_MAX: Duration = Duration::from_secs(3600);
-
-/// A sink that is to be tended is left alone for this long when flows come one by one.
-pub(crate) const TEND_INTERVAL_MIN: Duration = Duration::from_secs(1);
-
-/// After tending failed, it is tried again in this time.
-pub(crate) const TEND_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What flows are saved to.
 pub trait Sink: Send + 'static {
@@ -39,12 +28,18 @@ pub trait Sink: Send + 'static {
     /// Why it fails.
     type Error: std::error::Error;
 
+    /// What a flow is made into before it is handed to the thread that saves.
+    type Item: Send + 'static;
+
+    /// Makes a flow into that, where it ended: traffic waits for it.
+    fn item(flow: Flow) -> Self::Item;
+
     /// Takes one flow.
     ///
     /// # Errors
     /// What the medium says. The flow is lost, and all that were taken since the last [`Sink::settle`] if
     /// [`Sink::waiting`] says that none are left.
-    fn take(&mut self, flow: Flow) -> Result<(), Self::Error>;
+    fn take(&mut self, item: Self::Item) -> Result<(), Self::Error>;
 
     /// How many flows were taken that may still be lost.
     fn waiting(&self) -> usize;
@@ -63,35 +58,24 @@ pub trait Sink: Send + 'static {
         Ok(Vec::new())
     }
 
-    /// Does a piece of what keeps it in order, and says when the next one is due.
+    /// Whether all is well with what goes on behind it; asked when [`Sink::changed`] says so.
     ///
     /// # Errors
-    /// What the medium says; no flow is lost by it.
-    fn tend(&mut self) -> Result<Tend, Self::Error> {
-        Ok(Tend::Never)
+    /// What is not, once; no flow is lost by it.
+    fn check(&mut self) -> Result<(), Self::Error> {
+        Ok(())
     }
 
-    /// Ends when there is something to tend to that was not there before. May be asked and dropped at any time.
+    /// Ends when there is something to check. May be asked and dropped at any time.
     fn changed(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 }
 
-/// When a sink is to be tended next.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Tend {
-    /// After the next batch, or at once if there is none.
-    Again,
-    /// When this time has passed, or some flows were saved.
-    In(Duration),
-    /// When [`Sink::changed`] says so.
-    Never,
-}
-
 /// Saves flows on a thread of its own.
 #[derive(Debug)]
 pub struct Saver {
-    flows: mpsc::Sender<Flow>,
+    flows: FlowSender,
     thread: JoinHandle<u64>,
 }
 
@@ -101,7 +85,7 @@ impl Saver {
     /// # Errors
     /// If no thread can be started.
     pub fn start<S: Sink>(sink: S, tell: impl Fn(Level, &str) + Send + 'static) -> io::Result<Self> {
-        let (flows, waiting) = mpsc::channel(FLOWS_WAITING_MAX);
+        let (flows, waiting) = queue(S::item);
         // Its own, for it has to outlive that of the proxy.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let work = move || runtime.block_on(Work::new(sink, tell).run(waiting));
@@ -111,7 +95,7 @@ impl Saver {
 
     /// Where flows are handed in.
     #[must_use]
-    pub fn sender(&self) -> mpsc::Sender<Flow> {
+    pub fn sender(&self) -> FlowSender {
         self.flows.clone()
     }
 
@@ -129,43 +113,27 @@ struct Work<S, T> {
     tell: T,
     lost: u64,
     failing: bool,
-    /// When the sink is tended next.
-    due: Option<Instant>,
-    /// How many flows were taken since it was tended.
-    untended: usize,
-    /// Whether tending failed the last time.
-    untidy: bool,
 }
 
 impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
     fn new(sink: S, tell: T) -> Self {
-        Self { sink, tell, lost: 0, failing: false, due: Some(Instant::now()), untended: 0, untidy: false }
+        Self { sink, tell, lost: 0, failing: false }
     }
 
-    async fn run(mut self, mut flows: mpsc::Receiver<Flow>) -> u64 {
+    async fn run(mut self, mut flows: Waiting<S::Item>) -> u64 {
         loop {
-            let due = self.due;
             let first = select! {
                 biased;
-                flow = flows.recv() => {
-                    let Some(flow) = flow else { return self.end() };
-                    Some(flow)
-                }
+                flow = flows.recv() => flow,
                 () = self.sink.changed() => {
-                    self.due = Some(Instant::now());
-                    None
+                    self.check();
+                    continue;
                 }
-                () = until(due) => None,
             };
-            let came = first.is_some();
-            if let Some(first) = first {
-                self.save(first, &mut flows);
-            }
-            if self.due.is_some_and(|due| due <= Instant::now()) {
-                self.tend();
-            }
+            let Some(first) = first else { return self.end() };
+            self.save(first, &mut flows);
             // Nobody is woken to hand in more until then. If that many wait already, they do not wait longer.
-            if came && flows.len() < FLOWS_WAITING_MAX / 2 && !flows.is_closed() {
+            if flows.len() < FLOWS_BATCH_MAX / 2 && !flows.is_closed() {
                 sleep(GATHER).await;
             }
         }
@@ -181,47 +149,31 @@ impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
     }
 
     /// Saves a flow and those behind it. Nobody waits for a batch to fill: it ends as soon as nothing more is there.
-    fn save(&mut self, first: Flow, flows: &mut mpsc::Receiver<Flow>) {
+    fn save(&mut self, first: S::Item, flows: &mut Waiting<S::Item>) {
         self.take(first);
         for _ in 1..FLOWS_BATCH_MAX {
-            let Ok(next) = flows.try_recv() else { break };
+            let Some(next) = flows.try_recv() else { break };
             self.take(next);
         }
         let waiting = self.sink.waiting();
         let settled = self.sink.settle();
+        flows.give_back();
         self.judge(settled, waiting);
-        self.untended += waiting;
-        let soon = if self.untended < FLOWS_BATCH_MAX { TEND_INTERVAL_MIN } else { Duration::ZERO };
-        if !self.untidy {
-            self.due = self.due.map(|due| due.min(Instant::now() + soon));
+    }
+
+    fn check(&mut self) {
+        // Nobody needs to be told that a medium which takes no flows cannot be put in order either.
+        if let Err(error) = self.sink.check()
+            && !self.failing
+        {
+            let (what, why) = (S::WHAT, causes(&error));
+            (self.tell)(Level::Error, &format!("cannot keep {what} in order at the moment: {why}"));
         }
     }
 
-    fn tend(&mut self) {
-        let tended = self.sink.tend();
-        self.untended = 0;
-        let pause = match &tended {
-            Ok(Tend::Again) => Some(Duration::ZERO),
-            Ok(Tend::In(pause)) => Some((*pause).clamp(TEND_INTERVAL_MIN, TEND_INTERVAL_MAX)),
-            Ok(Tend::Never) => None,
-            Err(_) => Some(TEND_RETRY_INTERVAL),
-        };
-        self.due = pause.map(|pause| Instant::now() + pause);
-        match tended {
-            Ok(_) => self.untidy = false,
-            // Nobody needs to be told that a medium which takes no flows cannot be put in order either.
-            Err(error) => {
-                if !std::mem::replace(&mut self.untidy, true) && !self.failing {
-                    let (what, why) = (S::WHAT, causes(&error));
-                    (self.tell)(Level::Error, &format!("cannot keep {what} in order at the moment: {why}"));
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, flow: Flow) {
+    fn take(&mut self, item: S::Item) {
         let before = self.sink.waiting();
-        if let Err(error) = self.sink.take(flow) {
+        if let Err(error) = self.sink.take(item) {
             let lost = 1 + before.saturating_sub(self.sink.waiting());
             self.judge(Err(error), lost);
         }
@@ -252,14 +204,6 @@ impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
     }
 }
 
-/// Ends at that time, or never.
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// An error and what led to it, in a line.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
@@ -275,6 +219,8 @@ fn causes(error: &dyn std::error::Error) -> String {
 mod tests {
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
+
+    use tokio::sync::mpsc;
 
     use super::*;
     use crate::testing::flow;
@@ -299,6 +245,11 @@ mod tests {
     impl Sink for Scripted {
         const WHAT: &'static str = "flows";
         type Error = io::Error;
+        type Item = Flow;
+
+        fn item(flow: Flow) -> Flow {
+            flow
+        }
 
         fn take(&mut self, _flow: Flow) -> io::Result<()> {
             self.answer().inspect_err(|_| self.waiting = 0)?;
@@ -326,9 +277,10 @@ mod tests {
         let sink =
             Scripted { answers: answers.iter().copied().collect(), waiting: 0, saved: Arc::clone(&saved) };
         let told = Mutex::new(Vec::new());
-        let (sender, receiver) = mpsc::channel(999);
+        let (sender, receiver) = queue(Scripted::item);
         for _ in 0..flows {
-            sender.try_send(flow()).unwrap();
+            let room = sender.try_reserve(&flow()).unwrap();
+            sender.send(room, flow());
         }
         drop(sender);
         let tell = |_: Level, line: &str| told.lock().unwrap().push(line.to_owned());
@@ -360,16 +312,20 @@ mod tests {
         assert_eq!((saved, lost), (1, FLOWS_BATCH_MAX as u64));
     }
 
-    /// Says of each call of `tend` what the test wrote down, and tells when it was called.
-    struct Tended {
-        answers: VecDeque<io::Result<Tend>>,
-        called: mpsc::UnboundedSender<Instant>,
+    /// Says at each check what the test wrote down.
+    struct Checked {
+        answers: VecDeque<io::Result<()>>,
         changes: mpsc::UnboundedReceiver<()>,
     }
 
-    impl Sink for Tended {
+    impl Sink for Checked {
         const WHAT: &'static str = "flows";
         type Error = io::Error;
+        type Item = Flow;
+
+        fn item(flow: Flow) -> Flow {
+            flow
+        }
 
         fn take(&mut self, _flow: Flow) -> io::Result<()> {
             Ok(())
@@ -383,9 +339,8 @@ mod tests {
             Ok(())
         }
 
-        fn tend(&mut self) -> io::Result<Tend> {
-            self.called.send(Instant::now()).unwrap();
-            self.answers.pop_front().unwrap_or(Ok(Tend::Never))
+        fn check(&mut self) -> io::Result<()> {
+            self.answers.pop_front().unwrap_or(Ok(()))
         }
 
         async fn changed(&mut self) {
@@ -395,47 +350,23 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn it_is_tended_when_that_is_due() {
-        let (called, mut calls) = mpsc::unbounded_channel();
+    #[tokio::test]
+    async fn what_goes_wrong_behind_it_is_told() {
         let (change, changes) = mpsc::unbounded_channel();
-        let (flows, receiver) = mpsc::channel(9);
-        let hour = Duration::from_secs(3600);
-        let answers = [
-            Ok(Tend::Again),
-            Ok(Tend::In(hour / 2)),
-            Ok(Tend::In(hour * 9)),
-            Ok(Tend::In(hour)),
-            Ok(Tend::In(Duration::ZERO)),
-            Err(io::ErrorKind::StorageFull.into()),
-            Err(io::ErrorKind::StorageFull.into()),
-        ];
-        let sink = Tended { answers: answers.into(), called, changes };
+        let (flows, receiver) = queue(Checked::item);
+        let answers = [Ok(()), Err(io::ErrorKind::StorageFull.into()), Ok(())];
         let (tell, mut told) = mpsc::unbounded_channel();
-        let work = Work::new(sink, move |_: Level, line: &str| tell.send(line.to_owned()).unwrap());
+        let work = Work::new(Checked { answers: answers.into(), changes }, move |_: Level, line: &str| {
+            tell.send(line.to_owned()).unwrap();
+        });
         let saver = tokio::spawn(work.run(receiver));
-        let mut at = Instant::now();
-        let mut after = async |calls: &mut mpsc::UnboundedReceiver<Instant>| {
-            let call = calls.recv().await.unwrap();
-            call.saturating_duration_since(std::mem::replace(&mut at, call)).as_secs()
-        };
-        assert_eq!(after(&mut calls).await, 0);
-        assert_eq!(after(&mut calls).await, 0, "there was more to do");
-        assert_eq!(after(&mut calls).await, 1800, "when it was due");
-        assert_eq!(after(&mut calls).await, 3600, "no later than that");
-        flows.send(flow()).await.unwrap();
-        assert_eq!(after(&mut calls).await, 1, "soon after a flow");
-        assert_eq!(after(&mut calls).await, 1, "not at once, and it failed");
-        flows.send(flow()).await.unwrap();
-        assert_eq!(after(&mut calls).await, 30, "flows or not, and it failed again");
-        assert_eq!(after(&mut calls).await, 30, "never more");
-        flows.send(flow()).await.unwrap();
-        change.send(()).unwrap();
-        assert_eq!(after(&mut calls).await, 0, "something has changed");
+        for _ in 0..3 {
+            change.send(()).unwrap();
+        }
+        let line = "cannot keep flows in order at the moment: no storage space";
+        assert_eq!(told.recv().await.as_deref(), Some(line));
         drop(flows);
         assert_eq!(saver.await.unwrap(), 0);
-        assert_eq!(calls.recv().await, None);
-        let line = "cannot keep flows in order at the moment: no storage space";
-        assert_eq!((told.recv().await.as_deref(), told.recv().await), (Some(line), None));
+        assert_eq!(told.recv().await, None);
     }
 }

@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::configuration::{Changed, Configuration, ConfigurationError, Effect};
-use crate::flow_store::{RetentionControl, retention};
+use crate::flow_store::retention;
+use crate::indexing::RetentionControl;
 use crate::login_file::LoginFile;
 use crate::rule_files::RuleFiles;
 use crate::session::{SessionError, recordings};

@@ -1,5 +1,6 @@
 //! Reads bodies back, while another process may be writing.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -7,8 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flowgate_flow::{Body, StoredBody};
+use flowgate_formats::Connections;
 
-use crate::limits::{FLOW_BYTES_MAX, OPEN_SEGMENTS_MAX, READ_AHEAD_BYTES};
+use crate::error::StoreError;
+use crate::limits::{
+    COMPRESSED_BODY_BYTES_MAX, FLOW_BYTES_MAX, OPEN_SEGMENTS_MAX, READ_AHEAD_BYTES, READ_CONNECTIONS_MAX,
+};
 use crate::segment::{BodyRef, Decompressor, HEAD_BYTES, Head, MAGIC, SegmentError, path_of};
 
 /// Finds bodies in a directory of segment files; keeps at most [`OPEN_SEGMENTS_MAX`] of them open.
@@ -20,6 +25,8 @@ pub struct BodyReader {
     /// What was read last, and what stands behind it; not for readers of single bodies.
     ahead: Option<Mutex<Ahead>>,
     decompressor: Mutex<Decompressor>,
+    /// Connections of flows, by where they lie.
+    connections: Mutex<HashMap<(u32, u64), (BodyRef, Connections)>>,
 }
 
 /// A part of a segment file in memory. What was written there stays as it is, so it cannot be outdated.
@@ -78,7 +85,31 @@ impl BodyReader {
             open: Mutex::default(),
             ahead: None,
             decompressor: Mutex::default(),
+            connections: Mutex::default(),
         }
+    }
+
+    /// The connections at this place: as they were read before, or made by `read` of what lies there.
+    pub(crate) fn connections(
+        &self,
+        at: &BodyRef,
+        read: impl FnOnce(Vec<u8>) -> Result<Connections, StoreError>,
+    ) -> Result<Connections, StoreError> {
+        let known = || self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (at.segment, at.offset);
+        if let Some((_, connections)) = known().get(&place).filter(|(known, _)| known == at) {
+            return Ok(connections.clone());
+        }
+        let len = usize::try_from(at.len).ok().filter(|len| *len <= COMPRESSED_BODY_BYTES_MAX);
+        let len = len.ok_or(SegmentError::NoSuchBody(at.offset))?;
+        let record = self.open(at)?.prefix(len).map_err(SegmentError::from)?.unwrap_or_default();
+        let connections = read(record.into())?;
+        let mut known = known();
+        if known.len() >= READ_CONNECTIONS_MAX {
+            known.clear();
+        }
+        known.insert(place, (*at, connections.clone()));
+        Ok(connections)
     }
 
     /// One that will read much of what is there, in about the order in which it was written.

@@ -36,6 +36,8 @@ pub struct BodyWriter {
     written: u64,
     /// What was appended and is not in the file yet.
     pending: Vec<u8>,
+    /// How often something was lost that had been appended.
+    losses: u64,
     /// What was pending could not be written, and whoever appended it has not been told.
     lost: Option<io::Error>,
     /// The medium was full the last time.
@@ -110,6 +112,7 @@ impl BodyWriter {
             segment_bytes,
             written: 0,
             pending: Vec::new(),
+            losses: 0,
             lost: None,
             was_full: false,
             unsynced: Vec::new(),
@@ -163,6 +166,14 @@ impl BodyWriter {
         self.budget = Some(Budget::new());
     }
 
+    /// Does this as if no traffic waited for it.
+    pub(crate) fn at_leisure<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let budget = self.budget.take();
+        let done = work(self);
+        self.budget = budget;
+        done
+    }
+
     /// Shows readers whether the index can be told of anything.
     pub(crate) fn show_failing(&self, failing: bool) {
         locks::show_failing(&self.lock, failing);
@@ -192,6 +203,11 @@ impl BodyWriter {
     /// The number that the next file gets.
     pub(crate) const fn next_segment(&self) -> u32 {
         self.next_segment
+    }
+
+    /// How often something was lost that had been appended: what came to lie somewhere before may not be there.
+    pub(crate) const fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// How many bytes it has written to files.
@@ -370,6 +386,7 @@ impl BodyWriter {
         if written.is_err() {
             // It may be one of those that were lost.
             self.known.clear();
+            self.losses += 1;
         }
         Ok(written?)
     }
@@ -378,6 +395,7 @@ impl BodyWriter {
     pub(crate) fn discard(&mut self) {
         self.pending.clear();
         self.known.clear();
+        self.losses += 1;
     }
 
     /// The files that are full and may not be on the medium yet, for somebody else to bring them there.

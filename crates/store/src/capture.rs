@@ -10,6 +10,7 @@ use flowgate_flow::Flow;
 use crate::body_writer::BodyWriter;
 use crate::error::StoreError;
 use crate::indexer::lock;
+use crate::prepared::Prepared;
 use crate::record::RecordWriter;
 use crate::segment::RecordKind;
 
@@ -43,6 +44,14 @@ impl Capture {
     /// # Errors
     /// What the medium says. Unless the error [concerns this flow alone](StoreError::is_of_one_flow), the batch is lost.
     pub fn add(&mut self, flow: Flow) -> Result<(), StoreError> {
+        self.add_prepared(Prepared::of(flow))
+    }
+
+    /// [`Capture::add`] for a flow that was prepared elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_prepared(&mut self, flow: Prepared) -> Result<(), StoreError> {
         let mut bodies = lock(&self.bodies);
         let added = self.records.append(flow, RecordKind::Flow, &mut bodies);
         match added {
@@ -50,7 +59,6 @@ impl Capture {
             Err(error) => {
                 if !error.is_of_one_flow() {
                     bodies.discard();
-                    self.records.forget();
                     self.batch = 0;
                 }
                 return Err(error);
@@ -72,11 +80,7 @@ impl Capture {
     /// What the medium says; then the batch is lost.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.batch = 0;
-        let flushed = lock(&self.bodies).flush();
-        if flushed.is_err() {
-            self.records.forget();
-        }
-        Ok(flushed?)
+        Ok(lock(&self.bodies).flush()?)
     }
 }
 

@@ -128,6 +128,12 @@ impl Indexer {
         self.texts = Some(Texts::new(decoder));
     }
 
+    /// What is kept.
+    #[must_use]
+    pub const fn retention(&self) -> &Retention {
+        &self.tending.retention
+    }
+
     /// Leaves it to others to judge flows by the rules of retention, which are not known here.
     pub(crate) const fn leave_judging(&mut self) {
         self.tending.by_others = true;
@@ -149,6 +155,11 @@ impl Indexer {
     /// Up to where the index knows of the flows in the segment files.
     pub(crate) const fn indexed(&self) -> Place {
         self.tail.at
+    }
+
+    /// Whether there are flows that the index does not know of.
+    pub(crate) fn tail_is_behind(&self) -> bool {
+        self.tail.at < self.bodies().written_to()
     }
 
     /// Tells the index of some flows that were written; says whether there are more.
@@ -186,9 +197,13 @@ impl Indexer {
     fn walk(&mut self, target: Place) -> Result<(), StoreError> {
         self.note_rules()?;
         let mut flows = 0;
+        let mut loose: BTreeMap<u32, u64> = BTreeMap::new();
         while flows < INDEX_FLOWS_AT_ONCE {
             match self.tail.next(&self.directory, target)? {
-                Step::Flow { at, record, bytes } => {
+                Step::Flow { at, record, bytes, is_loose } => {
+                    if is_loose {
+                        *loose.entry(at.0).or_default() += bytes;
+                    }
                     let entry_bytes = bytes + std::mem::take(&mut self.parts_bytes);
                     match self.insert(at, &record, entry_bytes) {
                         // It can be read by nobody.
@@ -202,6 +217,13 @@ impl Indexer {
                 Step::Moved => self.parts_bytes = 0,
                 Step::End => break,
             }
+        }
+        let mut note = self.index.prepare_cached(
+            "INSERT INTO segments (number, flows, bytes, loose) VALUES (?1, 0, 0, ?2)
+             ON CONFLICT (number) DO UPDATE SET loose = loose + excluded.loose",
+        )?;
+        for (segment, bytes) in loose {
+            note.execute(params![segment, bytes.cast_signed()])?;
         }
         let (segment, offset) = self.tail.at;
         self.index
@@ -228,7 +250,7 @@ impl Indexer {
         let wants_bodies = self.texts.is_some() || self.tending.retention.has_filters();
         let read =
             if wants_bodies { Searchable::read(record, Depth::Bodies, &self.reader).ok() } else { None };
-        let outline = if read.is_some() { None } else { Some(Searchable::outline(record)?) };
+        let outline = if read.is_some() { None } else { Some(Searchable::outline(record, &self.reader)?) };
         let Some(flow) = read.as_ref().map(Searchable::flow).or(outline.as_ref()) else { return Ok(()) };
         let text = self.texts.as_mut().filter(|_| read.is_some()).and_then(|texts| texts.of(flow));
         self.insert_row(flow, at, bytes, text)

@@ -32,6 +32,7 @@ mod query;
 mod scan;
 mod survey;
 
+mod prepared;
 mod record;
 mod schema;
 mod texts;
@@ -51,6 +52,7 @@ pub use columns::Columns;
 pub use error::StoreError;
 pub use indexer::Indexer;
 pub use locks::{WRITER_LOCK, Waits};
+pub use prepared::Prepared;
 pub use reader::{Hit, Searched, StoreReader};
 pub use retention::{Retention, RetentionError, RetentionFault};
 pub use row::{Flags, Row};

@@ -39,10 +39,13 @@ pub const INDEX_READ_BYTES: usize = 256 * 1024;
 pub const INDEX_FLOWS_AT_ONCE: usize = 64;
 
 /// How many bytes of segment files the index may be behind before capture waits for it.
-pub const INDEX_BEHIND_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+pub const INDEX_BEHIND_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 
 /// While flows come fast, the index waits for a calm moment until it is this many bytes behind.
-pub const INDEX_PUT_OFF_BYTES_MAX: u64 = 128 * 1024 * 1024;
+pub const INDEX_PUT_OFF_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Nor is it put off for longer than this.
+pub const INDEX_PUT_OFF_MAX: Duration = Duration::from_secs(300);
 
 /// How long a reader waits for flows that the index does not know of yet, while another process is at it and makes no progress.
 pub const INDEX_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -55,6 +58,17 @@ pub const INDEX_WAIT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Certificate chains that the writer knows the place of without looking at them. About 5 KB of memory each.
 pub const KNOWN_CHAINS_MAX: usize = 256;
+
+/// Connections that the writer knows the place of, to write each once in a segment file. Some kilobytes of memory each, as long as
+/// they are open anyway next to nothing.
+pub const KNOWN_CONNECTIONS_MAX: usize = 1024;
+
+/// Connections that a reader keeps for the flows that have them.
+pub const READ_CONNECTIONS_MAX: usize = 256;
+
+/// The messages of a flow are put into its record where the flow ended if they have up to this many bytes; more is left to the thread
+/// that writes.
+pub const PREPARED_MESSAGES_BYTES_MAX: usize = 32 * 1024;
 
 /// Bodies of up to this many bytes lie with the flow itself, not in a record of their own.
 pub const INLINE_BODY_BYTES_MAX: u64 = 1024;

@@ -1,25 +1,30 @@
 //! A flow as one record: its state as in a flow file (version 21), without what lies in records of its own.
 //!
 //! Bodies that are not small and certificates are taken out, so that equal ones are kept once and a body is read only when
-//! somebody asks for it. The record begins with its version and a list that says where each of these parts lies.
+//! somebody asks for it; connections that several flows have are, too. The record begins with its version and a list that says where
+//! each of these parts lies.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use flowgate_filter::Filter;
-use flowgate_flow::{Body, Flow, FlowKind};
-use flowgate_formats::{FlowReader, FlowWriter, HeadsReader};
+use flowgate_flow::{Body, Flow, FlowId, FlowKind, RawFlow, Timestamp};
+use flowgate_formats::{Connections, FlowWriter, HeadsReader};
 
 use crate::body_reader::BodyReader;
 use crate::body_writer::BodyWriter;
 use crate::error::StoreError;
-use crate::limits::{INLINE_BODY_BYTES_MAX, KNOWN_CHAINS_MAX};
+use crate::limits::{KNOWN_CHAINS_MAX, KNOWN_CONNECTIONS_MAX};
+use crate::prepared::{Form, Prepared, is_large};
 use crate::segment::{BodyRef, RecordKind, SegmentError};
 use crate::texts::Needle;
 
-/// The version of records that are written.
-const VERSION: u8 = 1;
+/// A record of a flow with all it has.
+const WHOLE: u8 = 1;
+
+/// A record of a flow whose connections lie in a part of their own, which many flows refer to.
+const WITHOUT_CONNECTIONS: u8 = 2;
 
 /// Bytes of one entry in the list of parts.
 const PART_BYTES: usize = 1 + 4 + 8 + 8 + 32;
@@ -46,26 +51,69 @@ impl Slot {
 const SLOTS: [Slot; 5] =
     [Slot::RequestBody, Slot::ResponseBody, Slot::ClientCertificates, Slot::ServerCertificates, Slot::Leaf];
 
+/// The key of a part that is no slot: the connections, as a whole record of a flow that has nothing but them.
+const CONNECTIONS_KEY: u8 = u8::MAX;
+
 /// Writes flows as records; keeps its memory from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct RecordWriter {
     writer: FlowWriter,
     parts: Vec<u8>,
     chains: KnownChains,
+    connections: KnownConnections,
+    /// What [`BodyWriter::losses`] said when something was written here last.
+    losses: u64,
 }
 
 impl RecordWriter {
     /// Appends the flow's parts and its record, all to one file; says where the record lies.
     pub(crate) fn append(
         &mut self,
-        mut flow: Flow,
+        flow: Prepared,
         kind: RecordKind,
         bodies: &mut BodyWriter,
     ) -> Result<BodyRef, StoreError> {
         bodies.roll()?;
+        if std::mem::replace(&mut self.losses, bodies.losses()) != bodies.losses() {
+            // It may be one of those that are lost.
+            self.chains.0.clear();
+            self.connections.0.clear();
+        }
+        match flow.0 {
+            Form::Whole(mut flow) => {
+                let parts = self.take_parts(&mut flow, bodies)?;
+                bodies.append_flow(kind, |record| {
+                    record.extend_from_slice(&[WHOLE, parts]);
+                    record.extend_from_slice(&self.parts);
+                    Ok(self.writer.write_flow_but_certificates(record, &flow, STATES_MAX.into())?)
+                })
+            }
+            Form::Encoded(flow) => {
+                let connections = self.append_connections(&flow.connections, bodies)?;
+                self.parts.clear();
+                push_part(&mut self.parts, CONNECTIONS_KEY, &connections);
+                let mut parts = 1;
+                for (key, body) in [(0, &flow.request_body), (1, &flow.response_body)] {
+                    if let Some(body) = body {
+                        push_part(&mut self.parts, key, &append_body(body, bodies)?);
+                        parts += 1;
+                    }
+                }
+                bodies.append_flow(kind, |record| {
+                    record.extend_from_slice(&[WITHOUT_CONNECTIONS, parts]);
+                    record.extend_from_slice(&self.parts);
+                    record.extend_from_slice(&flow.item);
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    /// Appends what of the flow has records of its own, and makes the list of it; says how many there are.
+    fn take_parts(&mut self, flow: &mut Flow, bodies: &mut BodyWriter) -> Result<u8, StoreError> {
         self.parts.clear();
         let mut parts = 0;
-        let mut state = Some(&mut flow);
+        let mut state = Some(flow);
         let mut depth = 0;
         while let Some(flow) = state.filter(|_| depth < STATES_MAX) {
             for (number, slot) in (0..).zip(SLOTS) {
@@ -77,16 +125,54 @@ impl RecordWriter {
             depth += 1;
             state = flow.backup.as_deref_mut();
         }
-        bodies.append_flow(kind, |record| {
-            record.extend_from_slice(&[VERSION, parts]);
-            record.extend_from_slice(&self.parts);
-            Ok(self.writer.write_flow_but_certificates(record, &flow, STATES_MAX.into())?)
-        })
+        Ok(parts)
     }
 
-    /// Forgets where certificates lie: what was written last may be lost.
-    pub(crate) fn forget(&mut self) {
-        self.chains.0.clear();
+    /// Appends connections, unless they lie in the file that is written to.
+    fn append_connections(
+        &mut self,
+        connections: &Connections,
+        bodies: &mut BodyWriter,
+    ) -> Result<BodyRef, StoreError> {
+        let segment = bodies.current().map(|(segment, _)| segment);
+        if let Some(at) = self.connections.get(connections).filter(|at| Some(at.segment) == segment) {
+            return Ok(at);
+        }
+        let (client, server) = (Arc::clone(&connections.0), Arc::clone(&connections.1));
+        let nothing = FlowKind::Tcp(RawFlow::default());
+        let mut carrier = Flow::new(FlowId::Uuid(0), client, server, nothing, Timestamp(0.0));
+        let parts = self.take_parts(&mut carrier, bodies)?;
+        let mut record = vec![WHOLE, parts];
+        record.extend_from_slice(&self.parts);
+        self.writer.write_flow_but_certificates(&mut record, &carrier, STATES_MAX.into())?;
+        let at = bodies.append_part(&record)?;
+        self.connections.insert(connections, at);
+        Ok(at)
+    }
+}
+
+/// Where connections lie, by where they are in memory. They are kept, so that nothing else can come to be there.
+#[derive(Debug, Default)]
+struct KnownConnections(HashMap<(usize, usize), (Connections, BodyRef)>);
+
+impl KnownConnections {
+    fn place((client, server): &Connections) -> (usize, usize) {
+        (Arc::as_ptr(client).addr(), Arc::as_ptr(server).addr())
+    }
+
+    fn get(&self, connections: &Connections) -> Option<BodyRef> {
+        self.0.get(&Self::place(connections)).map(|(_, at)| *at)
+    }
+
+    fn insert(&mut self, connections: &Connections, at: BodyRef) {
+        if self.0.len() >= KNOWN_CONNECTIONS_MAX {
+            // Those that nobody else has any more are of no use.
+            self.0.retain(|_, ((client, _), _)| Arc::strong_count(client) > 1);
+            if self.0.len() > KNOWN_CONNECTIONS_MAX / 2 {
+                self.0.clear();
+            }
+        }
+        self.0.insert(Self::place(connections), (connections.clone(), at));
     }
 }
 
@@ -139,8 +225,11 @@ pub(crate) struct Searchable {
 impl Searchable {
     /// Reads that much of a record, and its state at least.
     pub(crate) fn read(record: &[u8], depth: Depth, bodies: &BodyReader) -> Result<Self, StoreError> {
-        let parts = Parts::of(record)?;
-        let mut read = Self { flow: parts.flow()?, missing: Vec::new() };
+        Self::of(&Parts::of(record)?, depth, bodies)
+    }
+
+    fn of(parts: &Parts<'_>, depth: Depth, bodies: &BodyReader) -> Result<Self, StoreError> {
+        let mut read = Self { flow: parts.flow(bodies)?, missing: Vec::new() };
         for part in parts.iter() {
             let (state, slot, at) = part?;
             if slot.is_body() && depth == Depth::Bodies {
@@ -153,9 +242,9 @@ impl Searchable {
     }
 
     /// The flow of a record with bodies that are counted and no more: enough for what a list shows.
-    pub(crate) fn outline(record: &[u8]) -> Result<Flow, StoreError> {
+    pub(crate) fn outline(record: &[u8], bodies: &BodyReader) -> Result<Flow, StoreError> {
         let parts = Parts::of(record)?;
-        let mut read = Self { flow: parts.flow()?, missing: Vec::new() };
+        let mut read = Self { flow: parts.flow(bodies)?, missing: Vec::new() };
         for part in parts.iter() {
             let (depth, slot, at) = part?;
             if slot.is_body() {
@@ -214,6 +303,8 @@ const NEEDLE_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// A record, taken apart.
 struct Parts<'a> {
+    /// Where the flow's connections lie, if not with it.
+    connections: Option<BodyRef>,
     list: &'a [u8],
     /// The flow's state.
     item: &'a [u8],
@@ -223,20 +314,24 @@ impl<'a> Parts<'a> {
     fn of(record: &'a [u8]) -> Result<Self, StoreError> {
         let damaged = || StoreError::Decode(None);
         let ([version, count], rest) = record.split_first_chunk::<2>().ok_or_else(damaged)?;
-        if *version != VERSION {
-            return Err(damaged());
-        }
-        let (list, item) = rest.split_at_checked(usize::from(*count) * PART_BYTES).ok_or_else(damaged)?;
-        Ok(Self { list, item })
+        let (mut list, item) = rest.split_at_checked(usize::from(*count) * PART_BYTES).ok_or_else(damaged)?;
+        let connections = match *version {
+            WHOLE => None,
+            WITHOUT_CONNECTIONS => {
+                let (first, others) = list.split_at_checked(PART_BYTES).ok_or_else(damaged)?;
+                list = others;
+                let part = parse_part(first).filter(|(key, _)| *key == CONNECTIONS_KEY);
+                Some(part.ok_or_else(damaged)?.1)
+            }
+            _ => return Err(damaged()),
+        };
+        Ok(Self { connections, list, item })
     }
 
-    fn flow(&self) -> Result<Flow, StoreError> {
-        let mut items = FlowReader::new(self.item);
-        match items.next() {
-            Some(Ok(flow)) if items.offset() == self.item.len() as u64 => Ok(flow),
-            Some(Err(error)) => Err(StoreError::Decode(Some(error))),
-            _ => Err(StoreError::Decode(None)),
-        }
+    fn flow(&self, bodies: &BodyReader) -> Result<Flow, StoreError> {
+        let connections = self.connections.map(|at| connections(&at, bodies)).transpose()?;
+        flowgate_formats::read_state(self.item, connections.as_ref())
+            .map_err(|error| StoreError::Decode(Some(error)))
     }
 
     /// Of which state each is, what it is of it, and where it lies.
@@ -247,6 +342,19 @@ impl<'a> Parts<'a> {
             Ok((depth, *SLOTS.get(number).ok_or(StoreError::Decode(None))?, at))
         })
     }
+}
+
+/// The connections that lie there.
+fn connections(at: &BodyRef, bodies: &BodyReader) -> Result<Connections, StoreError> {
+    bodies.connections(at, |record| {
+        let parts = Parts::of(&record)?;
+        // Nobody writes a record that leads to another one, and to itself.
+        if parts.connections.is_some() {
+            return Err(StoreError::Decode(None));
+        }
+        let flow = Searchable::of(&parts, Depth::State, bodies)?.complete(bodies)?;
+        Ok((flow.client, flow.server))
+    })
 }
 
 fn push_part(record: &mut Vec<u8>, key: u8, at: &BodyRef) {
@@ -291,16 +399,17 @@ fn take_part(
         Slot::ServerCertificates => return chains.append(&flow.server.connection.certificate_list, bodies),
         Slot::Leaf => return chains.append(flow.client.leaf.as_slice(), bodies),
     };
-    let kept = |body: &&mut Body| {
-        matches!(body, Body::Bytes(_) | Body::Stored(_)) && body.len() > Some(INLINE_BODY_BYTES_MAX)
-    };
-    let Some(body) = body.filter(kept) else { return Ok(None) };
-    let at = match &*body {
-        Body::Bytes(bytes) => bodies.append_part(bytes)?,
-        _ => bodies.append_stored(body)?,
-    };
+    let Some(body) = body.filter(|body| is_large(body)) else { return Ok(None) };
+    let at = append_body(body, bodies)?;
     *body = Body::Missing;
     Ok(Some(at))
+}
+
+fn append_body(body: &Body, bodies: &mut BodyWriter) -> Result<BodyRef, StoreError> {
+    Ok(match body {
+        Body::Bytes(bytes) => bodies.append_part(bytes)?,
+        _ => bodies.append_stored(body)?,
+    })
 }
 
 impl KnownChains {
@@ -390,10 +499,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..300), version in any::<bool>(), parts in 0..4_u8) {
+        fn any_bytes_are_read_without_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..300), version in 0..3_u8, parts in 0..4_u8) {
             let directory = std::env::temp_dir();
-            if let [first, second, ..] = bytes.as_mut_slice() && version {
-                (*first, *second) = (VERSION, parts);
+            if let [first, second, ..] = bytes.as_mut_slice() && version > 0 {
+                (*first, *second) = (version, parts);
             }
             prop_assert!(read(&bytes, &BodyReader::new(&directory)).is_err());
         }

@@ -135,6 +135,12 @@ impl Retention {
         Ok(retention)
     }
 
+    /// How many bytes the whole store may have, if that is limited.
+    #[must_use]
+    pub fn bytes_max(&self) -> Option<u64> {
+        self.whole().bytes
+    }
+
     /// As it was written.
     #[must_use]
     pub fn text(&self) -> &str {

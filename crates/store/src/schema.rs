@@ -15,7 +15,7 @@ use crate::limits::{INDEX_CACHE_KIB, INDEX_LOCK_TIMEOUT, JOURNAL_BYTES_KEPT};
 const APPLICATION_ID: i64 = 0x666c_6f77;
 
 /// The steps, from an empty file on.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE sites (
         id INTEGER PRIMARY KEY,
@@ -75,6 +75,11 @@ const STEPS: [&str; 4] = [
     ALTER TABLE state ADD COLUMN indexed_segment INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE state ADD COLUMN indexed_offset INTEGER NOT NULL DEFAULT 0;
     UPDATE state SET indexed_segment = max(whole_from, (SELECT coalesce(max(segment) + 1, 0) FROM flows));
+",
+    // How many bytes of a file are flows that were not compressed, for want of time. Programs from before do not know of connections in
+    // parts of their own.
+    "
+    ALTER TABLE segments ADD COLUMN loose INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::body_writer::segment_files;
 use crate::error::StoreError;
-use crate::limits::{FLOW_BYTES_MAX, INDEX_READ_BYTES};
+use crate::limits::{COMPRESSED_BODY_BYTES_MIN, FLOW_BYTES_MAX, INDEX_READ_BYTES};
 use crate::reader::Place;
 use crate::segment::{Decompressor, HEAD_BYTES, Head, MAGIC, RecordKind, is_magic, path_of};
 
@@ -35,6 +35,8 @@ pub(crate) enum Step {
         record: Vec<u8>,
         /// How many bytes of the file it takes.
         bytes: u64,
+        /// Whether it was not compressed, though it may be worth it.
+        is_loose: bool,
     },
     /// Something that flows refer to, or a flow that cannot be read.
     Part {
@@ -83,7 +85,10 @@ impl Tail {
                 RecordKind::Part => Step::Part { bytes },
                 RecordKind::Moved => Step::Moved,
                 RecordKind::Flow => match self.record(&head, offset + HEAD_BYTES as u64, end)? {
-                    Some(record) => Step::Flow { at: (segment, offset), record, bytes },
+                    Some(record) => {
+                        let is_loose = !head.is_compressed() && record.len() >= COMPRESSED_BODY_BYTES_MIN;
+                        Step::Flow { at: (segment, offset), record, bytes, is_loose }
+                    }
                     None => Step::Part { bytes },
                 },
             });

@@ -19,6 +19,7 @@ use crate::limits::{
     FLOWS_GONE_BEFORE_SITES, INDEX_PAGES_SPARE, JOURNAL_BYTES_KEPT, RETENTION_SEGMENTS, SEGMENT_BYTES,
     TEND_BYTES_MOVED, TEND_FLOWS_MAX, TEND_FLOWS_READ_MAX, TEND_PAGES_MAX,
 };
+use crate::prepared::Prepared;
 use crate::record;
 use crate::retention::{self, Cap, Judgement, Retention};
 use crate::schema::index_path;
@@ -88,6 +89,28 @@ impl Indexer {
             .prepare_cached("SELECT min(ends) FROM flows WHERE ends >= 0")?
             .query_row((), |row| row.get::<_, Option<f64>>(0))?;
         Ok(Tended::Until(next.map(Timestamp)))
+    }
+
+    /// Writes some flows anew, compressed, that were not when they were saved; says whether there may be more of them. Room is won by it,
+    /// and nothing else: it is for when there is nothing better to do.
+    ///
+    /// # Errors
+    /// What the medium says. What is left is done when it is called again.
+    pub fn pack(&mut self) -> Result<bool, StoreError> {
+        if self.tail_is_behind() {
+            return Ok(false);
+        }
+        self.look_at_files()?;
+        let select = "SELECT number FROM segments
+                      WHERE flows > 0 AND loose * 2 > bytes AND number >= ?1 AND number < ?2 LIMIT 1";
+        let range = params![self.tending.whole_from, self.indexed().0];
+        let loose: Option<u32> =
+            self.index.prepare_cached(select)?.query_row(range, |row| row.get(0)).optional()?;
+        if let Some(number) = loose {
+            self.move_from(number)?;
+            return Ok(true);
+        }
+        self.drop_files()
     }
 
     /// Writes down which rules flows are judged by from now on. A part of a transaction.
@@ -321,6 +344,7 @@ impl Indexer {
         let flows = select_going(&self.index, &select, &[&segment])?;
         let bodies = BodyReader::new(&self.directory);
         self.transact(|store| {
+            let losses = store.bodies().losses();
             let mut moved = 0;
             for flow in &flows {
                 if moved >= TEND_BYTES_MOVED {
@@ -329,7 +353,12 @@ impl Indexer {
                 moved += store.move_flow(flow, &bodies)?;
             }
             // Before the index leads there.
-            store.bodies().flush_for_others()?;
+            let mut to = store.bodies();
+            to.flush_for_others()?;
+            if to.losses() != losses {
+                // What was moved waited together with flows of traffic, and could not be written with them.
+                return Err(StoreError::Io(std::io::ErrorKind::StorageFull.into()));
+            }
             Ok(())
         })
     }
@@ -362,7 +391,8 @@ impl Indexer {
         let mut records = std::mem::take(&mut self.records);
         let mut bodies = self.bodies();
         let before = bodies.written();
-        let at = records.append(flow, RecordKind::Moved, &mut bodies);
+        let flow = Prepared::of(flow);
+        let at = bodies.at_leisure(|bodies| records.append(flow, RecordKind::Moved, bodies));
         let bytes = bodies.written() - before;
         drop(bodies);
         self.records = records;

@@ -231,6 +231,37 @@ fn flows_that_were_moved_are_not_told_again() {
     assert!(moved > 0, "nothing was moved");
 }
 
+/// What was saved in haste takes more room than it has to, until there is time.
+#[test]
+fn flows_that_were_saved_in_haste_are_packed_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut capture, mut indexer) = open(directory.path());
+    // Files of 1 MiB.
+    indexer.set_retention(Retention::parse("16m", Case::Ignored).unwrap(), Box::new(NoDecoding)).unwrap();
+    capture.hurry();
+    let flows: Vec<_> =
+        flows(500).into_iter().map(|flow| Flow { comment: "the same again ".repeat(1500), ..flow }).collect();
+    let size = || -> u64 {
+        let files = fs::read_dir(directory.path()).unwrap().map(Result::unwrap);
+        let bodies = files.filter(|file| file.file_name().to_str().unwrap().starts_with("bodies-"));
+        bodies.map(|file| file.metadata().unwrap().len()).sum()
+    };
+    add(&mut capture, &flows);
+    assert!(!indexer.pack().unwrap(), "nothing is packed that the index does not know of");
+    indexer.catch_up().unwrap();
+    let (before, hasty) = (read(directory.path()), size());
+    assert!(hasty > 5_000_000, "{hasty}");
+    while indexer.pack().unwrap() {}
+    // What is left is the file that is written to.
+    assert!(size() < 2_500_000, "{}", size());
+    assert_eq!(read(directory.path()), before);
+    drop((capture, indexer));
+    // Nothing is told or packed anew.
+    let (_capture, mut indexer) = open(directory.path());
+    assert!(!indexer.pack().unwrap());
+    assert_eq!(read(directory.path()), all(&flows));
+}
+
 #[test]
 fn a_store_of_version_3_is_read_and_written_on() {
     let directory = tempfile::tempdir().unwrap();

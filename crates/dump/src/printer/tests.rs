@@ -1,11 +1,12 @@
 //! Flows that are judged by their bodies: by which way they go, and that pieces are asked for themselves.
 
+use std::convert::Infallible;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use flowgate_flow::{ClientConnection, FlowId, ServerConnection};
 use flowgate_options::Values;
-use tokio::sync::mpsc;
+use flowgate_session::{Saver, Sink};
 
 use super::*;
 use crate::{LocalTime, Style};
@@ -19,6 +20,32 @@ impl Write for Printed {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sends on what it gets.
+struct Saved(mpsc::Sender<Flow>);
+
+impl Sink for Saved {
+    const WHAT: &'static str = "flows";
+    type Error = Infallible;
+    type Item = Flow;
+
+    fn item(flow: Flow) -> Flow {
+        flow
+    }
+
+    fn take(&mut self, flow: Flow) -> Result<(), Infallible> {
+        self.0.send(flow).unwrap();
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        0
+    }
+
+    fn settle(&mut self) -> Result<(), Infallible> {
         Ok(())
     }
 }
@@ -73,8 +100,9 @@ async fn large_bodies_are_searched_elsewhere() {
             ..Values::default()
         };
         let (mut printer, printed) = printer(&values);
-        let (save, mut saved) = mpsc::channel(1);
-        printer.save_to(save);
+        let (save, saved) = mpsc::channel();
+        let saver = Saver::start(Saved(save), |_, _| {}).unwrap();
+        printer.save_to(saver.sender());
         let case = format!("{filter:?} at {detail}, {} bytes", content.len());
         match printer.flow(flow(vec![message(content)])) {
             Ok(()) => assert!(!waits, "{case}"),
@@ -84,6 +112,8 @@ async fn large_bodies_are_searched_elsewhere() {
             }
         }
         assert_eq!(!text(&printer, &printed).is_empty(), is_printed, "{case}");
+        drop(printer);
+        assert_eq!(saver.finish(), 0);
         assert_eq!(saved.try_recv().is_ok(), is_printed, "{case}");
     }
 }

@@ -124,7 +124,7 @@ fn to_store(
     let mut store = opened.map_err(|error| FlowStoreError { path: named.to_owned(), ..error })?;
     let mut add = || {
         let copied = copy(source, which, false, |flow| {
-            store.take(flow).map_err(io::Error::other)?;
+            store.add(flow).map_err(io::Error::other)?;
             if store.waiting() >= FLOWS_BATCH_MAX { store.settle().map_err(io::Error::other) } else { Ok(()) }
         })?;
         store.settle().map_err(io::Error::other)?;

@@ -25,23 +25,31 @@ pub(super) struct Beyond<'a> {
     response_bytes: Option<i64>,
 }
 
-pub(super) fn of(flow: &Flow) -> Beyond<'_> {
-    let (client, server) = (&flow.client.connection, &flow.server.connection);
-    let unknown = |version: &&str| !TLS_VERSIONS.contains(version);
+/// Of its connections nothing unless they are written, too.
+pub(super) fn of(flow: &Flow, with_connections: bool) -> Beyond<'_> {
     let (request, response) = match &flow.kind {
         FlowKind::Http(flow) => (Some(&flow.request.body), flow.response.as_ref().map(|r| &r.body)),
         _ => (None, None),
     };
-    Beyond {
+    let beyond = Beyond {
         side: flow.error.as_ref().and_then(|error| error.side),
         phase: flow.error.as_ref().and_then(|error| error.phase),
+        request_bytes: request.and_then(counted),
+        response_bytes: response.and_then(counted),
+        ..Beyond::default()
+    };
+    if !with_connections {
+        return beyond;
+    }
+    let (client, server) = (&flow.client.connection, &flow.server.connection);
+    let unknown = |version: &&str| !TLS_VERSIONS.contains(version);
+    Beyond {
         mode: Some(flow.client.mode.as_str()).filter(|mode| !mode_loads(mode)),
         client_tls_version: client.tls_version.as_deref().filter(unknown),
         server_tls_version: server.tls_version.as_deref().filter(unknown),
         fingerprints: flow.client.fingerprints.as_ref(),
         via: flow.server.via.as_ref().filter(|via| !SCHEMES.contains(&via.scheme.as_str())),
-        request_bytes: request.and_then(counted),
-        response_bytes: response.and_then(counted),
+        ..beyond
     }
 }
 

@@ -3,15 +3,28 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flowgate_flow::{Flow, FlowError, FlowId, FlowKind, Replay};
+use flowgate_flow::{ClientConnection, Flow, FlowError, FlowId, FlowKind, Replay, ServerConnection};
 
 use super::fields::{Fields, StateError, bool, optional, text, timestamp};
 use super::{KnownConnections, beyond, connection, dns, http, metadata, raw};
 use crate::tnetstring::{Encoder, Limits, Value, WriteError};
 use crate::version::{VERSION, require_current};
 
-/// Reads a flow from its value. `item` is the memory the value borrows from; large contents stay in it.
-pub(crate) fn read(value: Value<'_>, item: &Bytes) -> Result<Flow, StateError> {
+/// The connections of a flow, where they do not stand with it.
+pub type Connections = (Arc<ClientConnection>, Arc<ServerConnection>);
+
+/// What of a flow is not written, for who keeps it elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// The certificates of so many of its states: the flow, what it was before an edit, and so on.
+    pub(crate) certificates: usize,
+    /// The connections of the flow itself, and all that is said of them.
+    pub(crate) connections: bool,
+}
+
+/// Reads a flow from its value. `item` is the memory the value borrows from; large contents stay in it. Connections that are `given`
+/// are not looked for.
+pub(crate) fn read(value: Value<'_>, item: &Bytes, given: Option<&Connections>) -> Result<Flow, StateError> {
     let mut fields = Fields::new(value)?;
     require_current(&mut fields)?;
     let kind = fields.take("type", text)?;
@@ -22,11 +35,18 @@ pub(crate) fn read(value: Value<'_>, item: &Bytes) -> Result<Flow, StateError> {
         "dns" => FlowKind::Dns(Box::new(dns::read(&mut fields)?)),
         _ => return Err(StateError::Unknown { key: "type".to_owned(), text: kind }),
     };
+    let (client, server) = match given {
+        Some((client, server)) => (Arc::clone(client), Arc::clone(server)),
+        None => (
+            Arc::new(fields.take("client_conn", connection::read_client)?),
+            Arc::new(fields.take("server_conn", connection::read_server)?),
+        ),
+    };
     let mut flow = Flow {
         id: fields.take("id", read_id)?,
         error: fields.take("error", optional(error))?,
-        client: Arc::new(fields.take("client_conn", connection::read_client)?),
-        server: Arc::new(fields.take("server_conn", connection::read_server)?),
+        client,
+        server,
         kind,
         intercepted: fields.take("intercepted", bool)?,
         replay: fields.take("is_replay", optional(replay))?,
@@ -35,7 +55,7 @@ pub(crate) fn read(value: Value<'_>, item: &Bytes) -> Result<Flow, StateError> {
         comment: fields.take("comment", text)?,
         created: fields.take("timestamp_created", timestamp)?,
         // mitmproxy itself does without.
-        backup: optional(|value| read(value, item))(fields.take_if_there("backup"))
+        backup: optional(|value| read(value, item, None))(fields.take_if_there("backup"))
             .map_err(|error| error.under("backup"))?
             .map(Box::new),
     };
@@ -43,25 +63,25 @@ pub(crate) fn read(value: Value<'_>, item: &Bytes) -> Result<Flow, StateError> {
     Ok(flow)
 }
 
-/// Puts a flow into the encoder, which must be empty; so many of its states without their certificates.
+/// Puts a flow into the encoder, which must be empty, without what is elsewhere.
 pub(crate) fn write(
     flow: &Flow,
-    without_certificates: usize,
+    elsewhere: Elsewhere,
     known: &mut KnownConnections,
     to: &mut Encoder,
 ) -> Result<(), WriteError> {
     check_nesting(flow)?;
-    put(flow, without_certificates, known, to)
+    put(flow, elsewhere, known, to)
 }
 
 fn put(
     flow: &Flow,
-    without_certificates: usize,
+    elsewhere: Elsewhere,
     known: &mut KnownConnections,
     to: &mut Encoder,
 ) -> Result<(), WriteError> {
-    let beyond = beyond::of(flow);
-    let certificates = without_certificates == 0;
+    let beyond = beyond::of(flow, !elsewhere.connections);
+    let certificates = elsewhere.certificates == 0;
     let mut outcome = Ok(());
     to.map(|to| {
         to.int(VERSION).named("version");
@@ -85,14 +105,16 @@ fn put(
             }),
         }
         .named("error");
-        known.clients.put(&flow.client, certificates, to, |to| {
-            connection::put_client(&flow.client, certificates, &beyond, to);
-        });
-        to.named("client_conn");
-        known.servers.put(&flow.server, certificates, to, |to| {
-            connection::put_server(&flow.server, certificates, &beyond, to);
-        });
-        to.named("server_conn");
+        if !elsewhere.connections {
+            known.clients.put(&flow.client, certificates, to, |to| {
+                connection::put_client(&flow.client, certificates, &beyond, to);
+            });
+            to.named("client_conn");
+            known.servers.put(&flow.server, certificates, to, |to| {
+                connection::put_server(&flow.server, certificates, &beyond, to);
+            });
+            to.named("server_conn");
+        }
         to.bool(flow.intercepted).named("intercepted");
         match flow.replay {
             None => to.none(),
@@ -109,7 +131,10 @@ fn put(
             None => {
                 to.none();
             }
-            Some(backup) => outcome = put(backup, without_certificates.saturating_sub(1), known, to),
+            Some(backup) => {
+                let certificates = elsewhere.certificates.saturating_sub(1);
+                outcome = put(backup, Elsewhere { certificates, connections: false }, known, to);
+            }
         }
         to.named("backup");
         match &flow.kind {

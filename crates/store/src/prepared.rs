@@ -1,0 +1,96 @@
+//! A flow as far as it can be made into a record where it ended: so nothing of it has to be looked at, or given back, by the thread
+//! that writes.
+//!
+//! Not here: where its parts come to lie ([`record`](crate::record)).
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use flowgate_flow::{Body, Flow, FlowKind};
+use flowgate_formats::{Connections, FlowWriter};
+
+use crate::limits::{INLINE_BODY_BYTES_MAX, PREPARED_MESSAGES_BYTES_MAX};
+
+/// A flow that is about to be written.
+#[derive(Debug)]
+pub struct Prepared(pub(crate) Form);
+
+/// How far it came.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// Nothing was done yet: it has connections for itself, or was edited, or takes long.
+    Whole(Box<Flow>),
+    /// Its state without its connections and larger bodies.
+    Encoded(Encoded),
+}
+
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) item: Vec<u8>,
+    pub(crate) request_body: Option<Body>,
+    pub(crate) response_body: Option<Body>,
+    pub(crate) connections: Connections,
+}
+
+thread_local! {
+    static WRITER: RefCell<FlowWriter> = RefCell::new(FlowWriter::new());
+}
+
+impl Prepared {
+    /// Does what can be done in a few microseconds.
+    #[must_use]
+    pub fn of(mut flow: Flow) -> Self {
+        // Others have these connections, too: they are written once for all.
+        let is_shared = Arc::strong_count(&flow.client) > 1 && Arc::strong_count(&flow.server) > 1;
+        if !is_shared || flow.backup.is_some() || messages_bytes(&flow) > PREPARED_MESSAGES_BYTES_MAX {
+            return Self(Form::Whole(Box::new(flow)));
+        }
+        let (mut request_body, mut response_body) = (None, None);
+        if let FlowKind::Http(http) = &mut flow.kind {
+            request_body = take_large(&mut http.request.body);
+            response_body = http.response.as_mut().and_then(|response| take_large(&mut response.body));
+        }
+        let mut item = Vec::new();
+        let encoded = WRITER.with_borrow_mut(|writer| writer.append_without_connections(&mut item, &flow));
+        if encoded.is_err() {
+            // Whoever writes it meets the same error, and tells it.
+            if let FlowKind::Http(http) = &mut flow.kind {
+                put_back(&mut http.request.body, request_body);
+                if let Some(response) = &mut http.response {
+                    put_back(&mut response.body, response_body);
+                }
+            }
+            return Self(Form::Whole(Box::new(flow)));
+        }
+        let connections = (Arc::clone(&flow.client), Arc::clone(&flow.server));
+        Self(Form::Encoded(Encoded { item, request_body, response_body, connections }))
+    }
+}
+
+/// Whether a body has a record of its own.
+pub(crate) fn is_large(body: &Body) -> bool {
+    matches!(body, Body::Bytes(_) | Body::Stored(_)) && body.len() > Some(INLINE_BODY_BYTES_MAX)
+}
+
+fn take_large(body: &mut Body) -> Option<Body> {
+    is_large(body).then(|| std::mem::take(body))
+}
+
+fn put_back(body: &mut Body, taken: Option<Body>) {
+    if let Some(taken) = taken {
+        *body = taken;
+    }
+}
+
+fn messages_bytes(flow: &Flow) -> usize {
+    match &flow.kind {
+        FlowKind::Http(http) => {
+            let messages = http.websocket.iter().flat_map(|websocket| &websocket.messages);
+            messages.map(|message| message.content.len()).sum()
+        }
+        FlowKind::Tcp(raw) | FlowKind::Udp(raw) => {
+            raw.messages.iter().map(|message| message.content.len()).sum()
+        }
+        _ => 0,
+    }
+}
