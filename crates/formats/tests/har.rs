@@ -201,11 +201,23 @@ fn entries_of_other_tools() {
 #[test]
 fn what_is_no_exchange_is_counted() {
     let file = json!({"log": {"pages": [{}], "entries": [
-        {"request": {"url": "data:text/plain,x"}}, {}, null, 7, [], {"request": {"url": "http://h"}}
+        {"request": {"url": "data:text/plain,x"}}, {"request": {"url": "chrome-extension://a/b"}}, {"request": {"url": "http://h"}}
     ], "comment": ""}, "more": {"a": [1, {"b": null}]}});
     let (flows, outcome) = read(format!("\u{feff}{file}\n").as_bytes());
-    assert_eq!(outcome.unwrap(), HarSummary { flows: 1, skipped: 5 });
+    assert_eq!(outcome.unwrap(), HarSummary { flows: 1, skipped: 2 });
     assert_eq!(&*http(&flows[0]).request.method, b"GET");
+}
+
+/// Once these were passed over without a word; mitmproxy refuses the file.
+#[test]
+fn entries_without_a_request_are_told_and_the_others_read() {
+    for wrong in [json!({}), json!(null), json!(7), json!([]), json!({"request": {"url": "no-url"}})] {
+        let url = |url: &str| json!({"request": {"url": url}});
+        let file = json!({"log": {"entries": [url("http://a"), wrong, url("blob:x"), url("http://b"), url("http://[")]}});
+        let (flows, outcome) = read(file.to_string().as_bytes());
+        assert_eq!(flows.len(), 2, "{file}");
+        assert_eq!(outcome.unwrap_err().to_string(), "HAR entry 2 has no URL of a request, nor have 1 more");
+    }
 }
 
 #[test]

@@ -13,12 +13,12 @@ use flowgate_flow::{
 
 use super::entry::{self, Entry};
 use super::lenient::{Number, Pair};
-use super::url::{self, Url};
+use super::url::{self, NoUrl, Url};
 use super::{text, time};
 use crate::ids::IdHash;
 
-/// `None` for what was no HTTP exchange: a `data:` URL and the like.
-pub(super) fn flow(entry: Entry, index: u64) -> Option<Flow> {
+/// The flow of an entry, unless it was no HTTP exchange or has no URL.
+pub(super) fn flow(entry: Entry, index: u64) -> Result<Flow, NoUrl> {
     let (Entry { request, response, .. }, times) = (&entry, Times::of(&entry));
     let url = url::parse(request.0.url.as_str())?;
 
@@ -68,7 +68,7 @@ pub(super) fn flow(entry: Entry, index: u64) -> Option<Flow> {
             .unwrap_or_else(|| "no response in the HAR file".to_owned());
         flow.error = Some(FlowError { message, timestamp: times.end, side: None, phase: None });
     }
-    Some(flow)
+    Ok(flow)
 }
 
 /// When the phases of an exchange began and ended.

@@ -10,6 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use super::entry::Entry;
 use super::import;
 use super::lenient::{Object, Text};
+use super::url::NoUrl;
 
 /// What is accepted of a HAR file. Depth is bounded besides: at 127 lists and objects within each other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,8 +39,17 @@ impl Default for HarLimits {
 pub struct HarSummary {
     /// Entries that became flows.
     pub flows: u64,
-    /// Entries that were no HTTP exchange: of `data:` and `blob:` URLs, or of none.
+    /// Entries that were no HTTP exchange: of `data:` and `blob:` URLs.
     pub skipped: u64,
+}
+
+/// Entries of which no flow could be made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Malformed {
+    /// The first one, counted from 1.
+    first: u64,
+    /// How many come after it.
+    more: u64,
 }
 
 /// Why the rest of a HAR file cannot be read. The flows before were handed out.
@@ -81,12 +91,24 @@ pub enum HarError {
         /// [`HarLimits::entry_bytes_max`].
         limit: u64,
     },
+    /// Entries without a request, or without a URL of it. All others were handed out, those behind it, too.
+    #[error("HAR entry {first} has no URL of a request{}", more_like_it(*.more))]
+    NoRequest {
+        /// The first of them, counted from 1.
+        first: u64,
+        /// How many there are besides.
+        more: u64,
+    },
     /// More entries than the reader allows.
     #[error("HAR file of more than {limit} entries")]
     Entries {
         /// [`HarLimits::entries_max`].
         limit: u64,
     },
+}
+
+fn more_like_it(more: u64) -> String {
+    if more == 0 { String::new() } else { format!(", nor have {more} more") }
 }
 
 /// Hands each flow of a HAR file to `each`, in order; a byte order mark before it is passed over.
@@ -103,6 +125,7 @@ pub fn read_har(
     let mut state = State {
         each,
         summary: HarSummary::default(),
+        malformed: None,
         found: false,
         offset: &offset,
         mark: &mark,
@@ -110,12 +133,15 @@ pub fn read_har(
     };
     let mut json = serde_json::Deserializer::from_reader(input);
     let outcome = Level::Top(&mut state).deserialize(&mut json).and_then(|()| json.end());
-    let HarSummary { flows, skipped } = state.summary;
+    let flows = state.summary.flows;
     let offset = offset.get();
     match outcome {
-        _ if flows + skipped > limits.entries_max => Err(HarError::Entries { limit: limits.entries_max }),
+        _ if state.entries() > limits.entries_max => Err(HarError::Entries { limit: limits.entries_max }),
         Ok(()) if !state.found => Err(HarError::NoEntries),
-        Ok(()) => Ok(state.summary),
+        Ok(()) => match state.malformed {
+            Some(Malformed { first, more }) => Err(HarError::NoRequest { first, more }),
+            None => Ok(state.summary),
+        },
         Err(_) if offset - mark.get() > limits.entry_bytes_max => {
             Err(HarError::EntryBytes { offset, flows, limit: limits.entry_bytes_max })
         }
@@ -127,10 +153,19 @@ pub fn read_har(
 struct State<'s, F> {
     each: F,
     summary: HarSummary,
+    malformed: Option<Malformed>,
     found: bool,
     offset: &'s Cell<u64>,
     mark: &'s Cell<u64>,
     limits: HarLimits,
+}
+
+impl<F> State<'_, F> {
+    /// How many entries there were.
+    fn entries(&self) -> u64 {
+        let malformed = self.malformed.map_or(0, |malformed| malformed.more + 1);
+        self.summary.flows + self.summary.skipped + malformed
+    }
 }
 
 /// Where in the document we are: above `log`, in it, at its `entries`.
@@ -186,15 +221,19 @@ impl<'de, F: FnMut(Flow)> Visitor<'de> for Level<'_, '_, F> {
         loop {
             state.mark.set(state.offset.get());
             let Some(entry) = seq.next_element::<Object<Entry>>()? else { return Ok(()) };
-            let HarSummary { flows, skipped } = &mut state.summary;
-            match import::flow(entry.0, *flows + *skipped) {
-                Some(flow) if *flows + *skipped < state.limits.entries_max => {
-                    *flows += 1;
+            let before = state.entries();
+            match import::flow(entry.0, before) {
+                Ok(flow) if before < state.limits.entries_max => {
+                    state.summary.flows += 1;
                     (state.each)(flow);
                 }
-                _ => *skipped += 1,
+                Err(NoUrl::Malformed) => match &mut state.malformed {
+                    Some(malformed) => malformed.more += 1,
+                    none => *none = Some(Malformed { first: before + 1, more: 0 }),
+                },
+                _ => state.summary.skipped += 1,
             }
-            if *flows + *skipped > state.limits.entries_max {
+            if state.entries() > state.limits.entries_max {
                 return Err(A::Error::custom("too many entries"));
             }
         }
