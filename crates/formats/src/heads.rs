@@ -10,7 +10,7 @@ use flowgate_flow::{
 };
 
 use crate::VERSION;
-use crate::state::{Lines, StateError, bytes, error, int, optional, replay, text, timestamp};
+use crate::state::{Connections, Lines, StateError, bytes, error, int, optional, replay, text, timestamp};
 use crate::tnetstring::{Raw, Value};
 
 /// Reads HTTP flows as far as their heads go.
@@ -31,6 +31,12 @@ impl Default for HeadsReader {
 }
 
 impl HeadsReader {
+    /// The connections of all flows that it reads: nobody's.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        (Arc::clone(&self.client), Arc::clone(&self.server))
+    }
+
     /// A flow as filters see it that look at nothing but the lines and fields of its request and response, its times, error, mark,
     /// comment and replay, and whether it is a WebSocket. Its connections, bodies, trailers, messages and metadata are not those of
     /// the flow. `item` is one item of a flow file; `None` if it is not an HTTP flow of the current version and in order.

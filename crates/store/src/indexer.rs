@@ -157,11 +157,6 @@ impl Indexer {
         self.tail.at
     }
 
-    /// Whether there are flows that the index does not know of.
-    pub(crate) fn tail_is_behind(&self) -> bool {
-        self.tail.at < self.bodies().written_to()
-    }
-
     /// Tells the index of some flows that were written; says whether there are more.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ mod query;
 mod scan;
 mod survey;
 
+mod exchange;
 mod prepared;
 mod record;
 mod schema;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use flowgate_flow::{Body, Flow, FlowKind};
 use flowgate_formats::{Connections, FlowWriter};
 
+use crate::exchange;
 use crate::limits::{INLINE_BODY_BYTES_MAX, PREPARED_MESSAGES_BYTES_MAX};
 
 /// A flow that is about to be written.
@@ -20,12 +21,14 @@ pub struct Prepared(pub(crate) Form);
 pub(crate) enum Form {
     /// Nothing was done yet: it has connections for itself, or was edited, or takes long.
     Whole(Box<Flow>),
-    /// Its state without its connections and larger bodies.
+    /// All of it but its connections and larger bodies.
     Encoded(Encoded),
 }
 
 #[derive(Debug)]
 pub(crate) struct Encoded {
+    /// Whether `item` is an [`exchange`], otherwise it is a state as in a flow file.
+    pub(crate) is_exchange: bool,
     pub(crate) item: Vec<u8>,
     pub(crate) request_body: Option<Body>,
     pub(crate) response_body: Option<Body>,
@@ -51,8 +54,12 @@ impl Prepared {
             response_body = http.response.as_mut().and_then(|response| take_large(&mut response.body));
         }
         let mut item = Vec::new();
-        let encoded = WRITER.with_borrow_mut(|writer| writer.append_without_connections(&mut item, &flow));
-        if encoded.is_err() {
+        let is_exchange = exchange::put(&flow, &mut item);
+        let encoded = is_exchange || {
+            item.clear();
+            WRITER.with_borrow_mut(|writer| writer.append_without_connections(&mut item, &flow)).is_ok()
+        };
+        if !encoded {
             // Whoever writes it meets the same error, and tells it.
             if let FlowKind::Http(http) = &mut flow.kind {
                 put_back(&mut http.request.body, request_body);
@@ -63,7 +70,7 @@ impl Prepared {
             return Self(Form::Whole(Box::new(flow)));
         }
         let connections = (Arc::clone(&flow.client), Arc::clone(&flow.server));
-        Self(Form::Encoded(Encoded { item, request_body, response_body, connections }))
+        Self(Form::Encoded(Encoded { is_exchange, item, request_body, response_body, connections }))
     }
 }
 

@@ -15,6 +15,7 @@ use flowgate_formats::{Connections, FlowWriter, HeadsReader};
 use crate::body_reader::BodyReader;
 use crate::body_writer::BodyWriter;
 use crate::error::StoreError;
+use crate::exchange;
 use crate::limits::{KNOWN_CHAINS_MAX, KNOWN_CONNECTIONS_MAX};
 use crate::prepared::{Form, Prepared, is_large};
 use crate::segment::{BodyRef, RecordKind, SegmentError};
@@ -25,6 +26,9 @@ const WHOLE: u8 = 1;
 
 /// A record of a flow whose connections lie in a part of their own, which many flows refer to.
 const WITHOUT_CONNECTIONS: u8 = 2;
+
+/// The same, of an [`exchange`].
+const EXCHANGE: u8 = 3;
 
 /// Bytes of one entry in the list of parts.
 const PART_BYTES: usize = 1 + 4 + 8 + 8 + 32;
@@ -100,7 +104,8 @@ impl RecordWriter {
                     }
                 }
                 bodies.append_flow(kind, |record| {
-                    record.extend_from_slice(&[WITHOUT_CONNECTIONS, parts]);
+                    let version = if flow.is_exchange { EXCHANGE } else { WITHOUT_CONNECTIONS };
+                    record.extend_from_slice(&[version, parts]);
                     record.extend_from_slice(&self.parts);
                     record.extend_from_slice(&flow.item);
                     Ok(())
@@ -188,7 +193,11 @@ pub(crate) fn read(record: &[u8], bodies: &BodyReader) -> Result<Flow, StoreErro
 
 /// Reads no more than the heads of a record's flow ([`HeadsReader`]); `None` if that cannot be.
 pub(crate) fn heads(record: &[u8], reader: &HeadsReader) -> Result<Option<Flow>, StoreError> {
-    Ok(reader.read(Parts::of(record)?.item))
+    let parts = Parts::of(record)?;
+    if parts.is_exchange {
+        return parts.exchange(reader.connections()).map(Some);
+    }
+    Ok(reader.read(parts.item))
 }
 
 /// How much of a flow is read.
@@ -306,7 +315,8 @@ struct Parts<'a> {
     /// Where the flow's connections lie, if not with it.
     connections: Option<BodyRef>,
     list: &'a [u8],
-    /// The flow's state.
+    /// Whether `item` is an [`exchange`], otherwise it is the flow's state.
+    is_exchange: bool,
     item: &'a [u8],
 }
 
@@ -317,7 +327,7 @@ impl<'a> Parts<'a> {
         let (mut list, item) = rest.split_at_checked(usize::from(*count) * PART_BYTES).ok_or_else(damaged)?;
         let connections = match *version {
             WHOLE => None,
-            WITHOUT_CONNECTIONS => {
+            WITHOUT_CONNECTIONS | EXCHANGE => {
                 let (first, others) = list.split_at_checked(PART_BYTES).ok_or_else(damaged)?;
                 list = others;
                 let part = parse_part(first).filter(|(key, _)| *key == CONNECTIONS_KEY);
@@ -325,13 +335,20 @@ impl<'a> Parts<'a> {
             }
             _ => return Err(damaged()),
         };
-        Ok(Self { connections, list, item })
+        Ok(Self { connections, list, is_exchange: *version == EXCHANGE, item })
     }
 
     fn flow(&self, bodies: &BodyReader) -> Result<Flow, StoreError> {
         let connections = self.connections.map(|at| connections(&at, bodies)).transpose()?;
+        if self.is_exchange {
+            return self.exchange(connections.ok_or(StoreError::Decode(None))?);
+        }
         flowgate_formats::read_state(self.item, connections.as_ref())
             .map_err(|error| StoreError::Decode(Some(error)))
+    }
+
+    fn exchange(&self, connections: Connections) -> Result<Flow, StoreError> {
+        exchange::read(&Bytes::copy_from_slice(self.item), connections).ok_or(StoreError::Decode(None))
     }
 
     /// Of which state each is, what it is of it, and where it lies.
@@ -499,7 +516,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..300), version in 0..3_u8, parts in 0..4_u8) {
+        fn any_bytes_are_read_without_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..300), version in 0..4_u8, parts in 0..4_u8) {
             let directory = std::env::temp_dir();
             if let [first, second, ..] = bytes.as_mut_slice() && version > 0 {
                 (*first, *second) = (version, parts);

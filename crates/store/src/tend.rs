@@ -97,9 +97,8 @@ impl Indexer {
     /// # Errors
     /// What the medium says. What is left is done when it is called again.
     pub fn pack(&mut self) -> Result<bool, StoreError> {
-        if self.tail_is_behind() {
-            return Ok(false);
-        }
+        // What is moved is passed over there.
+        self.catch_up()?;
         self.look_at_files()?;
         let select = "SELECT number FROM segments
                       WHERE flows > 0 AND loose * 2 > bytes AND number >= ?1 AND number < ?2 LIMIT 1";

@@ -247,7 +247,6 @@ fn flows_that_were_saved_in_haste_are_packed_later() {
         bodies.map(|file| file.metadata().unwrap().len()).sum()
     };
     add(&mut capture, &flows);
-    assert!(!indexer.pack().unwrap(), "nothing is packed that the index does not know of");
     indexer.catch_up().unwrap();
     let (before, hasty) = (read(directory.path()), size());
     assert!(hasty > 5_000_000, "{hasty}");
