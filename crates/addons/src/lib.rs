@@ -34,7 +34,6 @@ mod sticky_cookie;
 mod date;
 mod decoding;
 mod log;
-mod percent;
 
 #[cfg(test)]
 mod testing;

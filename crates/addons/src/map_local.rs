@@ -14,11 +14,11 @@ use flowgate_flow::{Body, Flow, FlowKind, Headers, HostFrom};
 use flowgate_options::{Level, expand_home};
 use flowgate_pattern::Finder;
 use flowgate_proxy::{HookFuture, LiveFlow};
+use percent_encoding::percent_decode_str;
 
 use crate::error::{FeatureError, FeatureFault};
 use crate::log::Log;
 use crate::on_request::RequestFeature;
-use crate::percent;
 use crate::spec::{Condition, Entry};
 
 use served::serve;
@@ -103,7 +103,7 @@ impl MapLocal {
             };
             Some(Lookup {
                 place: rule.place.clone(),
-                below: below(&String::from_utf8_lossy(&percent::decode(suffix.as_bytes()))),
+                below: below(&percent_decode_str(suffix).decode_utf8_lossy()),
             })
         };
         self.rules.iter().filter_map(lookup).collect()

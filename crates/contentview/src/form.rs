@@ -3,7 +3,10 @@
 //! `a=1&b=2&a=3` is a form of two names. Percent signs and plus signs are decoded (WHATWG URL section 5.1); what is then not
 //! printable is escaped again, in a form byte by byte.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+
+use percent_encoding::percent_decode;
 
 use crate::escape;
 use crate::page::{Full, Page};
@@ -81,7 +84,8 @@ pub(crate) fn has_fields(encoded: &[u8]) -> bool {
 }
 
 fn decoded(encoded: &[u8], source: Source) -> String {
-    let bytes = percent_decoded(encoded);
+    let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    let bytes: Cow<'_, [u8]> = percent_decode(&spaced).into();
     let mut text = String::with_capacity(bytes.len());
     match source {
         Source::Body => escape::push_bytes(&mut text, &bytes),
@@ -93,28 +97,4 @@ fn decoded(encoded: &[u8], source: Source) -> String {
         }
     }
     text
-}
-
-fn percent_decoded(encoded: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(encoded.len());
-    let mut rest = encoded;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'+', _) => out.push(b' '),
-            (b'%', [high, low, after @ ..]) => match (hex_digit(*high), hex_digit(*low)) {
-                (Some(high), Some(low)) => {
-                    out.push(high << 4 | low);
-                    rest = after;
-                }
-                _ => out.push(b'%'),
-            },
-            _ => out.push(byte),
-        }
-    }
-    out
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

@@ -3,7 +3,10 @@
 //! Not how they are gone (`flowgate-proxy`). Credentials are percent-encoded as in any URL (RFC 3986 section 3.2.1); nothing
 //! shows them, and errors quote nothing, since what is wrong may be the credentials.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use percent_encoding::percent_decode_str;
 
 use crate::credentials::Credentials;
 use crate::server_spec::{Scheme, ServerSpec};
@@ -78,18 +81,13 @@ fn read_user(text: &str) -> Option<Credentials> {
     Credentials::new(decode(user)?, decode(password)?)
 }
 
-/// Undoes percent-encoding (RFC 3986 section 2.1).
+/// Undoes percent-encoding (RFC 3986 section 2.1), if all of it is.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        decoded.push(match byte {
-            b'%' => u8::try_from(digit(bytes.next())? * 16 + digit(bytes.next())?).ok()?,
-            _ => byte,
-        });
+    let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    String::from_utf8(decoded).ok()
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]

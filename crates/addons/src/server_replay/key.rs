@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{self, SHA256};
 use bytes::Bytes;
 use flowgate_flow::Request;
 use flowgate_options::Values;
+use percent_encoding::percent_decode;
 
 /// A hash of what counts.
 pub(super) type Key = [u8; 32];
@@ -145,7 +146,7 @@ fn url_encoded(query: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 fn decoded(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    crate::percent::decode(&spaced)
+    percent_decode(&spaced).collect()
 }
 
 #[cfg(test)]
