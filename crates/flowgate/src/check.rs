@@ -170,14 +170,6 @@ impl Sink for Tallying {
         tally.flow(self.number, &flow, &Decoding);
         Ok(())
     }
-
-    fn waiting(&self) -> usize {
-        0
-    }
-
-    fn settle(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
 }
 
 /// Prints and writes what came out; `unread` says why it is not all.

@@ -56,8 +56,6 @@ pub struct FlowFile {
     file: File,
     /// Behind the last whole flow.
     end: u64,
-    /// How many flows were written since they were last counted.
-    written: usize,
     writer: FlowWriter,
 }
 
@@ -70,7 +68,7 @@ impl FlowFile {
         let open = || {
             let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
             let end = if append { file.seek(SeekFrom::End(0))? } else { 0 };
-            Ok(Self { file, end, written: 0, writer: FlowWriter::new() })
+            Ok(Self { file, end, writer: FlowWriter::new() })
         };
         open().map_err(|source| FlowFileError::Open { path: path.to_owned(), source })
     }
@@ -156,18 +154,6 @@ impl Sink for FlowFile {
     }
 
     fn take(&mut self, flow: Flow) -> io::Result<()> {
-        self.write(&flow)?;
-        self.written += 1;
-        Ok(())
-    }
-
-    fn waiting(&self) -> usize {
-        self.written
-    }
-
-    /// What was written needs nothing more.
-    fn settle(&mut self) -> io::Result<()> {
-        self.written = 0;
-        Ok(())
+        self.write(&flow)
     }
 }

@@ -52,8 +52,6 @@ pub struct HarFile {
     end: u64,
     /// Bytes of the file, once something is written.
     len: u64,
-    /// How many flows were written since they were last counted.
-    written: usize,
     /// Where all of it goes in the end, if what was asked for is no file one can go back in.
     copy_to: Option<File>,
 }
@@ -119,7 +117,7 @@ impl HarFile {
     }
 
     fn new(file: File, form: Form, copy_to: Option<File>) -> Self {
-        Self { file, form, writer: HarWriter::new(), end: 0, len: 0, written: 0, copy_to }
+        Self { file, form, writer: HarWriter::new(), end: 0, len: 0, copy_to }
     }
 
     /// What empties this file, when all else has started.
@@ -184,19 +182,7 @@ impl Sink for HarFile {
     }
 
     fn take(&mut self, flow: Flow) -> io::Result<()> {
-        self.write(&flow)?;
-        self.written += 1;
-        Ok(())
-    }
-
-    fn waiting(&self) -> usize {
-        self.written
-    }
-
-    /// What was written needs nothing more.
-    fn settle(&mut self) -> io::Result<()> {
-        self.written = 0;
-        Ok(())
+        self.write(&flow)
     }
 
     fn end(&mut self) -> io::Result<Vec<String>> {

@@ -41,14 +41,18 @@ pub trait Sink: Send + 'static {
     /// [`Sink::waiting`] says that none are left.
     fn take(&mut self, item: Self::Item) -> Result<(), Self::Error>;
 
-    /// How many flows were taken that may still be lost.
-    fn waiting(&self) -> usize;
+    /// How many flows were taken that may still be lost; none where each is written as it is taken.
+    fn waiting(&self) -> usize {
+        0
+    }
 
     /// Makes all that was taken last.
     ///
     /// # Errors
     /// What the medium says; then all that waited is lost.
-    fn settle(&mut self) -> Result<(), Self::Error>;
+    fn settle(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// Finishes what is saved to, when no more flows come; gives what a user may want to read about it, a line each.
     ///
@@ -150,15 +154,16 @@ impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
 
     /// Saves a flow and those behind it. Nobody waits for a batch to fill: it ends as soon as nothing more is there.
     fn save(&mut self, first: S::Item, flows: &mut Waiting<S::Item>) {
-        self.take(first);
+        let mut taken = usize::from(self.take(first));
         for _ in 1..FLOWS_BATCH_MAX {
             let Some(next) = flows.try_recv() else { break };
-            self.take(next);
+            taken += usize::from(self.take(next));
         }
         let waiting = self.sink.waiting();
         let settled = self.sink.settle();
         flows.give_back();
-        self.judge(settled, waiting);
+        let concerned = if settled.is_ok() { taken } else { waiting };
+        self.judge(settled, concerned);
     }
 
     fn check(&mut self) {
@@ -171,12 +176,16 @@ impl<S: Sink, T: Fn(Level, &str)> Work<S, T> {
         }
     }
 
-    fn take(&mut self, item: S::Item) {
+    /// Says whether it was taken.
+    fn take(&mut self, item: S::Item) -> bool {
         let before = self.sink.waiting();
-        if let Err(error) = self.sink.take(item) {
+        let taken = self.sink.take(item);
+        let is_taken = taken.is_ok();
+        if let Err(error) = taken {
             let lost = 1 + before.saturating_sub(self.sink.waiting());
             self.judge(Err(error), lost);
         }
+        is_taken
     }
 
     fn judge(&mut self, outcome: Result<(), S::Error>, concerned: usize) {
@@ -328,14 +337,6 @@ mod tests {
         }
 
         fn take(&mut self, _flow: Flow) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn waiting(&self) -> usize {
-            1
-        }
-
-        fn settle(&mut self) -> io::Result<()> {
             Ok(())
         }
 

@@ -93,14 +93,6 @@ impl Sink for StreamFile {
             self.file.as_mut().map_or(Ok(()), |file| file.take(flow))
         }
     }
-
-    fn waiting(&self) -> usize {
-        self.file.as_ref().map_or(0, Sink::waiting)
-    }
-
-    fn settle(&mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), Sink::settle)
-    }
 }
 
 /// Whether flows are appended, and to which path.
@@ -197,7 +189,6 @@ mod tests {
         let mut file = StreamFile::open_at(&spec, &at("2026-01-01T10:00:00[UTC]")).unwrap();
         for time in ["10:00:00", "10:00:00", "10:00:59", "10:01:00", "10:02:00", "10:02:30"] {
             file.take_at(flow(), &at(&format!("2026-01-01T{time}[UTC]"))).unwrap();
-            file.settle().unwrap();
         }
         assert_eq!(counted(&inside), [("1000".into(), 3), ("1001".into(), 1), ("1002".into(), 2)]);
         // A name that comes again is begun anew, or with a plus is gone on with.

@@ -40,14 +40,6 @@ impl Sink for Saved {
         self.0.send(flow).unwrap();
         Ok(())
     }
-
-    fn waiting(&self) -> usize {
-        0
-    }
-
-    fn settle(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
 }
 
 fn printer(values: &Values) -> (Printer, Printed) {
