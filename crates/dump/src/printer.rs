@@ -11,6 +11,7 @@ use flowgate_flow::{Body, BodyMessage, Flow, FlowKind, RawFlow, RawMessage, Time
 use flowgate_options::Level;
 use flowgate_proxy::Events;
 use flowgate_session::{FlowSender, NoRoom, Room};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use crate::filters::Filters;
@@ -320,8 +321,8 @@ fn body_bytes(flow: &Flow) -> u64 {
 /// What this many bytes cost is less than handing them to another thread.
 const AT_ONCE_BYTES_MAX: u64 = 32 * 1024;
 
-/// Room for one flow in each place where it goes: a file, HAR, a store, a watcher. Without any nothing is allocated.
-type Rooms<'a> = Vec<(&'a FlowSender, Room)>;
+/// Room for one flow in each place where it goes: a file, HAR, a store, a watcher. For two nothing is allocated.
+type Rooms<'a> = SmallVec<[(&'a FlowSender, Room<'a>); 2]>;
 
 /// Hands a flow to each of these; only the others get a copy.
 fn each_but_last<T>(to: impl IntoIterator<Item = T>, flow: Flow, mut hand: impl FnMut(T, Flow)) {

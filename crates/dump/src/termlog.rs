@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use flowgate_contentview::escape;
 use flowgate_flow::Timestamp;
@@ -41,7 +42,16 @@ pub struct Event<'a> {
 
 /// A time zone, for broken-down times.
 #[derive(Clone, Debug)]
-pub struct LocalTime(TimeZone);
+pub struct LocalTime(Zone);
+
+#[derive(Clone, Debug)]
+enum Zone {
+    System,
+    Fixed(TimeZone),
+}
+
+/// Looked up when the first time is shown: it means walking over all time zones there are, and many runs show none.
+static SYSTEM: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
 
 /// A time zone that cannot be understood.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -87,16 +97,16 @@ impl TermLog {
 impl LocalTime {
     /// The system's time zone: what `TZ` says, else what `/etc/localtime` or its like says, else UTC.
     ///
-    /// Reads the environment and files: call it once, at the start.
+    /// The environment and files are read when the first time is shown, and not again.
     #[must_use]
-    pub fn system() -> Self {
-        Self(TimeZone::system())
+    pub const fn system() -> Self {
+        Self(Zone::System)
     }
 
     /// Coordinated universal time.
     #[must_use]
     pub const fn utc() -> Self {
-        Self(TimeZone::UTC)
+        Self(Zone::Fixed(TimeZone::UTC))
     }
 
     /// A time zone by its rule, such as `CET-1CEST,M3.5.0,M10.5.0/3`.
@@ -104,7 +114,7 @@ impl LocalTime {
     /// # Errors
     /// If it is no POSIX time zone.
     pub fn posix(rule: &str) -> Result<Self, TimeZoneError> {
-        TimeZone::posix(rule).map(Self).map_err(|_| TimeZoneError)
+        TimeZone::posix(rule).map(Zone::Fixed).map(Self).map_err(|_| TimeZoneError)
     }
 
     /// Adds `HH:MM:SS.mmm`, milliseconds cut and not rounded.
@@ -113,7 +123,11 @@ impl LocalTime {
         let microseconds = (timestamp.0 * 1e6).round() as i64;
         // Times beyond year 9999 or before -9999 are shown as the epoch.
         let timestamp = jiff::Timestamp::from_microsecond(microseconds).unwrap_or_default();
-        let time = self.0.to_datetime(timestamp);
+        let zone = match &self.0 {
+            Zone::System => &*SYSTEM,
+            Zone::Fixed(zone) => zone,
+        };
+        let time = zone.to_datetime(timestamp);
         let milliseconds = time.subsec_nanosecond() / 1_000_000;
         // Writing to a `String` cannot fail.
         let _ = write!(out, "{:02}:{:02}:{:02}.{milliseconds:03}", time.hour(), time.minute(), time.second());

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use flowgate_flow::{Body, Flow, FlowKind};
-use tokio::sync::{Semaphore, TryAcquireError, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError, mpsc};
 
 /// How many bytes of flows may wait to be written, about: what they take in memory. One that takes more waits alone.
 pub const FLOWS_WAITING_BYTES_MAX: u32 = 16 * 1024 * 1024;
@@ -17,21 +17,12 @@ const FLOW_BYTES: usize = 4 * 1024;
 #[derive(Clone)]
 pub struct FlowSender {
     room: Arc<Semaphore>,
-    put: Arc<dyn Fn(Flow, Room) + Send + Sync>,
+    put: Arc<dyn Fn(Flow, u32) + Send + Sync>,
 }
 
 /// Room for one flow. Dropped, it is given back.
 #[derive(Debug)]
-pub struct Room {
-    bytes: u32,
-    of: Arc<Semaphore>,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.of.add_permits(self.bytes as usize);
-    }
-}
+pub struct Room<'a>(SemaphorePermit<'a>);
 
 /// There is no room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,25 +44,16 @@ impl FlowSender {
     ///
     /// # Errors
     /// That there is none.
-    pub fn try_reserve(&self, flow: &Flow) -> Result<Room, NoRoom> {
-        let bytes = weight(flow);
-        match self.room.try_acquire_many(bytes) {
-            Ok(permit) => Ok(self.room(permit, bytes)),
-            Err(TryAcquireError::NoPermits) => Err(NoRoom::Full),
-            Err(TryAcquireError::Closed) => Err(NoRoom::Closed),
-        }
+    pub fn try_reserve(&self, flow: &Flow) -> Result<Room<'_>, NoRoom> {
+        self.room.try_acquire_many(weight(flow)).map(Room).map_err(|error| match error {
+            TryAcquireError::NoPermits => NoRoom::Full,
+            TryAcquireError::Closed => NoRoom::Closed,
+        })
     }
 
     /// Waits for room for this flow; `None` if nobody takes flows any more.
-    pub async fn reserve(&self, flow: &Flow) -> Option<Room> {
-        let bytes = weight(flow);
-        let permit = self.room.acquire_many(bytes).await.ok()?;
-        Some(self.room(permit, bytes))
-    }
-
-    fn room(&self, permit: tokio::sync::SemaphorePermit<'_>, bytes: u32) -> Room {
-        permit.forget();
-        Room { bytes, of: Arc::clone(&self.room) }
+    pub async fn reserve(&self, flow: &Flow) -> Option<Room<'_>> {
+        self.room.acquire_many(weight(flow)).await.ok().map(Room)
     }
 
     /// Waits for room and hands in the flow, unless nobody takes flows any more. Blocks; only within a runtime.
@@ -86,14 +68,18 @@ impl FlowSender {
     }
 
     /// Hands in the flow that there is room for.
-    pub fn send(&self, room: Room, flow: Flow) {
-        (self.put)(flow, room);
+    pub fn send(&self, room: Room<'_>, flow: Flow) {
+        // A flow takes less than all the room, which is no more than that.
+        let bytes = u32::try_from(room.0.num_permits()).unwrap_or(FLOWS_WAITING_BYTES_MAX);
+        // Given back when it is written.
+        room.0.forget();
+        (self.put)(flow, bytes);
     }
 }
 
 /// What was handed in.
 pub(crate) struct Waiting<T> {
-    items: mpsc::UnboundedReceiver<(T, Room)>,
+    items: mpsc::UnboundedReceiver<(T, u32)>,
     /// Of what was taken and is not written yet.
     taken: u32,
     room: Arc<Semaphore>,
@@ -106,7 +92,7 @@ pub(crate) fn queue<T: Send + 'static>(
     let room = Arc::new(Semaphore::new(FLOWS_WAITING_BYTES_MAX as usize));
     // Bounded by the room that everything in it has.
     let (sender, items) = mpsc::unbounded_channel();
-    let put = move |flow: Flow, room: Room| {
+    let put = move |flow: Flow, room: u32| {
         // It fails only when the writer has ended, which tells the reason itself.
         let _ = sender.send((make(flow), room));
     };
@@ -127,8 +113,8 @@ impl<T> Waiting<T> {
         Some(self.take(next))
     }
 
-    fn take(&mut self, (item, mut room): (T, Room)) -> T {
-        self.taken += std::mem::take(&mut room.bytes);
+    fn take(&mut self, (item, room): (T, u32)) -> T {
+        self.taken += room;
         item
     }
 

@@ -18,7 +18,7 @@ use crate::flow_queue::{FlowSender, Waiting, queue};
 pub const FLOWS_BATCH_MAX: usize = 256;
 
 /// How long flows may gather before they are saved, after others were: to wake the thread for each of them costs more than to save it.
-pub(crate) const GATHER: Duration = Duration::from_millis(1);
+pub(crate) const GATHER: Duration = Duration::from_millis(4);
 
 /// What flows are saved to.
 pub trait Sink: Send + 'static {

@@ -80,6 +80,7 @@ impl Capture {
     /// What the medium says; then the batch is lost.
     pub fn commit(&mut self) -> Result<(), StoreError> {
         self.batch = 0;
+        self.records.give_back();
         Ok(lock(&self.bodies).flush()?)
     }
 }

@@ -19,9 +19,9 @@ pub const COMPRESSED_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bodies of fewer bytes are not compressed: nothing would be won.
 pub const COMPRESSED_BODY_BYTES_MIN: usize = 128;
 
-/// So many bytes may be compressed each second for as long as flows come; what is more stays as it is. A processor compresses some
-/// hundreds of times as much.
-pub const COMPRESSED_BYTES_PER_SECOND: u32 = 512 * 1024;
+/// So many bytes may be compressed each second for as long as flows come; what is more stays as it is until there is time. A processor
+/// compresses some thousand times as much.
+pub const COMPRESSED_BYTES_PER_SECOND: u32 = 128 * 1024;
 
 /// So many bytes may be compressed at once after a pause.
 pub const COMPRESSED_BYTES_AT_ONCE_MAX: u64 = 4 * 1024 * 1024;
@@ -69,6 +69,12 @@ pub const READ_CONNECTIONS_MAX: usize = 256;
 /// The messages of a flow are put into its record where the flow ended if they have up to this many bytes; more is left to the thread
 /// that writes.
 pub const PREPARED_MESSAGES_BYTES_MAX: usize = 32 * 1024;
+
+/// How many buffers of records that were written are kept for others.
+pub const BUFFERS_RETURNED_MAX: usize = 512;
+
+/// Larger ones are not, in bytes.
+pub const BUFFER_KEPT_BYTES_MAX: usize = 4096;
 
 /// Bodies of up to this many bytes lie with the flow itself, not in a record of their own.
 pub const INLINE_BODY_BYTES_MAX: u64 = 1024;

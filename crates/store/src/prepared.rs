@@ -4,13 +4,13 @@
 //! Not here: where its parts come to lie ([`record`](crate::record)).
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use flowgate_flow::{Body, Flow, FlowKind};
 use flowgate_formats::{Connections, FlowWriter};
 
 use crate::exchange;
-use crate::limits::{INLINE_BODY_BYTES_MAX, PREPARED_MESSAGES_BYTES_MAX};
+use crate::limits::{BUFFERS_RETURNED_MAX, INLINE_BODY_BYTES_MAX, PREPARED_MESSAGES_BYTES_MAX};
 
 /// A flow that is about to be written.
 #[derive(Debug)]
@@ -37,6 +37,32 @@ pub(crate) struct Encoded {
 
 thread_local! {
     static WRITER: RefCell<FlowWriter> = RefCell::new(FlowWriter::new());
+    /// Memory for what is made next.
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Memory on its way back from the thread that writes. To give it back to the allocator there, and to ask for it here, costs as much
+/// as to fill it. Nobody waits for it.
+static RETURNED: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+fn buffer() -> Vec<u8> {
+    BUFFERS.with_borrow_mut(|buffers| {
+        if buffers.is_empty()
+            && let Ok(mut returned) = RETURNED.try_lock()
+        {
+            std::mem::swap(buffers, &mut *returned);
+        }
+        buffers.pop().unwrap_or_default()
+    })
+}
+
+/// Takes memory back that was written, and empties the list.
+pub(crate) fn give_back(written: &mut Vec<Vec<u8>>) {
+    if let Ok(mut returned) = RETURNED.try_lock() {
+        let room = BUFFERS_RETURNED_MAX.saturating_sub(returned.len());
+        returned.extend(written.drain(..).take(room));
+    }
+    written.clear();
 }
 
 impl Prepared {
@@ -53,7 +79,7 @@ impl Prepared {
             request_body = take_large(&mut http.request.body);
             response_body = http.response.as_mut().and_then(|response| take_large(&mut response.body));
         }
-        let mut item = Vec::new();
+        let mut item = buffer();
         let is_exchange = exchange::put(&flow, &mut item);
         let encoded = is_exchange || {
             item.clear();

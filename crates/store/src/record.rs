@@ -16,8 +16,8 @@ use crate::body_reader::BodyReader;
 use crate::body_writer::BodyWriter;
 use crate::error::StoreError;
 use crate::exchange;
-use crate::limits::{KNOWN_CHAINS_MAX, KNOWN_CONNECTIONS_MAX};
-use crate::prepared::{Form, Prepared, is_large};
+use crate::limits::{BUFFER_KEPT_BYTES_MAX, BUFFERS_RETURNED_MAX, KNOWN_CHAINS_MAX, KNOWN_CONNECTIONS_MAX};
+use crate::prepared::{self, Form, Prepared, is_large};
 use crate::segment::{BodyRef, RecordKind, SegmentError};
 use crate::texts::Needle;
 
@@ -65,6 +65,8 @@ pub(crate) struct RecordWriter {
     parts: Vec<u8>,
     chains: KnownChains,
     connections: KnownConnections,
+    /// Memory of flows that were written.
+    written: Vec<Vec<u8>>,
     /// What [`BodyWriter::losses`] said when something was written here last.
     losses: u64,
 }
@@ -103,15 +105,28 @@ impl RecordWriter {
                         parts += 1;
                     }
                 }
-                bodies.append_flow(kind, |record| {
+                let appended = bodies.append_flow(kind, |record| {
                     let version = if flow.is_exchange { EXCHANGE } else { WITHOUT_CONNECTIONS };
                     record.extend_from_slice(&[version, parts]);
                     record.extend_from_slice(&self.parts);
                     record.extend_from_slice(&flow.item);
                     Ok(())
-                })
+                });
+                if flow.item.capacity() <= BUFFER_KEPT_BYTES_MAX {
+                    self.written.push(flow.item);
+                    self.written.last_mut().map(Vec::clear);
+                }
+                if self.written.len() >= BUFFERS_RETURNED_MAX {
+                    self.give_back();
+                }
+                appended
             }
         }
+    }
+
+    /// Gives the memory of flows that were written back to where flows are prepared.
+    pub(crate) fn give_back(&mut self) {
+        prepared::give_back(&mut self.written);
     }
 
     /// Appends what of the flow has records of its own, and makes the list of it; says how many there are.
