@@ -1,7 +1,7 @@
 //! The flowgate binary: reads the command line, prints what is asked for, or runs a session.
 //!
 //! Nothing is decided here. Every way out is an [`ExitCode`]: 0 for what was asked, 1 for everything else, warnings of `lint`
-//! among them, and a difference that `diff` found. Where there are checks 1 says that one failed, 2 that nobody
+//! among them, and a difference that `diff` found, which says 2 if it cannot tell. Where there are checks 1 says that one failed, 2 that nobody
 //! knows; `run` gives its command's own unless that is 0.
 #![forbid(unsafe_code)]
 
@@ -55,12 +55,17 @@ fn start(invocation: &Invocation, home: Option<&Path>) -> ExitCode {
 }
 
 fn read(reading: &Reading, invocation: &Invocation, home: Option<&Path>) -> ExitCode {
+    // As other programs called `diff` have it: 1 is a difference.
+    let failure = if matches!(reading, Reading::Diff { .. }) { ExitCode::from(2) } else { ExitCode::FAILURE };
     match readers::run(reading, invocation.configuration.options().values(), home) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         // A reader that went away is not worth a message.
-        Err(error) if error.is_broken_pipe() => ExitCode::FAILURE,
-        Err(error) => report::failure(&error, error.hint()),
+        Err(error) if error.is_broken_pipe() => failure,
+        Err(error) => {
+            report::tell(&error, error.hint());
+            failure
+        }
     }
 }
 

@@ -193,6 +193,14 @@ fn what_differs() {
         "#]],
     );
     check(&["diff", ids[0], ids[0]], expect![["exit 0\n"]]);
+    check(
+        &["diff", ids[0], "nope"],
+        expect![[r#"
+        exit 2
+        error: no flow has an id that begins with `nope`
+        hint: `flowgate flows` lists the flows with their ids
+    "#]],
+    );
 }
 
 #[test]

@@ -74,6 +74,9 @@ impl ReadFlowsError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Open { .. } => Some("`-r` names a file of flows, or the folder of a store".to_owned()),
+            Self::Content { source: ReadError::Corrupted { offset: 0, .. }, .. } => Some(
+                "flow files of mitmproxy and flowgate, HAR files and stores are read; captures for Wireshark are only written".to_owned(),
+            ),
             Self::Content { .. } | Self::Har { .. } => None,
             Self::Store { source, .. } => source.hint(),
         }

@@ -97,7 +97,7 @@ pub(super) fn command(kind: Kind) -> clap::Command {
         Kind::Show => ("flowgate show (--store FOLDER | -r FILE) ID", "Print one recorded flow"),
         Kind::Diff => (
             "flowgate diff (--store FOLDER | -r FILE) ID ID",
-            "Print what differs between two recorded flows; exits with 1 if anything does",
+            "Print what differs between two recorded flows; exits with 1 if anything does, 2 if it cannot tell",
         ),
         Kind::Export => return export::command(),
         Kind::Convert => (
