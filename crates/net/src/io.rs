@@ -27,6 +27,11 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
         false
     }
 
+    /// How many bytes the peer has acknowledged of all that was ever written to the socket below, if there is one and the system says.
+    fn bytes_taken(&self) -> Option<u64> {
+        self.tcp().and_then(crate::taken::bytes_taken)
+    }
+
     /// Makes the end of the connection below a reset (RST) instead of an orderly one, if it is a socket: so that what was sent
     /// so far does not look complete.
     fn reset_at_end(&self) {
@@ -55,6 +60,10 @@ impl Io for BoxIo {
 
     fn ended_cut(&self) -> bool {
         (**self).ended_cut()
+    }
+
+    fn bytes_taken(&self) -> Option<u64> {
+        (**self).bytes_taken()
     }
 
     fn reset_at_end(&self) {
@@ -149,6 +158,10 @@ impl<T: Io> Io for Rewound<T> {
 
     fn ended_cut(&self) -> bool {
         self.inner.ended_cut()
+    }
+
+    fn bytes_taken(&self) -> Option<u64> {
+        self.inner.bytes_taken()
     }
 
     fn reset_at_end(&self) {

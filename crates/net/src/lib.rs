@@ -1,6 +1,6 @@
 //! What flowgate asks of the operating system: listeners, connections, relaying bytes, the limits of the process.
 //!
-//! Not here: what the bytes mean, and who may go where. The only crate that may hold `unsafe` blocks; at present none does.
+//! Not here: what the bytes mean, and who may go where. The only crate that may hold `unsafe` blocks; `taken` has one.
 
 pub mod limits;
 
@@ -17,6 +17,7 @@ mod read_ahead;
 mod relay;
 mod resolver;
 mod stamp;
+mod taken;
 
 pub use connect::{ConnectError, connect, connect_judged};
 pub use datagrams::{

@@ -81,6 +81,10 @@ impl<T: Io> Io for ReadAhead<T> {
         self.ahead.is_empty() && self.inner.ended_cut()
     }
 
+    fn bytes_taken(&self) -> Option<u64> {
+        self.inner.bytes_taken()
+    }
+
     fn reset_at_end(&self) {
         self.inner.reset_at_end();
     }

@@ -30,6 +30,7 @@ mod h2_client;
 mod h2_server;
 mod h2_tunnel;
 mod side;
+mod slow_client;
 
 // What carries them.
 mod h2_driver;

@@ -46,6 +46,20 @@ pub const COALESCE_BYTES: usize = 8 * 1024;
 pub const REFUSED_BYTES_MAX: usize = 64 * 1024;
 /// How much of a recorded body stays in memory; the rest goes to a temporary file.
 pub const BODY_MEMORY_BYTES: usize = 1024 * 1024;
+/// How much the recorded bodies of all exchanges under way may take in memory together; what is beyond goes to temporary files sooner.
+pub const BODIES_MEMORY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How much of each body does not count for that, and is not worth a file.
+pub const BODY_UNCOUNTED_BYTES: usize = 16 * 1024;
+/// How long a client may keep its exchange waiting before what is recorded of that goes to temporary files.
+pub const SLOW_CLIENT_DELAY: Duration = Duration::from_secs(1);
+/// How long a client may take for [`CLIENT_PROGRESS_BYTES_MIN`].
+pub const CLIENT_PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much a client has to send, within [`CLIENT_PROGRESS_TIMEOUT`], of a body whose length it announced, or the rest of that;
+/// the response must not have begun.
+pub const CLIENT_PROGRESS_BYTES_MIN: u64 = 512;
+/// How much a client has to take of a connection, within [`CLIENT_PROGRESS_TIMEOUT`] from when more waits for it, where the system says
+/// how much it took; HTTP/1 only. Who once took so much may rest as long as `tcp_timeout` lets everybody: no honest client has less room.
+pub const CLIENT_TAKEN_BYTES_MIN: u64 = 4 * 1024;
 /// How long a body may be that is held because an addon needs it whole, in bytes; beyond [`BODY_MEMORY_BYTES`] it lies in a temporary
 /// file. A longer one streams, whatever the addon needs. Option `stream_large_bodies` lowers it.
 pub const HELD_BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;

@@ -110,6 +110,10 @@ impl Io for TlsIo<client::TlsStream<ReadAhead<BoxIo>>> {
         self.ended_cut
     }
 
+    fn bytes_taken(&self) -> Option<u64> {
+        self.session.get_ref().0.bytes_taken()
+    }
+
     fn reset_at_end(&self) {
         self.session.get_ref().0.reset_at_end();
     }
@@ -118,6 +122,10 @@ impl Io for TlsIo<client::TlsStream<ReadAhead<BoxIo>>> {
 impl Io for TlsIo<server::TlsStream<ReadAhead<BoxIo>>> {
     fn ended_cut(&self) -> bool {
         self.ended_cut
+    }
+
+    fn bytes_taken(&self) -> Option<u64> {
+        self.session.get_ref().0.bytes_taken()
     }
 
     fn reset_at_end(&self) {

@@ -14,6 +14,7 @@ use super::failure::{Cause, Failure};
 use super::forward::remove_connection_fields;
 use super::hooked::Hooked;
 use super::side::{ClientSide, ServerSide, SideError};
+use super::slow_client::{Due, SlowClient, Waits};
 use super::telling::Telling;
 use crate::clock;
 use crate::idle::IdleTimer;
@@ -46,8 +47,24 @@ pub(crate) struct Exchange {
     switched: bool,
     /// A hook is due before anything moves on.
     pause: Option<Pause>,
+    /// What there is to be waited for of the client.
+    keeps_waiting: KeepsWaiting,
+    /// How much of the request's body came.
+    came: u64,
+    /// Looks after a client that keeps us waiting, once one did.
+    slow: Option<Box<SlowClient>>,
     /// How long we still wait for the rest of a request that was answered already, if we wait for it.
     rest: Option<Box<IdleTimer>>,
+}
+
+/// What a client does that the exchange waits for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum KeepsWaiting {
+    Nothing,
+    /// It sends its body.
+    Sends,
+    /// It takes the response.
+    Takes,
 }
 
 /// Why an exchange stands still.
@@ -99,6 +116,9 @@ impl Exchange {
             refused: Bytes::new(),
             hooked: None,
             telling: None,
+            keeps_waiting: KeepsWaiting::Nothing,
+            came: 0,
+            slow: None,
             rest: None,
             up: if framing == Framing::None { Up::Done } else { Up::Body },
             down: Down::Head,
@@ -202,6 +222,11 @@ impl Exchange {
             if std::mem::take(&mut moved) {
                 idle.touch();
             }
+            if step.is_pending()
+                && let Poll::Ready(failure) = self.poll_slow(cx, client)
+            {
+                return Poll::Ready(Err(failure));
+            }
             if step.is_pending() && idle.poll_idle(cx).is_ready() {
                 let phase = if self.down == Down::Head { Phase::Head } else { Phase::Body };
                 return Poll::Ready(Err(Failure {
@@ -213,6 +238,40 @@ impl Exchange {
             step
         })
         .await
+    }
+
+    /// Ready if the client is so slow that it all but stands still.
+    fn poll_slow(&mut self, cx: &mut Context<'_>, client: &impl ClientSide) -> Poll<Failure> {
+        let is_announced = matches!(self.request_framing, Framing::Length(_));
+        let waits = match self.keeps_waiting {
+            KeepsWaiting::Takes => Some(Waits::ToTake(client.bytes_taken())),
+            // A response that has begun may be a conversation's.
+            KeepsWaiting::Sends if is_announced && self.down == Down::Head => Some(Waits::ToSend(self.came)),
+            KeepsWaiting::Sends | KeepsWaiting::Nothing => None,
+        };
+        let Some(waits) = waits else {
+            if let Some(slow) = &mut self.slow {
+                slow.rest();
+            }
+            return Poll::Pending;
+        };
+        while let Poll::Ready(due) = self.slow.get_or_insert_default().poll(cx, waits) {
+            match due {
+                Due::LeaveMemory => {
+                    self.request_body.leave_memory();
+                    self.response_body.leave_memory();
+                }
+                Due::GiveUp if self.waits_for_leave() => {
+                    self.slow.get_or_insert_default().rest();
+                    return Poll::Pending;
+                }
+                Due::GiveUp => {
+                    let phase = Phase::Body;
+                    return Poll::Ready(Failure { side: Side::Client, phase, cause: Cause::TooSlow(waits) });
+                }
+            }
+        }
+        Poll::Pending
     }
 
     /// Puts what was recorded of the bodies into the messages. What was held is there already.
@@ -248,11 +307,15 @@ impl Exchange {
         server: &mut impl ServerSide,
         moved: &mut bool,
     ) -> Poll<Result<Pause, Failure>> {
+        self.keeps_waiting = KeepsWaiting::Nothing;
         self.poll_up(cx, client, server, moved)?;
         if self.pause.is_none() {
             self.poll_down(cx, client, server, moved)?;
         }
         let flushed = client.poll_flush(cx).map_err(|err| Failure::on_client(self.phase_down(), err))?;
+        if flushed.is_pending() {
+            self.keeps_waiting = KeepsWaiting::Takes;
+        }
         if let Some(pause) = self.pause.take() {
             return Poll::Ready(Ok(pause));
         }
@@ -332,9 +395,19 @@ impl Exchange {
                 }
                 Poll::Ready(Ok(())) => {}
             }
+            let (came, keeps_waiting) = (&mut self.came, &mut self.keeps_waiting);
+            let mut source = |cx: &mut Context<'_>| {
+                let event = client.poll_body(cx);
+                match &event {
+                    Poll::Pending => *keeps_waiting = KeepsWaiting::Sends,
+                    Poll::Ready(Ok(BodyEvent::Data(data))) => *came += data.len() as u64,
+                    Poll::Ready(_) => {}
+                }
+                event
+            };
             let event = match &mut self.hooked {
-                None => client.poll_body(cx),
-                Some(hooked) => hooked.poll_up(cx, &mut |cx| client.poll_body(cx)),
+                None => source(cx),
+                Some(hooked) => hooked.poll_up(cx, &mut source),
             };
             let event = match event {
                 Poll::Pending => break,

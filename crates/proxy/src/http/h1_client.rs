@@ -317,6 +317,10 @@ impl ClientSide for H1Client {
         self.stream.poll_reset(cx).map(SideError::Io)
     }
 
+    fn bytes_taken(&self) -> Option<u64> {
+        self.stream.bytes_taken()
+    }
+
     fn ends_with_response(&self) -> bool {
         self.must_close
     }

@@ -33,6 +33,8 @@ pub(super) struct H1Stream {
     body_bytes: u64,
     /// How much was queued of the outgoing message's body.
     sent_bytes: u64,
+    /// How much the peer had taken before this: what TLS began with.
+    taken_before: u64,
     queue: WriteQueue,
     outgoing: Outgoing,
 }
@@ -50,8 +52,11 @@ pub(super) enum Outgoing {
 
 impl H1Stream {
     pub(super) fn new(io: BoxIo) -> Self {
+        // In the clear there was next to nothing, and it costs a question to the kernel.
+        let taken_before = if io.tcp().is_some() { 0 } else { io.bytes_taken().unwrap_or(0) };
         Self {
             io,
+            taken_before,
             read: BytesMut::new(),
             eof: false,
             scanner: HeadScanner::default(),
@@ -191,6 +196,11 @@ impl H1Stream {
                 Ok(())
             }
         }
+    }
+
+    /// How many bytes the peer has taken, if the system says.
+    pub(super) fn bytes_taken(&self) -> Option<u64> {
+        Some(self.io.bytes_taken()?.saturating_sub(self.taken_before))
     }
 
     /// Whether nothing stands between the messages and the socket, as TLS would.

@@ -154,7 +154,8 @@ impl Driver {
                 return std::mem::take(&mut self.held_back);
             }
             match self.queue.poll_write(cx, &mut self.io) {
-                Poll::Pending if matches!(lost, Some(Lost::Io(_))) => self.over = true,
+                // The rest is for `close`, which waits for nobody for long.
+                Poll::Pending if lost.is_some() => self.over = true,
                 Poll::Pending => return false,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(err)) => {

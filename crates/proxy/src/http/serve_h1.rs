@@ -67,16 +67,14 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 service.context.log(Level::Warn, format_args!("refused a request: {message}"));
                 let bytes = client.received();
                 Box::pin(service.refuse_bytes(&mut client, request, status, message, bytes)).await;
-                let _ = client.flush().await;
                 break;
             }
         };
         let hidden;
         let service = match (service.allowed(&mut route), &service.origin) {
             (Allowed::No(why), _) => {
-                Box::pin(service.refuse(&mut client, request, 403, &why)).await;
                 // The body it may have is not waited for.
-                let _ = client.flush().await;
+                Box::pin(service.refuse(&mut client, request, 403, &why)).await;
                 break;
             }
             (Allowed::Hidden, Origin::Explicit { over_tls }) => {
@@ -87,11 +85,8 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
         };
         match service.serve(&mut client, request, framing, &route, &mut idle).await {
             Next::Continue if client.can_continue() => {}
-            Next::Continue | Next::Close => {
-                // A client that is gone cannot be flushed to; nothing is lost by that.
-                let _ = client.flush().await;
-                break;
-            }
+            // What it is still told goes out when it is closed, which waits for nobody for long.
+            Next::Continue | Next::Close => break,
             Next::Upgrade(upgrade) => {
                 Box::pin(switch_protocols(service, client, *upgrade)).await;
                 return Ended::Closed;
@@ -231,8 +226,6 @@ async fn refuse_unreadable(service: &Service, client: &mut H1Client, unreadable:
         ref error => format!("The request was refused: {error}."),
     };
     service.refuse_bytes(client, request, status_of(&error), &message, received).await;
-    // A client that is gone cannot be told; the flow tells it.
-    let _ = client.flush().await;
 }
 
 /// The first line that is not empty, without its end.

@@ -41,6 +41,10 @@ pub(crate) trait ClientSide {
     fn send_own(&mut self, head: &Response, body: Bytes) -> Result<(), SideError>;
     /// Ready if the client is known to be gone, so that nobody waits for the response. A half-closed client is not.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<SideError>;
+    /// How many bytes of its connection the client has taken, if that is known and nobody else's bytes are among them.
+    fn bytes_taken(&self) -> Option<u64> {
+        None
+    }
     /// Whether the client sees the end of the response by the end of its connection only, so that nothing may follow.
     fn ends_with_response(&self) -> bool;
     /// Whether the rest of a request can be declined without harm to anything else (HTTP/2, RFC 9113 section 8.1).

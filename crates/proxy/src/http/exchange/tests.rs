@@ -12,7 +12,9 @@ use flowgate_wire::http2::Code;
 use super::*;
 use crate::http::h1_client::{H1Client, NextRequest};
 use crate::http::h1_server::H1Server;
-use crate::limits::{CLIENT_HEADER_TIMEOUT, IDLE_TIMEOUT};
+use crate::limits::{
+    CLIENT_HEADER_TIMEOUT, CLIENT_PROGRESS_BYTES_MIN, CLIENT_PROGRESS_TIMEOUT, IDLE_TIMEOUT,
+};
 use flowgate_flow::{Body, HttpVersion, PseudoFields};
 use flowgate_wire::http1::Names;
 
@@ -36,6 +38,7 @@ impl Ended {
             Err(Failure { side, phase, cause: Cause::Side(err) }) => format!("{side} {phase}: {err}"),
             Err(Failure { side, phase, cause: Cause::Idle(_) }) => format!("{side} {phase}: idle"),
             Err(Failure { side, phase, cause: Cause::TooLarge(_) }) => format!("{side} {phase}: too large"),
+            Err(Failure { side, phase, cause: Cause::TooSlow(_) }) => format!("{side} {phase}: too slow"),
             Err(Failure { cause, .. }) => panic!("no addons here: {cause:?}"),
         }
     }
@@ -330,6 +333,47 @@ async fn silence_ends_after_the_idle_time_and_not_before() {
         server.write_all(answer).await.unwrap();
         let ended = running.await.unwrap();
         assert_eq!((ended.failure().as_str(), began.elapsed().as_secs()), (expected, IDLE.as_secs()));
+    }
+}
+
+/// A body whose length is known has to come on. All others may be conversations, in which nothing may be said for long.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_all_but_stands_still_is_given_up() {
+    let enough = usize::try_from(CLIENT_PROGRESS_BYTES_MIN).unwrap();
+    let announced = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+    let asking = announced.replace("Host: a", "Host: a\r\nExpect: 100-continue");
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    let gives_up = Some("client body: too slow");
+    for (head, piece, answer, expected) in [
+        (announced, "x".to_owned(), "", gives_up),
+        (announced, "x".repeat(enough / 3 - 1), "", gives_up),
+        (announced, "x".repeat(enough / 3 + 1), "", None),
+        (announced, "x".to_owned(), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", None),
+        (announced, "x".to_owned(), "HTTP/1.1 102 Processing\r\n\r\n", gives_up),
+        (&chunked, "1\r\nx\r\n".to_owned(), "", None),
+        (&asking, String::new(), "", None),
+        (&asking, String::new(), "HTTP/1.1 100 Continue\r\n\r\n", gives_up),
+    ] {
+        let (mut client, mut server, running) = start();
+        let began = Instant::now();
+        client.write_all(head.as_bytes()).await.unwrap();
+        read_head(&mut server).await;
+        server.write_all(answer.as_bytes()).await.unwrap();
+        let reading = tokio::spawn(async move { read_all(&mut server).await });
+        while began.elapsed() < IDLE - Duration::from_secs(1) && !running.is_finished() {
+            // Three pieces in each period.
+            tokio::time::sleep(CLIENT_PROGRESS_TIMEOUT / 3 - Duration::from_millis(1)).await;
+            client.write_all(piece.as_bytes()).await.ok();
+        }
+        let what = format!("{} of {head:?} behind {answer:?}", piece.len());
+        assert_eq!(running.is_finished(), expected.is_some(), "{what}");
+        drop(client);
+        let ended = running.await.unwrap();
+        if let Some(expected) = expected {
+            assert_eq!(ended.failure(), expected, "{what}");
+        }
+        drop(ended);
+        reading.await.unwrap();
     }
 }
 

@@ -4,14 +4,18 @@
 use std::time::Duration;
 
 use flowgate_flow::{FlowKind, HttpFlow, Side};
-use flowgate_wire::http2::Code;
+use flowgate_wire::http2::{Code, PREFACE};
+use tokio::io::AsyncWriteExt;
 
 use super::clients::{get, hello};
 use super::fixture::{Proxy, Raw, Served, Version};
 use super::script::{block, frame};
 use crate::http::in_memory::listener::{Listener, value};
 use crate::http::in_memory::network::PIPE_BYTES;
-use crate::limits::{H2_LINGER_BYTES_MAX, H2_STREAM_WINDOW_BYTES, IDLE_TIMEOUT, REST_SILENCE_MAX};
+use crate::limits::{
+    CLIENT_PROGRESS_TIMEOUT, H2_LINGER_BYTES_MAX, H2_STREAM_WINDOW_BYTES, IDLE_TIMEOUT, LINGER_TIMEOUT,
+    REST_SILENCE_MAX,
+};
 
 use Version::{H1, H2};
 
@@ -352,6 +356,65 @@ async fn a_reader_that_does_not_read_stops_its_server() {
         }
         client.hear().await;
         assert!(client.told(3).ends_with(" 0 end"), "{}", client.told(3));
+    }
+}
+
+/// A client that neither reads nor leaves held its connection for ever: what was queued for it had to go out first.
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_let_go_of() {
+    for version in [H1, H2] {
+        let proxy = Proxy::new();
+        let mut served = proxy.serve(version, H1);
+        if version == H1 {
+            served.client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        } else {
+            // Windows that nothing fills.
+            let settings = frame(4, 0, 0, &setting(4, 0x7fff_ffff));
+            let window = frame(8, 0, 0, &0x7000_0000_u32.to_be_bytes());
+            let hello = [&PREFACE[..], &settings, &frame(4, 1, 0, b""), &window, &get(1, "/")].concat();
+            served.client.write_all(&hello).await.unwrap();
+        }
+        let mut server = accept(&mut served, H1, b"").await;
+        server.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n").await;
+        let mut sent = 0;
+        while server.raw.say_now(&[7; 65_536]).await.is_ok() {
+            sent += 65_536;
+        }
+        assert!(sent < 8 << 20, "{sent}");
+        let late = 2 * IDLE_TIMEOUT + LINGER_TIMEOUT;
+        assert!(tokio::time::timeout(late, &mut served.serving).await.is_ok(), "{version:?}");
+        let flow = proxy.told.take_flows().remove(0);
+        assert!(flow.error.is_some(), "{version:?}");
+    }
+}
+
+/// A request whose body comes in drops is answered, and its flow says why.
+#[tokio::test(start_paused = true)]
+async fn a_body_in_drops_is_answered() {
+    for version in [H1, H2] {
+        let proxy = Proxy::new();
+        let (mut client, mut served) = begin(&proxy, version, H1).await;
+        if version == H1 {
+            client.say(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx").await;
+        } else {
+            let head = [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":authority", "a"),
+                (":path", "/"),
+                ("content-length", "1000"),
+            ];
+            client.say(&[frame(1, 4, 1, &block(&head)), frame(0, 0, 1, b"x")].concat()).await;
+        }
+        let mut server = accept(&mut served, H1, b"").await;
+        tokio::time::sleep(CLIENT_PROGRESS_TIMEOUT).await;
+        client.hear().await;
+        server.hear().await;
+        assert!(client.told(1).starts_with("408 "), "{version:?}: {}", client.told(1));
+        assert!(server.raw.ended, "the server is not kept waiting");
+        let error = proxy.told.take_flows().remove(0).error.unwrap();
+        assert_eq!(error.side, Some(Side::Client));
+        assert!(error.message.contains("of its body came"), "{}", error.message);
     }
 }
 

@@ -1,0 +1,156 @@
+//! A client that keeps its exchange waiting: what was recorded leaves memory, and a client that all but stands still is given up.
+//!
+//! Only for clients that keep *us* waiting. Nobody is kept waiting by an event stream, a long poll, a WebSocket or a stream of messages in
+//! which nothing is said: those end by [`IdleTimer`](crate::idle::IdleTimer) or not at all. And whoever took a part of a response may
+//! take their time for the rest: downloads are paused, and people read what they scroll through.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::limits::{
+    CLIENT_PROGRESS_BYTES_MIN, CLIENT_PROGRESS_TIMEOUT, CLIENT_TAKEN_BYTES_MIN, SLOW_CLIENT_DELAY,
+};
+
+/// What an exchange waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Waits {
+    /// The client has to send more of the body whose length it announced; so much of it came.
+    ToSend(u64),
+    /// The client has to take what is sent to it; so many bytes of this connection it has, if that is known.
+    ToTake(Option<u64>),
+}
+
+/// What is to be done about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Due {
+    /// What was recorded is to leave memory: this may take long.
+    LeaveMemory,
+    /// The client is too slow.
+    GiveUp,
+}
+
+/// Looks at the clock while a client keeps its exchange waiting.
+#[derive(Default)]
+pub(super) struct SlowClient {
+    waiting: Option<Waiting>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+struct Waiting {
+    since: Instant,
+    /// What was waited for then.
+    first: Waits,
+    /// It was said that what is recorded is to leave memory.
+    said: bool,
+}
+
+impl SlowClient {
+    /// The client keeps nobody waiting.
+    pub(super) fn rest(&mut self) {
+        self.waiting = None;
+    }
+
+    /// Ready when something is to be done about a client that keeps its exchange waiting.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Waits) -> Poll<Due> {
+        let is_same =
+            |waiting: &Waiting| std::mem::discriminant(&waiting.first) == std::mem::discriminant(&now);
+        if !self.waiting.as_ref().is_some_and(is_same) {
+            self.waiting = None;
+        }
+        loop {
+            let waiting = self.waiting.get_or_insert_with(|| Waiting {
+                since: Instant::now(),
+                first: now,
+                said: false,
+            });
+            let due = waiting.since + if waiting.said { CLIENT_PROGRESS_TIMEOUT } else { SLOW_CLIENT_DELAY };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.deadline() > due {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() < due {
+                timer.as_mut().reset(due);
+            } else if !std::mem::replace(&mut waiting.said, true) {
+                return Poll::Ready(Due::LeaveMemory);
+            } else if is_too_slow(waiting.first, now) {
+                return Poll::Ready(Due::GiveUp);
+            } else {
+                self.waiting = None;
+            }
+        }
+    }
+}
+
+/// Whether a client did too little within the time.
+const fn is_too_slow(first: Waits, now: Waits) -> bool {
+    match (first, now) {
+        (Waits::ToSend(first), Waits::ToSend(now)) => now - first < CLIENT_PROGRESS_BYTES_MIN,
+        (_, Waits::ToTake(Some(taken))) => taken < CLIENT_TAKEN_BYTES_MIN,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const MIN: u64 = CLIENT_PROGRESS_BYTES_MIN;
+    const TAKEN: u64 = CLIENT_TAKEN_BYTES_MIN;
+
+    /// After how many seconds a client is given up that comes on by so much each second, if it is within five minutes.
+    async fn given_up(step: impl Fn(u64) -> Waits) -> Option<u64> {
+        let (mut slow, start) = (SlowClient::default(), Instant::now());
+        for second in 0..300 {
+            let poll = poll_fn(|cx| match slow.poll(cx, step(second)) {
+                Poll::Ready(Due::LeaveMemory) => slow.poll(cx, step(second)),
+                other => other,
+            });
+            if tokio::time::timeout_at(start + std::time::Duration::from_secs(second + 1), poll).await.is_ok()
+            {
+                return Some(start.elapsed().as_secs());
+            }
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_all_but_stands_still_is_given_up() {
+        let limit = CLIENT_PROGRESS_TIMEOUT.as_secs();
+        // Bodies that come in drops: those of the first period count.
+        for (bytes_each, expected) in
+            [(0, Some(limit)), (1, Some(limit)), (MIN / limit, Some(limit)), (MIN / limit + 1, None)]
+        {
+            let found = given_up(|second| Waits::ToSend(1000 + second * bytes_each)).await;
+            assert_eq!(found, expected, "{bytes_each} a second");
+        }
+        // What was taken once is enough for ever.
+        for (taken, expected) in [(0, Some(limit)), (TAKEN - 1, Some(limit)), (TAKEN, None)] {
+            assert_eq!(given_up(|_| Waits::ToTake(Some(taken))).await, expected, "{taken}");
+        }
+        assert_eq!(given_up(|_| Waits::ToTake(None)).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_ends_begins_anew() {
+        let mut slow = SlowClient::default();
+        let start = Instant::now();
+        for kept_waiting in [true, false, true] {
+            if kept_waiting {
+                assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToSend(0))).await, Due::LeaveMemory);
+                tokio::time::advance(CLIENT_PROGRESS_TIMEOUT / 2).await;
+            } else {
+                slow.rest();
+            }
+        }
+        // A wait of another kind is another one, too.
+        assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToTake(Some(0)))).await, Due::LeaveMemory);
+        assert_eq!(start.elapsed(), CLIENT_PROGRESS_TIMEOUT + 3 * SLOW_CLIENT_DELAY);
+    }
+}
