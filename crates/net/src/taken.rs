@@ -15,9 +15,9 @@ pub(crate) fn bytes_taken(socket: &TcpStream) -> Option<u64> {
     let mut info = [0_u64; 16];
     let whole = libc::socklen_t::try_from(size_of_val(&info)).ok()?;
     let mut len = whole;
+    #[allow(unsafe_code, reason = "no library asks for this")]
     // SAFETY: the descriptor is open as long as `socket` is borrowed; the kernel writes at most `len` bytes to `info`, which has as
     // many, and how many these were to `len`. Any bytes are valid numbers.
-    #[allow(unsafe_code, reason = "no library asks for this")]
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),

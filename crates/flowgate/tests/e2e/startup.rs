@@ -157,6 +157,7 @@ fn files_of_something_else() {
         error: cannot read flows from FOLDER/file
           cause: flow file corrupted at byte 0 after 0 flows
           cause: expected a length and a colon
+        hint: flow files of mitmproxy and flowgate, HAR files and stores are read; captures for Wireshark are only written
         files: ["file 16"]
     "#]]
     .assert_eq(&start(&["-r", "FOLDER/file"], write("<!doctype html>\n")));
