@@ -31,6 +31,7 @@ const PIECE: usize = 256 * 1024;
 fn main() {
     let mut arguments = env::args().skip(1);
     let binary = arguments.next().expect("the path of the binary");
+    let binary = std::path::absolute(binary).expect("a path");
     let mut number = |default: u64| arguments.next().map_or(default, |text| text.parse().expect("a number"));
     let (connections, pairs, gib) = (number(10_000), number(4_000), number(10));
     let ca = TestCa::new();
@@ -40,7 +41,7 @@ fn main() {
     bodies(&binary, &ca, server, gib << 30);
 }
 
-fn start(binary: &str, ca: Option<&TestCa>) -> Flowgate {
+fn start(binary: &Path, ca: Option<&TestCa>) -> Flowgate {
     let builder = Flowgate::builder(binary).args(["--flow-detail", "0"]);
     match ca {
         Some(ca) => builder.set("ssl_verify_upstream_trusted_ca", ca.certificate_path().display()),
@@ -50,7 +51,7 @@ fn start(binary: &str, ca: Option<&TestCa>) -> Flowgate {
 }
 
 /// Connections to the proxy on which nothing was asked yet.
-fn idle(binary: &str, count: u64) {
+fn idle(binary: &Path, count: u64) {
     let flowgate = start(binary, None);
     drop((0..200).map(|_| TcpStream::connect(flowgate.address()).unwrap()).collect::<Vec<_>>());
     let before = settled(&flowgate);
@@ -65,7 +66,7 @@ fn idle(binary: &str, count: u64) {
 }
 
 /// A client's connection and a server's, both with TLS that ends in the proxy, after one exchange.
-fn decrypted(binary: &str, ca: &TestCa, server: SocketAddr, count: u64) {
+fn decrypted(binary: &Path, ca: &TestCa, server: SocketAddr, count: u64) {
     let flowgate = start(binary, Some(ca));
     let config = trusting(&flowgate.ca_certificate());
     drop((0..50).map(|_| pair(&flowgate, &config, server)).collect::<Vec<_>>());
@@ -78,7 +79,7 @@ fn decrypted(binary: &str, ca: &TestCa, server: SocketAddr, count: u64) {
 }
 
 /// Large bodies in TLS, down and up.
-fn bodies(binary: &str, ca: &TestCa, server: SocketAddr, bytes: u64) {
+fn bodies(binary: &Path, ca: &TestCa, server: SocketAddr, bytes: u64) {
     let flowgate = start(binary, Some(ca));
     let config = trusting(&flowgate.ca_certificate());
     drop((0..50).map(|_| pair(&flowgate, &config, server)).collect::<Vec<_>>());
