@@ -36,4 +36,4 @@ pub use output::{Output, OutputError};
 pub use style::Style;
 pub use termlog::{Event, LocalTime, TermLog, TimeZoneError};
 pub use tool::{Command, Companion, DumpError, Listening, SHUTDOWN_GRACE, Watcher, run, run_with};
-pub use waiting::tell_while;
+pub use waiting::{show_while, tell_while};

@@ -22,6 +22,11 @@ pub(crate) async fn tell(progress: &Progress, prints_flows: bool) {
 
 /// The same while `work` is done, for those without a runtime.
 pub fn tell_while<T>(progress: &Progress, prints_flows: bool, work: impl FnOnce() -> T) -> T {
+    show_while(|| line(progress), prints_flows, work)
+}
+
+/// The same of another work, of which `line` says how far it has come.
+pub fn show_while<T>(line: impl Fn() -> String + Send, prints_flows: bool, work: impl FnOnce() -> T) -> T {
     if !is_seen(prints_flows) {
         return work();
     }
@@ -32,7 +37,7 @@ pub fn tell_while<T>(progress: &Progress, prints_flows: bool, work: impl FnOnce(
             let mut line_shown = Line { shown: false };
             let mut wait = FIRST_AFTER;
             while done.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                line_shown.show(&line(progress));
+                line_shown.show(&line());
                 wait = EVERY;
             }
         });

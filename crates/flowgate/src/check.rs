@@ -15,7 +15,7 @@ use flowgate_dump::{Companion, Watcher};
 use flowgate_flow::Flow;
 use flowgate_options::{Values, expand_home};
 use flowgate_session::{
-    Configuration, Decoding, FlowSource, ReadFlowsError, Saver, Sink, case_from_env, read_bounded, read_flows,
+    Configuration, Decoding, ReadFlowsError, Saver, Sink, case_from_env, read_bounded, read_flows,
 };
 
 use crate::cli::{Check, Reports};
@@ -223,7 +223,7 @@ fn judge(
     let path = expand_home(text, home).unwrap_or_else(|| PathBuf::from(text));
     let started = Instant::now();
     let mut tally = Tally::new(checks);
-    let source = FlowSource::open(&path)?;
+    let source = crate::readers::open(&path)?;
     let unread = if let Some(store) = source.store() {
         tally.store(store, &Decoding).map_err(|source| ReadFlowsError::Store { path, source })?;
         None

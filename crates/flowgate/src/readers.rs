@@ -6,6 +6,8 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use flowgate_dump::human::Size;
+use flowgate_dump::show_while;
 use flowgate_filter::{Filter, FilterError};
 use flowgate_options::{Values, expand_home};
 use flowgate_session::{
@@ -172,7 +174,25 @@ fn path(values: &Values, home: Option<&Path>) -> Result<PathBuf, ReadingError> {
 }
 
 fn source(values: &Values, home: Option<&Path>) -> Result<FlowSource, ReadingError> {
-    Ok(FlowSource::open(&path(values, home)?)?)
+    Ok(open(&path(values, home)?)?)
+}
+
+/// So much that a store's index does not know of takes some seconds.
+const BEHIND_TOLD_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Opens what is read. Where much was saved that a store's index does not know of yet, it is brought up to date first, and whoever waits
+/// sees how far that has come.
+pub(crate) fn open(path: &Path) -> Result<FlowSource, ReadFlowsError> {
+    let source = FlowSource::open(path)?;
+    if source.behind() < BEHIND_TOLD_BYTES {
+        return Ok(source);
+    }
+    let left = || {
+        let behind = FlowSource::open(path).map_or(0, |source| source.behind());
+        format!("bringing the store's index up to date: {} of flows left", Size(behind))
+    };
+    show_while(left, false, || source.catch_up());
+    Ok(source)
 }
 
 /// The one flow whose id begins so.

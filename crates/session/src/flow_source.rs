@@ -73,6 +73,20 @@ impl FlowSource {
         Ok(Self { path: path.to_owned(), store, _kept: None })
     }
 
+    /// How many bytes of a store's flows its index does not know of yet; 0 if that cannot be told.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.store.as_ref().and_then(|store| store.behind().ok()).unwrap_or_default()
+    }
+
+    /// Brings a store's index up to date, as every search does before it begins.
+    pub fn catch_up(&self) {
+        if let Some(store) = &self.store {
+            // The search says why it cannot.
+            let _ = store.catch_up();
+        }
+    }
+
     /// The same, but standard input can be searched as often as the others: its flows are kept on disk meanwhile.
     ///
     /// # Errors

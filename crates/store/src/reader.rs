@@ -1,5 +1,6 @@
 //! Asks a store, while another process may be writing to it.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
@@ -115,8 +116,26 @@ impl StoreReader {
         Ok(Self { directory: directory.to_owned(), index, bodies: BodyReader::new(directory) })
     }
 
+    /// How many bytes of saved flows the index does not know of yet. Every search brings it up to date first, which takes about a
+    /// second for each 30 MB.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn behind(&self) -> Result<u64, StoreError> {
+        let (segment, offset) = schema::indexed(&self.index)?;
+        let unknown = |(number, bytes): (u32, u64)| match number.cmp(&segment) {
+            Ordering::Less => 0,
+            Ordering::Equal => bytes.saturating_sub(offset.max(MAGIC.len() as u64)),
+            Ordering::Greater => bytes.saturating_sub(MAGIC.len() as u64),
+        };
+        Ok(segment_files(&self.directory)?.into_iter().map(unknown).sum())
+    }
+
     /// Waits until the index knows of all flows that are written now. If nobody is there to tell it, that is done here.
-    pub(crate) fn catch_up(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// What the medium says, or that another process is at it and makes no progress.
+    pub fn catch_up(&self) -> Result<(), StoreError> {
         let mut waiting = None;
         let (mut progress, mut since) = ((0, 0), Instant::now());
         let Some((segment, bytes)) = segment_files(&self.directory)?.pop_last() else { return Ok(()) };

@@ -279,3 +279,20 @@ fn a_store_of_version_3_is_read_and_written_on() {
     assert_eq!(read(directory.path()), expected);
     assert!(directory.path().join("bodies-000001").exists(), "what tells of no flows is not written on");
 }
+
+#[test]
+fn how_far_it_is_behind_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut capture, indexer) = open(directory.path());
+    let behind = || StoreReader::open(directory.path()).unwrap().behind().unwrap();
+    assert_eq!(behind(), 0);
+    let all = flows(40);
+    add(&mut capture, &all[..20]);
+    let first = behind();
+    assert!(first > 0);
+    add(&mut capture, &all[20..]);
+    assert!(behind() > first);
+    drop((capture, indexer));
+    StoreReader::open(directory.path()).unwrap().catch_up().unwrap();
+    assert_eq!((behind(), read(directory.path()).len()), (0, 40));
+}

@@ -34,7 +34,7 @@ pub(super) fn convert(
         Some(text) => Which::Matching(Filter::parse(text, case_from_env())?),
         None => Which::All,
     };
-    let source = FlowSource::open(&from)?;
+    let source = super::open(&from)?;
     if let (Ok(from), Ok(there)) = (from.canonicalize(), to.canonicalize())
         && from == there
     {

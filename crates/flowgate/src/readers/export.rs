@@ -44,7 +44,7 @@ pub(super) fn export(
     }
     let secrets = read_secrets(wanted.key_log.as_deref().map(expanded))?;
     let options = ExportOptions { preserve_original_ip: values.export_preserve_original_ip };
-    let source = FlowSource::open(&from)?;
+    let source = super::open(&from)?;
     let (copied, written) = match to {
         None => {
             let to = if is_terminal { To::Terminal } else { To::Pipe };
