@@ -165,7 +165,7 @@ impl Servers {
         open: OpenServer,
     ) -> Result<(), ServerError> {
         match self.link(context, route.clone(), open, Wanted::Exchange).await? {
-            Link::H1(link) => self.give_back(link),
+            Link::H1(link) => self.keep(link),
             Link::H2 { .. } => {}
         }
         Ok(())
@@ -254,7 +254,7 @@ impl Servers {
         if self.find_multiplexed(route).is_none()
             && let Link::H1(link) = self.open(context, route, Wanted::Exchange).await?
         {
-            self.give_back(link);
+            self.keep(link);
         }
         Ok(())
     }
@@ -263,6 +263,14 @@ impl Servers {
     pub(crate) fn give_back(&self, mut link: Box<H1Link>) {
         if link.server.can_continue() {
             link.reused = true;
+            self.keep(link);
+        }
+    }
+
+    /// Keeps a connection for an exchange to come. Nothing was asked on it yet, so a server that closes it when something is has seen that:
+    /// it is not asked again.
+    fn keep(&self, link: Box<H1Link>) {
+        if link.server.can_continue() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() == IDLE_SERVERS_MAX {
                 idle.remove(0);
@@ -300,7 +308,7 @@ impl Servers {
     /// An idle connection of HTTP/1 that is still good.
     async fn idle(&self, route: &Route, wanted: Wanted) -> Option<Box<H1Link>> {
         while let Some(mut link) = self.take_idle(route, wanted) {
-            if !link.reused || link.server.is_fresh().await {
+            if link.server.is_fresh().await {
                 return Some(link);
             }
         }

@@ -3,8 +3,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flowgate_flow::FlowKind;
+use flowgate_options::ConnectionStrategy;
 use flowgate_testkit::TestCa;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -284,4 +286,29 @@ async fn servers_that_die_are_told_and_never_look_well() {
         assert_eq!(fixture.proxy.panics(), 0);
     }
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), ROWS.len(), wrong.join("\n"));
+}
+
+/// A connection that was opened before anything was asked counted as one that had been used: a server that died on its first request got
+/// that twice.
+#[tokio::test]
+async fn a_server_that_dies_on_its_first_request_is_asked_once() {
+    for strategy in [ConnectionStrategy::Lazy, ConnectionStrategy::Eager] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let (head, _) = read_to_end(&mut socket, |read| read.ends_with(b"\r\n\r\n")).await;
+                count.fetch_add(usize::from(!head.is_empty()), Ordering::Relaxed);
+            }
+        });
+        let fixture = Fixture::build(Build { strategy, ..Build::reverse(&server) }).await;
+        let mut client = fixture.connect().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let (answer, _) = read_to_end(&mut client, |_| false).await;
+        assert_eq!((statuses(&answer), asked.load(Ordering::Relaxed)), (vec![502], 1), "{strategy:?}");
+        serving.abort();
+    }
 }

@@ -111,12 +111,14 @@ pub(crate) struct Build {
     pub(crate) mode: String,
     /// Trusted beside the system's.
     pub(crate) trusted_ca: Option<PathBuf>,
+    /// When servers are connected to.
+    pub(crate) strategy: ConnectionStrategy,
 }
 
 impl Build {
     /// In front of a server at `scheme://host:port`.
     pub(crate) fn reverse(server: &str) -> Self {
-        Self { mode: format!("reverse:{server}"), trusted_ca: None }
+        Self { mode: format!("reverse:{server}"), trusted_ca: None, strategy: ConnectionStrategy::Lazy }
     }
 }
 
@@ -138,7 +140,7 @@ impl Fixture {
             // Whatever comes is read as HTTP, and the Host field is the client's.
             rawtcp: false,
             keep_host_header: true,
-            connection_strategy: ConnectionStrategy::Lazy,
+            connection_strategy: build.strategy,
             ..Settings::default()
         };
         let proxy = Proxy::new(settings, leaves, client_configs, Arc::<Told>::clone(&told));
