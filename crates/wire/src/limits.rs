@@ -47,7 +47,8 @@ pub const H2_CLOSED_STREAMS_KEPT: usize = 256;
 pub const H2_STREAM_QUEUE_BYTES: usize = 64 * 1024;
 /// After which time half of what counts against the limits below is forgotten, in seconds.
 pub const H2_FLOOD_PERIOD_SECONDS: u64 = 10;
-/// The most HTTP/2 streams in a period that a peer opens and resets, and that it makes us reset or refuse.
+/// The most HTTP/2 streams in a period that a peer opens and resets, besides one for each head that we sent, and that it makes us reset
+/// or refuse.
 pub const H2_RESETS_MAX: u32 = 500;
 /// The most malformed requests in a period.
 pub const H2_MALFORMED_MAX: u32 = 50;

@@ -476,7 +476,7 @@ impl<T> Connection<T> {
     fn put_head(&mut self, id: u32, ends: bool) {
         let payload_max = transmit::payload_max(&self.peer);
         frame::put_header_block(&mut self.control, id, &self.block, ends, payload_max);
-        self.guard.earn();
+        self.guard.earn_by_head();
     }
 
     fn stand_in_line(&mut self, id: u32) {

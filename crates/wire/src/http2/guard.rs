@@ -35,13 +35,15 @@ pub enum Flood {
 pub(super) struct Guard {
     counts: [u32; 9],
     useful: u32,
+    /// How much of that were heads.
+    heads: u32,
 }
 
 impl Guard {
     /// Counts one, and says whether it was too many.
     pub(super) fn count(&mut self, flood: Flood) -> Result<(), Error> {
         let (max, earned, why) = match flood {
-            Flood::Resets => (limits::H2_RESETS_MAX, 0, "too many streams were opened and reset"),
+            Flood::Resets => (limits::H2_RESETS_MAX, self.heads, "too many streams were opened and reset"),
             Flood::ProvokedResets => (limits::H2_RESETS_MAX, 0, "too many streams had to be reset"),
             Flood::Pings => (limits::H2_PINGS_MAX, self.useful, "too many PING frames"),
             Flood::Settings => (limits::H2_SETTINGS_MAX, 0, "too many SETTINGS frames"),
@@ -63,9 +65,15 @@ impl Guard {
         Ok(())
     }
 
-    /// We sent a head or data.
+    /// We sent data.
     pub(super) const fn earn(&mut self) {
         self.useful = self.useful.saturating_add(1);
+    }
+
+    /// We sent a head. Who waits for one may then take its stream back: the attack is not to wait.
+    pub(super) const fn earn_by_head(&mut self) {
+        self.heads = self.heads.saturating_add(1);
+        self.earn();
     }
 
     /// A period is over: half of what was counted is forgotten.
@@ -74,6 +82,7 @@ impl Guard {
             *count /= 2;
         }
         self.useful /= 2;
+        self.heads /= 2;
     }
 }
 
@@ -84,7 +93,7 @@ mod tests {
     #[test]
     fn each_flood_ends_one_past_its_limit() {
         for (flood, max, earns) in [
-            (Flood::Resets, limits::H2_RESETS_MAX, 0),
+            (Flood::Resets, limits::H2_RESETS_MAX, 1),
             (Flood::ProvokedResets, limits::H2_RESETS_MAX, 0),
             (Flood::Pings, limits::H2_PINGS_MAX, 1),
             (Flood::Settings, limits::H2_SETTINGS_MAX, 0),
@@ -95,7 +104,7 @@ mod tests {
             (Flood::Malformed, limits::H2_MALFORMED_MAX, 0),
         ] {
             let mut guard = Guard::default();
-            guard.earn();
+            guard.earn_by_head();
             for _ in 0..max + earns {
                 guard.count(flood).unwrap();
             }

@@ -92,6 +92,22 @@ fn a_block_that_unpacks_to_far_too_much() {
     assert_eq!(end.give(&frame(1, 5, 1, &bytes)).unwrap_err().code, Code::ENHANCE_YOUR_CALM);
 }
 
+/// A client of gRPC that takes the first message of each stream and cancels it was taken for one that floods us.
+#[test]
+fn who_waits_for_an_answer_may_take_a_stream_back() {
+    let mut end = End::new(Role::Server);
+    for n in 0..4 * H2_RESETS_MAX {
+        let stream = n * 2 + 1;
+        end.give(&get(stream, true)).unwrap();
+        let id = end.opened();
+        end.connection.send_head(id, crate::support::head(&[(":status", "200")]), false, false).unwrap();
+        end.connection.send_data(id, vec![0; 10].into());
+        end.frames();
+        end.give(&rst(stream, 8)).unwrap_or_else(|err| panic!("{n}: {err}"));
+        end.connection.release(id);
+    }
+}
+
 #[test]
 fn honest_traffic_earns_its_window_updates() {
     let mut end = End::new(Role::Server);
