@@ -157,8 +157,10 @@ pub(crate) async fn accept(
     // Only those who were asked for a certificate have one.
     let certificates = session.peer_certificates().unwrap_or_default();
     connection.certificate_list = certificates.iter().map(|der| Bytes::copy_from_slice(der)).collect();
+    let shared = session.alpn_protocol() == Some(b"h2");
     let watched = TlsIo::watched(stream, when_silent(context, name.to_owned(), port, began));
-    Some((Box::new(watched), facts))
+    // What waits on a connection of HTTP/2 is that of many streams.
+    Some((Box::new(if shared { watched } else { watched.sparing() }), facts))
 }
 
 /// What tells of a client that leaves as soon as its TLS stands. With TLS 1.3 as well as 1.2 many look at our certificate only

@@ -30,9 +30,13 @@ pub const UNSENT_REST_SILENCE_MAX: Duration = Duration::from_millis(250);
 pub const PEEK_BYTES_MAX: usize = 128 * 1024;
 /// How much of one read, in bytes, when a head is awaited.
 pub const HEAD_READ_BYTES: usize = 4 * 1024;
-/// How much of one read, in bytes, at the beginning of a body: what a reader that takes nothing makes us hold.
+/// How much of one read, in bytes, at the very beginning of a body: what a reader that takes nothing makes us hold.
+pub const BODY_START_READ_BYTES: usize = 8 * 1024;
+/// From where on a body is read in larger pieces: a reader with hardly any room has filled the buffers of sockets by then.
+pub const BODY_START_BYTES: u64 = 32 * 1024;
+/// How much of one read, in bytes, from there on.
 pub const BODY_FIRST_READ_BYTES: usize = 16 * 1024;
-/// From where on a body is read in larger pieces: more than the buffers of sockets hold for a reader that takes nothing.
+/// From where on it is read in pieces that are larger still: more than the buffers of sockets hold for any reader that takes nothing.
 pub const BODY_FIRST_BYTES: u64 = 4 * 1024 * 1024;
 /// How much of one read, in bytes, inside a body from there on.
 pub const BODY_READ_BYTES: usize = 64 * 1024;

@@ -8,11 +8,16 @@ use flowgate_net::{BoxIo, Io, ReadAhead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{client, server};
 
+use crate::limits::{BODY_FIRST_BYTES, FIRST_WRITE_QUEUE_BYTES, WRITE_QUEUE_BYTES};
+
 /// A TLS session. It ends as its peer ends it, with or without `close_notify`, and tells which it was.
 pub(crate) struct TlsIo<T> {
     session: T,
     ended_cut: bool,
     on_silence: Option<OnSilence>,
+    written: u64,
+    /// What is done once there is much to write.
+    on_bulk: Option<fn(&mut T)>,
 }
 
 /// Called when a peer leaves without having sent anything: with the error that ended it, if it did not just close.
@@ -20,7 +25,7 @@ pub(crate) type OnSilence = Box<dyn FnOnce(Option<&io::Error>) + Send>;
 
 impl<T> TlsIo<T> {
     pub(crate) const fn new(session: T) -> Self {
-        Self { session, ended_cut: false, on_silence: None }
+        Self { session, ended_cut: false, on_silence: None, written: 0, on_bulk: None }
     }
 
     /// The same, whose owner wants to know if the peer leaves without having sent anything.
@@ -41,7 +46,29 @@ impl<T> TlsIo<T> {
     }
 }
 
+impl TlsIo<server::TlsStream<ReadAhead<BoxIo>>> {
+    /// The same, which holds little for a reader that takes nothing, until it turns out that much is written: one record then waits, not
+    /// all for which a single write is to be.
+    pub(crate) fn sparing(mut self) -> Self {
+        self.session.get_mut().1.set_buffer_limit(Some(FIRST_WRITE_QUEUE_BYTES));
+        self.on_bulk = Some(|session| session.get_mut().1.set_buffer_limit(Some(WRITE_QUEUE_BYTES)));
+        self
+    }
+}
+
 impl<T> TlsIo<T> {
+    fn wrote_bytes(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = written {
+            self.written = self.written.saturating_add(count as u64);
+            if self.written >= BODY_FIRST_BYTES
+                && let Some(on_bulk) = self.on_bulk.take()
+            {
+                on_bulk(&mut self.session);
+            }
+        }
+        self.wrote(written)
+    }
+
     /// Looks at what became of a write: who leaves with a reset may be missed there before it is when reading.
     fn wrote<R>(&mut self, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if let Poll::Ready(Err(err)) = &written
@@ -79,7 +106,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for TlsIo<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.session).poll_write(cx, buf);
-        self.wrote(written)
+        self.wrote_bytes(written)
     }
 
     fn poll_write_vectored(
@@ -88,7 +115,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.session).poll_write_vectored(cx, bufs);
-        self.wrote(written)
+        self.wrote_bytes(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -137,9 +164,49 @@ impl Io for TlsIo<server::TlsStream<ReadAhead<BoxIo>>> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use std::time::Duration;
+
+    use flowgate_testkit::TestCa;
+    use flowgate_tls::{ClientConfigs, ServerVerification};
+    use rustls::pki_types::ServerName;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::timeout;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
+
+    /// 64 KiB waited inside TLS for a reader that took nothing, beside what waited before it.
+    #[tokio::test]
+    async fn tls_holds_little_for_who_takes_nothing_until_much_was_taken() {
+        let (theirs, ours) = duplex(1 << 10);
+        let leaf = TestCa::new().leaf(&["localhost"]);
+        let acceptor = TlsAcceptor::from(leaf.server_config(&[b"http/1.1"]));
+        let verification = ServerVerification { insecure: true, ..ServerVerification::default() };
+        let configs = ClientConfigs::new(verification).unwrap();
+        let connector = TlsConnector::from(configs.usual_config(&[b"http/1.1"]));
+        let name = ServerName::try_from("localhost").unwrap();
+        let ours: BoxIo = Box::new(ours);
+        let (server, client) =
+            tokio::join!(acceptor.accept(ReadAhead::new(ours)), connector.connect(name, theirs));
+        let (mut server, mut client) = (TlsIo::new(server.unwrap()).sparing(), client.unwrap());
+        let (piece, mut unread) = (vec![7; 16 << 10], 0);
+        for (before, waits) in [(0, FIRST_WRITE_QUEUE_BYTES), (BODY_FIRST_BYTES, WRITE_QUEUE_BYTES)] {
+            let before = vec![7; usize::try_from(before).unwrap()];
+            let mut sink = vec![0; unread + before.len()];
+            let writing = async {
+                server.write_all(&before).await.unwrap();
+                server.flush().await.unwrap();
+            };
+            tokio::join!(writing, async { client.read_exact(&mut sink).await.unwrap() });
+            let mut held = 0;
+            while let Ok(written) = timeout(Duration::from_millis(1), server.write(&piece)).await {
+                held += written.unwrap();
+            }
+            // What is in the pipe, or counted in whole records, comes on top.
+            assert!((waits..=waits + (24 << 10)).contains(&held), "{held} behind {}", before.len());
+            unread = held;
+        }
+    }
 
     /// curl, its pin not met, resets the connection: where our SETTINGS of HTTP/2 met that before a read did, nothing was told.
     #[tokio::test]

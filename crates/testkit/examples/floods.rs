@@ -1,10 +1,11 @@
-//! What floods of HTTP/2 cost their sender, and what they cost us, in seconds of CPU.
+//! What floods of HTTP/2 cost their sender, and what they cost us: seconds of CPU, memory, the time that another client waits meanwhile.
 //!
-//! `cargo build --release -p flowgate && cargo run --release -p flowgate-testkit --example floods -- target/release/flowgate [SECONDS]`;
-//! Linux only. Each flood is sent for so long by one thread, as fast as it is taken, on one connection after the other: those that we
-//! end are opened anew. None shall cost us more than its sender. Behind them stand clients of HTTP/1 that are slow: what each takes in
-//! memory, and how soon another client is answered meanwhile. Not a test: what it prints depends on the machine, though less than times
-//! would.
+//! `cargo build --release -p flowgate && cargo run --release -p flowgate-testkit --example floods -- target/release/flowgate [SECONDS
+//! [SLOW_CLIENTS [SLOW_SECONDS]]]`; Linux only. Each flood is sent for so long by one thread, as fast as it is taken, on one connection
+//! after the other: those that we end are opened anew. None shall cost us more than its sender, nor more than 16 MiB; another client
+//! shall wait for 100 ms at most; and whoever floods shall be told ENHANCE_YOUR_CALM. Behind them stand clients of HTTP/1 that are slow:
+//! what each takes in memory, how long another client waits meanwhile, and when they are ended. Not a test: what it prints depends on the
+//! machine, most of all the times.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that fails says so by panicking")]
 #![allow(
     clippy::print_stdout,
@@ -12,14 +13,16 @@
     reason = "it says figures, and waits for time to go by"
 )]
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flowgate_testkit::Flowgate;
+use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How much is sent at a time: what a sender does that wants to spare itself.
@@ -32,6 +35,7 @@ const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
@@ -42,26 +46,39 @@ fn main() {
     let mut arguments = env::args().skip(1);
     let binary = arguments.next().expect("the path of the binary");
     let binary = std::path::absolute(binary).expect("a path");
-    let seconds = arguments.next().map_or(2, |text| text.parse().expect("a number"));
+    let mut number = |default: u64| arguments.next().map_or(default, |text| text.parse().expect("a number"));
+    let (seconds, clients, rest) = (number(2), number(500), number(5));
     let server = serve();
     let flowgate = Flowgate::builder(binary)
         .args(["--flow-detail", "0", "--mode", &format!("reverse:http://{server}")])
         .start();
     println!(
-        "{:18} {:>11} {:>9} {:>11} {:>9} {:>6}",
-        "flood", "connections", "MiB sent", "sender CPU", "our CPU", "ratio"
+        "{:18} {:>11} {:>9} {:>11} {:>9} {:>6} {:>8} {:>8} {:>9} {:>6}  how they ended",
+        "flood",
+        "connections",
+        "MiB sent",
+        "sender CPU",
+        "our CPU",
+        "ratio",
+        "MiB more",
+        "MiB left",
+        "another",
+        "busy"
     );
+    let begun = resident(&flowgate);
     for (name, nth) in FLOODS {
         measure(&flowgate, name, *nth, Duration::from_secs(seconds));
     }
-    println!("\n{SLOW_CLIENTS} slow clients: {:>14} {:>14}", "KiB for each", "another waits");
+    thread::sleep(Duration::from_secs(10));
+    println!(
+        "ten seconds later: {:.1} MiB more than at first",
+        mib(resident(&flowgate).saturating_sub(begun))
+    );
+    println!("\n{clients} slow clients: {:>13} {:>14}  for {rest} s", "KiB for each", "another waits");
     for (name, request) in SLOW {
-        slow(&flowgate, name, request);
+        slow(&flowgate, name, request, clients, Duration::from_secs(rest));
     }
 }
-
-/// How many slow clients there are at a time.
-const SLOW_CLIENTS: u64 = 500;
 
 /// What slow clients send before they rest.
 const SLOW: [(&str, &str); 3] = [
@@ -70,32 +87,59 @@ const SLOW: [(&str, &str); 3] = [
     ("slow reading", "GET /large HTTP/1.1\r\nHost: a\r\n\r\n"),
 ];
 
-fn slow(flowgate: &Flowgate, name: &str, request: &str) {
+fn slow(flowgate: &Flowgate, name: &str, request: &str, clients: u64, how_long: Duration) {
     let before = resident(flowgate);
-    let held: Vec<_> = (0..SLOW_CLIENTS)
+    let began = Instant::now();
+    let mut held: Vec<_> = (0..clients)
         .map(|_| {
-            let mut socket = TcpStream::connect(flowgate.address()).unwrap();
+            let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            // As little room as the system lets anybody have.
+            sockopt::set_socket_recv_buffer_size(&socket, 1).unwrap();
+            connect(&socket, &flowgate.address()).unwrap();
+            let mut socket = TcpStream::from(socket);
             socket.write_all(request.as_bytes()).unwrap();
+            socket.set_nonblocking(true).unwrap();
             socket
         })
         .collect();
-    thread::sleep(Duration::from_secs(3));
-    let each = resident(flowgate).saturating_sub(before) as f64 / 1024.0 / SLOW_CLIENTS as f64;
-    let longest = (0..20)
-        .map(|_| {
-            let began = Instant::now();
-            let mut client = TcpStream::connect(flowgate.address()).unwrap();
-            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-            let mut answer = Vec::new();
-            client.read_to_end(&mut answer).unwrap();
-            assert!(answer.starts_with(b"HTTP/1.1 200 "));
-            began.elapsed()
-        })
-        .max();
-    println!("{name:18} {each:>19.1} {:>14.1?}", longest.unwrap_or_default());
+    let (mut most, mut longest, mut ended) = (0, Duration::ZERO, None);
+    while began.elapsed() < how_long {
+        thread::sleep(Duration::from_secs(5).min(how_long));
+        most = most.max(resident(flowgate).saturating_sub(before));
+        // Now and then a byte.
+        held.retain_mut(|socket| {
+            let moved = if name == "slow reading" { socket.read(&mut [0]) } else { socket.write(b"a") };
+            !matches!(moved, Ok(0)) && moved.err().is_none_or(|err| err.kind() == ErrorKind::WouldBlock)
+        });
+        if held.is_empty() {
+            ended.get_or_insert_with(|| began.elapsed());
+        }
+        longest = longest.max((0..20).map(|_| ask(flowgate.address())).max().unwrap_or_default());
+    }
+    let each = most as f64 / 1024.0 / clients as f64;
+    let ended = match ended {
+        Some(after) => format!("none is left after {after:.0?}"),
+        None => format!("{} are left", held.len()),
+    };
+    println!("{name:18} {each:>19.1} {longest:>14.1?}  {ended}");
     drop(held);
     // They are to be gone before the next ones come.
     thread::sleep(Duration::from_secs(2));
+}
+
+/// How long a client waits for the answer to a request of its own.
+fn ask(address: SocketAddr) -> Duration {
+    let began = Instant::now();
+    let mut client = TcpStream::connect(address).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    began.elapsed()
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// Resident memory, in bytes.
@@ -185,63 +229,132 @@ fn bomb() -> Vec<u8> {
     block
 }
 
+/// What a flood came to.
+#[derive(Default)]
+struct Flooded {
+    connections: u64,
+    sent: u64,
+    cpu: f64,
+    /// With which codes connections were ended, and how often.
+    codes: BTreeMap<u32, u64>,
+}
+
 fn measure(flowgate: &Flowgate, name: &str, nth: Nth, how_long: Duration) {
-    let before = process_cpu(flowgate);
+    let (before, memory) = (process_cpu(flowgate), resident(flowgate));
     let address = flowgate.address();
     let sending = thread::spawn(move || {
-        let (mut connections, mut sent) = (0_u64, 0_u64);
+        let mut flooded = Flooded::default();
         let began = Instant::now();
         while began.elapsed() < how_long {
-            connections += 1;
-            sent += flood(address, nth, began, how_long);
+            flooded.connections += 1;
+            flood(address, nth, began, how_long, &mut flooded);
         }
-        (connections, sent, thread_cpu())
+        flooded.cpu = thread_cpu();
+        flooded
     });
-    let (connections, sent, sender) = sending.join().unwrap();
+    let (mut most, mut longest) = (0, Duration::ZERO);
+    while !sending.is_finished() {
+        longest = longest.max(ask(address));
+        most = most.max(resident(flowgate).saturating_sub(memory));
+        thread::sleep(Duration::from_millis(10));
+    }
+    let Flooded { connections, sent, cpu: sender, codes } = sending.join().unwrap();
     // What is still on its way there is its work too.
     thread::sleep(Duration::from_millis(300));
     let ours = process_cpu(flowgate) - before;
+    thread::sleep(Duration::from_millis(1700));
+    let then = process_cpu(flowgate);
+    thread::sleep(Duration::from_secs(1));
+    let busy = (process_cpu(flowgate) - then) * 100.0;
+    let left = resident(flowgate).saturating_sub(memory);
+    let ends: Vec<_> = codes.iter().map(|(code, count)| format!("{count} {}", code_name(*code))).collect();
     println!(
-        "{name:18} {connections:>11} {:>9.1} {sender:>9.2} s {ours:>7.2} s {:>6.2}",
-        sent as f64 / f64::from(1 << 20),
-        ours / sender.max(0.01)
+        "{name:18} {connections:>11} {:>9.1} {sender:>9.2} s {ours:>7.2} s {:>6.2} {:>8.1} {:>8.1} {longest:>9.1?} {busy:>4.0} %  {}",
+        mib(sent),
+        ours / sender.max(0.01),
+        mib(most),
+        mib(left),
+        ends.join(", "),
     );
 }
 
-/// Sends on one connection until it ends or the time is up; says how many bytes.
-fn flood(address: SocketAddr, nth: Nth, began: Instant, how_long: Duration) -> u64 {
-    let Ok(mut socket) = TcpStream::connect(address) else { return 0 };
+/// RFC 9113 section 7.
+fn code_name(code: u32) -> String {
+    match code {
+        0 => "NO_ERROR".to_owned(),
+        1 => "PROTOCOL_ERROR".to_owned(),
+        9 => "COMPRESSION_ERROR".to_owned(),
+        11 => "ENHANCE_YOUR_CALM".to_owned(),
+        other => format!("code {other}"),
+    }
+}
+
+/// Sends on one connection until it ends or the time is up.
+fn flood(address: SocketAddr, nth: Nth, began: Instant, how_long: Duration, flooded: &mut Flooded) {
+    let Ok(mut socket) = TcpStream::connect(address) else { return };
     socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let mut batch = PREFACE.to_vec();
     frame(SETTINGS, 0, 0, b"", &mut batch);
     frame(SETTINGS, 1, 0, b"", &mut batch);
-    let (mut n, mut sent) = (0, 0);
-    let mut heard = vec![0; BATCH_BYTES];
-    while began.elapsed() < how_long {
+    let (mut n, mut answers, mut over) = (0, Answers::default(), false);
+    while began.elapsed() < how_long && !over && n <= 0x3000_0000 {
         while batch.len() < BATCH_BYTES {
             nth(n, &mut batch);
             n += 1;
         }
-        if socket.write_all(&batch).is_err() {
-            break;
-        }
-        sent += batch.len() as u64;
+        over = socket.write_all(&batch).is_err();
+        flooded.sent += batch.len() as u64;
         batch.clear();
-        // What is answered is thrown away, so that nobody waits for it.
+        // What is answered is hardly looked at, so that nobody waits for it.
         socket.set_nonblocking(true).unwrap();
-        let over = loop {
-            match socket.read(&mut heard) {
-                Ok(0) => break true,
-                Ok(_) => {}
-                Err(err) => break err.kind() != std::io::ErrorKind::WouldBlock,
-            }
-        };
+        over |= answers.take(&mut socket);
         socket.set_nonblocking(false).unwrap();
-        if over || n > 0x3000_0000 {
-            break;
+    }
+    if let Some(code) = answers.go_away {
+        *flooded.codes.entry(code).or_default() += 1;
+    }
+}
+
+/// What comes back on a connection, as far as it matters here.
+#[derive(Default)]
+struct Answers {
+    /// The frame under way.
+    held: Vec<u8>,
+    /// With which code the connection was ended.
+    go_away: Option<u32>,
+}
+
+impl Answers {
+    /// Reads what is there; whether that is all there ever will be.
+    fn take(&mut self, socket: &mut TcpStream) -> bool {
+        let mut heard = [0; BATCH_BYTES];
+        loop {
+            match socket.read(&mut heard) {
+                Ok(0) => return true,
+                Ok(count) => self.hear(&heard[..count]),
+                Err(err) => return err.kind() != ErrorKind::WouldBlock,
+            }
+            if self.go_away.is_some() {
+                return true;
+            }
         }
     }
-    sent
+
+    fn hear(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+        let mut at = 0;
+        while let Some([a, b, c, kind, rest @ ..]) = self.held.get(at..) {
+            let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+            if rest.len() < 5 + length {
+                break;
+            }
+            if *kind == GOAWAY {
+                self.go_away = rest[5..].get(4..8).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
+            }
+            at += 9 + length;
+        }
+        self.held.drain(..at);
+    }
 }
 
 /// A server in the clear that answers every request with 200, in HTTP/2 or HTTP/1.

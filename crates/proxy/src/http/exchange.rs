@@ -223,7 +223,7 @@ impl Exchange {
                 idle.touch();
             }
             if step.is_pending()
-                && let Poll::Ready(failure) = self.poll_slow(cx, client)
+                && let Poll::Ready(failure) = self.poll_slow(cx, client, server)
             {
                 return Poll::Ready(Err(failure));
             }
@@ -241,7 +241,12 @@ impl Exchange {
     }
 
     /// Ready if the client is so slow that it all but stands still.
-    fn poll_slow(&mut self, cx: &mut Context<'_>, client: &impl ClientSide) -> Poll<Failure> {
+    fn poll_slow(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut impl ClientSide,
+        server: &mut impl ServerSide,
+    ) -> Poll<Failure> {
         let is_announced = matches!(self.request_framing, Framing::Length(_));
         let waits = match self.keeps_waiting {
             KeepsWaiting::Takes => Some(Waits::ToTake(client.bytes_taken())),
@@ -260,6 +265,8 @@ impl Exchange {
                 Due::LeaveMemory => {
                     self.request_body.leave_memory();
                     self.response_body.leave_memory();
+                    client.leave_memory();
+                    server.leave_memory();
                 }
                 Due::GiveUp if self.waits_for_leave() => {
                     self.slow.get_or_insert_default().rest();

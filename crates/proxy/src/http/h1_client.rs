@@ -304,6 +304,10 @@ impl ClientSide for H1Client {
         self.stream.send_end(trailers)
     }
 
+    fn leave_memory(&mut self) {
+        self.stream.leave_memory();
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
         self.stream.poll_flush(cx)
     }

@@ -133,6 +133,10 @@ impl ServerSide for H1Server {
         self.stream.send_end(trailers)
     }
 
+    fn leave_memory(&mut self) {
+        self.stream.leave_memory();
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
         self.stream.poll_flush(cx)
     }

@@ -16,8 +16,8 @@ use tokio_util::io::poll_read_buf;
 use super::side::SideError;
 use super::write_queue::WriteQueue;
 use crate::limits::{
-    BODY_FIRST_BYTES, BODY_FIRST_READ_BYTES, BODY_READ_BYTES, FIRST_WRITE_QUEUE_BYTES, HEAD_READ_BYTES,
-    REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES,
+    BODY_FIRST_BYTES, BODY_FIRST_READ_BYTES, BODY_READ_BYTES, BODY_START_BYTES, BODY_START_READ_BYTES,
+    FIRST_WRITE_QUEUE_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES,
 };
 
 /// One HTTP/1 connection, either side.
@@ -203,6 +203,14 @@ impl H1Stream {
         Some(self.io.bytes_taken()?.saturating_sub(self.taken_before))
     }
 
+    /// Gives back what memory it can, since nothing may move for long.
+    pub(super) fn leave_memory(&mut self) {
+        self.queue.leave_memory();
+        if self.read.is_empty() {
+            self.read = BytesMut::new();
+        }
+    }
+
     /// Whether nothing stands between the messages and the socket, as TLS would.
     pub(super) fn is_in_the_clear(&self) -> bool {
         self.io.tcp().is_some()
@@ -216,9 +224,10 @@ impl H1Stream {
         }
     }
 
-    /// Ready when the queue is short enough for another piece.
+    /// Ready when the queue is short enough for another piece. At the beginning of a body none is asked for while one waits.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
-        let wait = self.queue.len() >= write_queue_bytes(self.sent_bytes);
+        let wait = self.queue.len() >= write_queue_bytes(self.sent_bytes)
+            || (self.queue.is_blocked() && self.sent_bytes < BODY_FIRST_BYTES);
         if wait { self.poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 
@@ -266,7 +275,13 @@ const fn write_queue_bytes(queued: u64) -> usize {
 
 /// How much to read at a time of a body of which so much was read.
 const fn body_read_bytes(read: u64) -> usize {
-    if read < BODY_FIRST_BYTES { BODY_FIRST_READ_BYTES } else { BODY_READ_BYTES }
+    if read < BODY_START_BYTES {
+        BODY_START_READ_BYTES
+    } else if read < BODY_FIRST_BYTES {
+        BODY_FIRST_READ_BYTES
+    } else {
+        BODY_READ_BYTES
+    }
 }
 
 #[cfg(test)]

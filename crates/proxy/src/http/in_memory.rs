@@ -161,6 +161,10 @@ fn check_client(crossed: &Crossed) {
 }
 
 mod http2;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "tests ask what it heard; for a fuzzer it is enough that it listens")
+)]
 pub(super) mod listener;
 pub(super) mod network;
 

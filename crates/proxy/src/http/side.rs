@@ -45,6 +45,8 @@ pub(crate) trait ClientSide {
     fn bytes_taken(&self) -> Option<u64> {
         None
     }
+    /// Gives back what memory it can: the client keeps us waiting, maybe for long.
+    fn leave_memory(&mut self) {}
     /// Whether the client sees the end of the response by the end of its connection only, so that nothing may follow.
     fn ends_with_response(&self) -> bool;
     /// Whether the rest of a request can be declined without harm to anything else (HTTP/2, RFC 9113 section 8.1).
@@ -87,6 +89,8 @@ pub(crate) trait ServerSide {
     fn is_own(&self) -> bool {
         false
     }
+    /// Gives back what memory it can: the client keeps us waiting, maybe for long.
+    fn leave_memory(&mut self) {}
     /// Ready if the server, which has answered, will not read the rest of the request: it said so, or ended.
     fn poll_declines(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Ends the request before its end, so that the server notices; `code` is why, where that can be said.

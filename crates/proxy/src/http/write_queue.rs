@@ -20,6 +20,8 @@ pub(super) struct WriteQueue {
     /// What stands behind the pieces, to be appended to.
     pub(super) tail: BytesMut,
     unflushed: bool,
+    /// The transport took no more, and has not taken all since.
+    blocked: bool,
 }
 
 impl WriteQueue {
@@ -31,6 +33,18 @@ impl WriteQueue {
     /// Whether nothing is left to do.
     pub(super) fn is_clean(&self) -> bool {
         self.len() == 0 && !self.unflushed
+    }
+
+    /// Whether the transport was offered more than it takes.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Gives back what memory it can: what waits may be a small part of what it was read into.
+    pub(super) fn leave_memory(&mut self) {
+        self.pieces.iter_mut().for_each(|piece| *piece = Bytes::copy_from_slice(piece));
+        self.pieces.shrink_to_fit();
+        self.tail = BytesMut::from(&self.tail[..]);
     }
 
     /// Appends a piece.
@@ -60,6 +74,12 @@ impl WriteQueue {
 
     /// Writes and flushes it all.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, io: &mut BoxIo) -> Poll<io::Result<()>> {
+        let written = self.poll_write_all(cx, io);
+        self.blocked = written.is_pending();
+        written
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>, io: &mut BoxIo) -> Poll<io::Result<()>> {
         while self.len() > 0 {
             let n = if self.pieces.is_empty() {
                 let n = ready!(Pin::new(&mut *io).poll_write(cx, &self.tail))?;

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 
-use tokio::io::duplex;
+use tokio::io::{AsyncReadExt, duplex};
 
 use super::*;
 
@@ -22,6 +22,28 @@ async fn a_sender_waits_when_the_queue_is_full() {
     assert!(!has_room(FIRST_WRITE_QUEUE_BYTES + 1).await);
 }
 
+/// A piece of which the pipe took a part kept room for another beside it.
+#[tokio::test]
+async fn nothing_is_asked_for_behind_what_is_not_taken() {
+    let (mut peer, io) = duplex(1);
+    let mut stream = H1Stream::new(Box::new(io));
+    stream.send_head(Outgoing::UntilClose, |_| Ok::<(), SideError>(())).unwrap();
+    stream.send_data(vec![b'x'; 10].into()).unwrap();
+    let mut poll = |cx: &mut Context<'_>| {
+        let room = stream.poll_room(cx).is_ready();
+        let flushed = stream.poll_flush(cx).is_ready();
+        stream.leave_memory();
+        Poll::Ready((room, flushed))
+    };
+    assert_eq!(poll_fn(&mut poll).await, (true, false), "little waits");
+    assert_eq!(poll_fn(&mut poll).await, (false, false), "and is not taken");
+    for _ in 0..10 {
+        assert_eq!(peer.read_u8().await.unwrap(), b'x');
+        poll_fn(&mut poll).await;
+    }
+    assert_eq!(poll_fn(&mut poll).await, (true, true));
+}
+
 #[tokio::test]
 async fn of_what_is_refused_so_much_is_kept() {
     let stream = H1Stream::new(Box::new(duplex(1).1));
@@ -37,7 +59,9 @@ async fn of_what_is_refused_so_much_is_kept() {
 #[test]
 fn bodies_are_read_in_small_pieces_first() {
     for (read, piece) in [
-        (0, BODY_FIRST_READ_BYTES),
+        (0, BODY_START_READ_BYTES),
+        (BODY_START_BYTES - 1, BODY_START_READ_BYTES),
+        (BODY_START_BYTES, BODY_FIRST_READ_BYTES),
         (BODY_FIRST_BYTES - 1, BODY_FIRST_READ_BYTES),
         (BODY_FIRST_BYTES, BODY_READ_BYTES),
         (u64::MAX, BODY_READ_BYTES),
