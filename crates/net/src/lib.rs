@@ -29,7 +29,7 @@ pub use listen::{Accepts, BindError, bind};
 pub use lookup::Lookup;
 pub use original::{OriginalError, original_destination};
 pub use peer_process::{PeerProcessError, peer_process};
-pub use process::{give_way, raise_descriptor_limit, thread_cpu_time};
+pub use process::{ThreadWaits, give_way, raise_descriptor_limit};
 pub use read_ahead::ReadAhead;
 pub use relay::{NoTap, RelayEnd, Relayed, Tap, relay};
 pub use resolver::{DNS_PORT, LookupError, Resolver};

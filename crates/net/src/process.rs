@@ -1,5 +1,7 @@
 //! The limits of this process.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -26,8 +28,36 @@ pub fn give_way() {
     }
 }
 
-/// How much processor time this thread has had.
-pub fn thread_cpu_time() -> Duration {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(used).unwrap_or_default()
+/// How long a thread had to wait for a processor.
+#[derive(Debug)]
+pub struct ThreadWaits(File);
+
+impl ThreadWaits {
+    /// Of the thread that calls it; `None` where the system does not tell.
+    pub fn of_this_thread() -> Option<Self> {
+        let waits = Self(File::open("/proc/thread-self/schedstat").ok()?);
+        waits.so_far().map(|_| waits)
+    }
+
+    /// How long all in all.
+    pub fn so_far(&self) -> Option<Duration> {
+        // Nanoseconds of having run, nanoseconds of having waited, and how often it ran.
+        let mut text = [0; 96];
+        let len = self.0.read_at(&mut text, 0).ok()?;
+        let text = str::from_utf8(text.get(..len)?).ok()?;
+        text.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_told_how_long_it_waited() {
+        let waits = ThreadWaits::of_this_thread().unwrap();
+        let before = waits.so_far().unwrap();
+        std::thread::yield_now();
+        assert!(waits.so_far().unwrap() >= before);
+    }
 }

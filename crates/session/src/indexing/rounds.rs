@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flowgate_flow::Timestamp;
+use flowgate_net::ThreadWaits;
 use flowgate_store::Tended;
 
 use super::{Shared, Task, lock};
@@ -15,8 +16,8 @@ const INDEX_PAUSE: Duration = Duration::from_millis(10);
 /// How long traffic is watched to see whether flows come fast, and how long the thread waits when the processors are busy.
 const CALM_WINDOW: Duration = Duration::from_millis(100);
 
-/// The processors are busy if a step takes more than so many times its own processor time.
-const BUSY_FACTOR: u32 = 2;
+/// The processors are busy if a step has to wait for one for more than this part of the time that it takes.
+const BUSY_PART: u32 = 2;
 
 /// How long it waits after it could not be written.
 const INDEX_RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -73,6 +74,7 @@ impl Shared {
     }
 
     pub(super) fn work(&self) {
+        let waits = ThreadWaits::of_this_thread();
         // When the store is to be tended, and how many flows came since it was.
         let mut due = Some(Instant::now());
         let mut untended = 0;
@@ -86,7 +88,7 @@ impl Shared {
             let begun = *since.get_or_insert_with(Instant::now);
             let Some(came) = self.await_calm(begun) else { return };
             untended += came;
-            match self.index(begun) {
+            match self.index(begun, waits.as_ref()) {
                 Round::Done => since = None,
                 Round::PutOff => self.tell(Task::Work),
                 Round::Failed if self.pause(INDEX_RETRY_INTERVAL) => return,
@@ -128,13 +130,13 @@ impl Shared {
     }
 
     /// Tells the index of flows, until it knows of all or may wait.
-    fn index(&self, since: Instant) -> Round {
+    fn index(&self, since: Instant, waits: Option<&ThreadWaits>) -> Round {
+        let waited = || waits.and_then(ThreadWaits::so_far).unwrap_or_default();
         loop {
             let mut indexer = lock(&self.indexer);
-            let (begun, used) = (Instant::now(), flowgate_net::thread_cpu_time());
+            let (begun, waited_before) = (Instant::now(), waited());
             let stepped = indexer.step();
-            let took = begun.elapsed();
-            let used = flowgate_net::thread_cpu_time().saturating_sub(used);
+            let (took, lost) = (begun.elapsed(), waited().saturating_sub(waited_before));
             let more = self.note(&stepped, &indexer);
             drop(indexer);
             let failed = stepped.is_err();
@@ -149,7 +151,7 @@ impl Shared {
                 return Round::PutOff;
             }
             // Who is let go first leaves little: it is not taken from them bit by bit.
-            let pause = if took > used * BUSY_FACTOR && self.may_be_behind(since) {
+            let pause = if lost * BUSY_PART > took && self.may_be_behind(since) {
                 CALM_WINDOW
             } else {
                 Duration::ZERO
