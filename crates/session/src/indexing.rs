@@ -22,6 +22,9 @@ use tokio::sync::Notify;
 /// Flows come fast if more of them come in one [`CALM_WINDOW`]: 3,000 a second.
 const CALM_FLOWS_MAX: usize = 300;
 
+/// Flows that are to go go no later than about this because the index is put off.
+const TEND_LATE_MAX: Duration = Duration::from_secs(10);
+
 /// How often the thread that saves looks whether anybody waits for the index: that costs some calls of the system.
 const WAITS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -46,6 +49,8 @@ struct Shared {
     written: AtomicU64,
     /// How far behind the index may be before it stops to wait for a calm moment.
     put_off_bytes: AtomicU64,
+    /// And for how long, in seconds.
+    put_off_seconds: AtomicU64,
     /// How many flows were saved since the thread looked.
     came: AtomicUsize,
     task: Mutex<Task>,
@@ -105,6 +110,7 @@ impl Indexing {
             indexed: indexer.indexed_bytes().into(),
             written: AtomicU64::new(0),
             put_off_bytes: AtomicU64::new(INDEX_PUT_OFF_BYTES_MAX),
+            put_off_seconds: AtomicU64::new(INDEX_PUT_OFF_MAX.as_secs()),
             came: AtomicUsize::new(0),
             waits: indexer.waits(),
             indexer: Mutex::new(indexer),
@@ -233,7 +239,7 @@ impl Shared {
     /// Whether the index may wait, as far as it goes by how far behind it is, and since when.
     fn may_be_behind(&self, since: Instant) -> bool {
         self.behind() <= self.put_off_bytes.load(Ordering::Relaxed)
-            && since.elapsed() <= INDEX_PUT_OFF_MAX
+            && since.elapsed().as_secs() <= self.put_off_seconds.load(Ordering::Relaxed)
             && !self.waits.is_anybody()
     }
 
@@ -255,6 +261,8 @@ impl Shared {
         // What is kept too long for want of an index takes room, too.
         let put_off = retention.bytes_max().map_or(INDEX_PUT_OFF_BYTES_MAX, |bytes| bytes / 8);
         self.put_off_bytes.store(put_off.min(INDEX_PUT_OFF_BYTES_MAX), Ordering::Relaxed);
+        let longest = if retention.keeps_everything() { INDEX_PUT_OFF_MAX } else { TEND_LATE_MAX };
+        self.put_off_seconds.store(longest.as_secs(), Ordering::Relaxed);
         indexer.set_retention(retention, Box::new(Decoding))
     }
 

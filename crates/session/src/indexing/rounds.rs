@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use flowgate_flow::Timestamp;
 use flowgate_net::ThreadWaits;
 use flowgate_store::Tended;
+use flowgate_store::limits::INDEX_PUT_OFF_BYTES_MAX;
 
 use super::{Shared, Task, lock};
 
@@ -100,9 +101,15 @@ impl Shared {
                 due = due.map(|due| due.min(Instant::now() + soon));
             }
             let changed = lock(&self.wanted).is_some();
-            if changed || since.is_none() && due.is_some_and(|due| due <= Instant::now()) {
+            // Where room is short, load that never ends is no reason to keep what is to go.
+            let may_tend =
+                since.is_none() || self.put_off_bytes.load(Ordering::Relaxed) < INDEX_PUT_OFF_BYTES_MAX;
+            if changed || may_tend && due.is_some_and(|due| due <= Instant::now()) {
                 untended = 0;
                 due = self.tend().map(|pause| Instant::now() + pause);
+                if self.behind() == 0 {
+                    since = None;
+                }
             } else if packs && came == 0 && since.is_none() {
                 packs = self.pack();
             }
