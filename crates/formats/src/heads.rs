@@ -120,29 +120,48 @@ fn unless_none<T>(raw: Raw<'_>, read: impl FnOnce(Raw<'_>) -> Option<T>) -> Opti
     if raw.kind == b'~' { Some(None) } else { read(raw).map(Some) }
 }
 
+/// What requests and responses have alike.
+#[derive(Default)]
+struct Half {
+    version: Option<HttpVersion>,
+    headers: Option<Headers>,
+    start: Option<Timestamp>,
+    end: Option<Option<Timestamp>>,
+}
+
+impl Half {
+    /// Reads an entry if it is one of these; `None` if it is not in order.
+    fn read(&mut self, key: &[u8], raw: Raw<'_>) -> Option<()> {
+        match key {
+            b"http_version" => self.version = Some(HttpVersion::from_bytes(&take(raw, bytes)?)),
+            b"headers" => self.headers = Some(headers(raw)?),
+            b"timestamp_start" => self.start = Some(take(raw, timestamp)?),
+            b"timestamp_end" => self.end = Some(take(raw, optional(timestamp))?),
+            _ => {}
+        }
+        Some(())
+    }
+}
+
 fn request(raw: Raw<'_>) -> Option<Request> {
     let map = Some(raw).filter(|raw| raw.kind == b'}')?;
-    let (mut version, mut fields, mut start, mut end) = (None, None, None, None);
+    let mut half = Half::default();
     let (mut host, mut port) = (None, None);
     let (mut method, mut scheme, mut authority, mut path) = (None, None, None, None);
     for entry in Entries(map.payload) {
         let (key, raw) = entry?;
         match key {
-            b"http_version" => version = Some(take(raw, bytes)?),
-            b"headers" => fields = Some(headers(raw)?),
-            b"timestamp_start" => start = Some(take(raw, timestamp)?),
-            b"timestamp_end" => end = Some(take(raw, optional(timestamp))?),
             b"host" => host = Some(take(raw, text)?),
             b"port" => port = Some(take(raw, int)?),
             b"method" => method = Some(take(raw, bytes)?),
             b"scheme" => scheme = Some(take(raw, bytes)?),
             b"authority" => authority = Some(take(raw, bytes)?),
             b"path" => path = Some(take(raw, bytes)?),
-            _ => {}
+            _ => half.read(key, raw)?,
         }
     }
     Some(Request {
-        version: HttpVersion::from_bytes(&version?),
+        version: half.version?,
         method: method?,
         scheme: scheme?,
         host: host?,
@@ -150,39 +169,35 @@ fn request(raw: Raw<'_>) -> Option<Request> {
         authority: authority?,
         path: path?,
         pseudo: PseudoFields::default(),
-        headers: fields?,
+        headers: half.headers?,
         body: Body::Missing,
         trailers: None,
-        timestamp_start: start?,
-        timestamp_end: end?,
+        timestamp_start: half.start?,
+        timestamp_end: half.end?,
     })
 }
 
 fn response(raw: Raw<'_>) -> Option<Response> {
     let map = Some(raw).filter(|raw| raw.kind == b'}')?;
-    let (mut version, mut fields, mut start, mut end) = (None, None, None, None);
+    let mut half = Half::default();
     let (mut status, mut reason) = (None, None);
     for entry in Entries(map.payload) {
         let (key, raw) = entry?;
         match key {
-            b"http_version" => version = Some(take(raw, bytes)?),
-            b"headers" => fields = Some(headers(raw)?),
-            b"timestamp_start" => start = Some(take(raw, timestamp)?),
-            b"timestamp_end" => end = Some(take(raw, optional(timestamp))?),
             b"status_code" => status = Some(take(raw, int)?),
             b"reason" => reason = Some(take(raw, bytes)?),
-            _ => {}
+            _ => half.read(key, raw)?,
         }
     }
     Some(Response {
-        version: HttpVersion::from_bytes(&version?),
+        version: half.version?,
         status: status?,
         reason: reason?,
-        headers: fields?,
+        headers: half.headers?,
         body: Body::Missing,
         trailers: None,
-        timestamp_start: start?,
-        timestamp_end: end?,
+        timestamp_start: half.start?,
+        timestamp_end: half.end?,
     })
 }
 
