@@ -19,7 +19,7 @@ use crate::body_reader::BodyReader;
 use crate::body_writer::{BodyWriter, segment_files};
 use crate::error::StoreError;
 use crate::ledger::{Entry, Ledger};
-use crate::limits::{INDEX_FLOWS_AT_ONCE, JOURNAL_REUSE_INTERVAL, KNOWN_SITES_MAX};
+use crate::limits::{INDEX_FLOWS_AT_ONCE, INDEX_FLOWS_IN_A_HURRY, JOURNAL_REUSE_INTERVAL, KNOWN_SITES_MAX};
 use crate::locks::Waits;
 use crate::reader::Place;
 use crate::record::{Depth, RecordWriter, Searchable};
@@ -162,12 +162,16 @@ impl Indexer {
     /// # Errors
     /// What the medium says; nothing is lost, and the next call tries again.
     pub fn step(&mut self) -> Result<bool, StoreError> {
+        self.step_of(INDEX_FLOWS_AT_ONCE)
+    }
+
+    fn step_of(&mut self, flows_max: usize) -> Result<bool, StoreError> {
         let target = self.bodies().written_to();
         if self.tail.at >= target {
             return Ok(false);
         }
         let before = self.tail.at;
-        let stepped = self.transact(|indexer| indexer.walk(target));
+        let stepped = self.transact(|indexer| indexer.walk(target, flows_max));
         if self.failing != stepped.is_err() {
             self.failing = stepped.is_err();
             self.bodies().show_failing(self.failing);
@@ -185,15 +189,15 @@ impl Indexer {
     /// # Errors
     /// As [`Indexer::step`].
     pub fn catch_up(&mut self) -> Result<(), StoreError> {
-        while self.step()? {}
+        while self.step_of(INDEX_FLOWS_IN_A_HURRY)? {}
         Ok(())
     }
 
-    fn walk(&mut self, target: Place) -> Result<(), StoreError> {
+    fn walk(&mut self, target: Place, flows_max: usize) -> Result<(), StoreError> {
         self.note_rules()?;
         let mut flows = 0;
         let mut loose: BTreeMap<u32, u64> = BTreeMap::new();
-        while flows < INDEX_FLOWS_AT_ONCE {
+        while flows < flows_max {
             match self.tail.next(&self.directory, target)? {
                 Step::Flow { at, record, bytes, is_loose } => {
                     if is_loose {

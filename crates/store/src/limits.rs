@@ -38,6 +38,9 @@ pub const INDEX_READ_BYTES: usize = 256 * 1024;
 /// How many flows the index gets to know of in one transaction.
 pub const INDEX_FLOWS_AT_ONCE: usize = 64;
 
+/// The same where somebody waits for all of them, or nobody writes any more.
+pub const INDEX_FLOWS_IN_A_HURRY: usize = 1024;
+
 /// How many bytes of segment files the index may be behind before capture waits for it.
 pub const INDEX_BEHIND_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 
