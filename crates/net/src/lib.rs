@@ -1,6 +1,6 @@
 //! What flowgate asks of the operating system: listeners, connections, relaying bytes, the limits of the process.
 //!
-//! Not here: what the bytes mean, and who may go where. The only crate that may hold `unsafe` blocks; `taken` has one.
+//! Not here: what the bytes mean, and who may go where. The only crate that may hold `unsafe` blocks; `taken` and `process` have one each.
 
 pub mod limits;
 
@@ -29,7 +29,7 @@ pub use listen::{Accepts, BindError, bind};
 pub use lookup::Lookup;
 pub use original::{OriginalError, original_destination};
 pub use peer_process::{PeerProcessError, peer_process};
-pub use process::{ThreadWaits, give_way, raise_descriptor_limit};
+pub use process::{ThreadWaits, give_memory_back, give_way, raise_descriptor_limit, resident_bytes};
 pub use read_ahead::ReadAhead;
 pub use relay::{NoTap, RelayEnd, Relayed, Tap, relay};
 pub use resolver::{DNS_PORT, LookupError, Resolver};

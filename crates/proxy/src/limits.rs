@@ -44,8 +44,9 @@ pub const BODY_READ_BYTES: usize = 64 * 1024;
 pub const FIRST_WRITE_QUEUE_BYTES: usize = 16 * 1024;
 /// The same from there on, so that several records of TLS leave in one write; and for all streams of a connection of HTTP/2.
 pub const WRITE_QUEUE_BYTES: usize = 64 * 1024;
-/// Chunks up to this many bytes are copied together with what stands before them, to leave in one write.
-pub const COALESCE_BYTES: usize = 8 * 1024;
+/// Chunks up to this many bytes are copied together with what stands before them, to leave in one write. Less than is read of a body at
+/// once, so that what waits is not there twice while it is recorded.
+pub const COALESCE_BYTES: usize = 4 * 1024;
 /// How much of a message that was refused is kept in its flow, in bytes.
 pub const REFUSED_BYTES_MAX: usize = 64 * 1024;
 /// How much of a recorded body stays in memory; the rest goes to a temporary file.

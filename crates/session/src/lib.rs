@@ -10,6 +10,7 @@ mod tls;
 mod client_replay;
 mod configuration;
 mod login_file;
+mod memory;
 mod rule_files;
 mod settling;
 mod tls_files;

@@ -22,6 +22,7 @@ use crate::configuration::{Configuration, ConfigurationError};
 use crate::filters::case_from_env;
 use crate::flow_store::BadRetention;
 use crate::indexing::RetentionControl;
+use crate::memory::MemoryKeeper;
 use crate::read::{ReadFlowsError, read_flows};
 use crate::rule_files::{RuleFiles, RuleFilesError};
 use crate::settings::{notes, settings, sources};
@@ -38,6 +39,7 @@ pub struct Session {
     events: Arc<dyn Events>,
     /// Of config files and rule files.
     _watch: Watch,
+    _memory: MemoryKeeper,
 }
 
 /// Why a session did not start. Nothing of it runs.
@@ -238,7 +240,8 @@ impl Session {
             })?;
             instances.push((mode.clone(), instance));
         }
-        Ok(Self { proxy, authority, instances, replay, events, _watch: watch })
+        let memory = MemoryKeeper::start(&proxy);
+        Ok(Self { proxy, authority, instances, replay, events, _watch: watch, _memory: memory })
     }
 
     /// What should be told at the start besides where we listen.

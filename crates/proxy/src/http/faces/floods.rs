@@ -1,7 +1,7 @@
 //! What is not worth its work ends a connection with ENHANCE_YOUR_CALM, and is not begun. What is counted, and how often it may come, is
 //! tested in `wire`.
 
-use flowgate_wire::limits::{H2_MALFORMED_MAX, H2_RESETS_MAX};
+use flowgate_wire::limits::{H2_LARGE_HEADERS_MAX, H2_MALFORMED_MAX, H2_RESETS_MAX};
 
 use super::clients::hello;
 use super::fixture::{Proxy, Raw, Version};
@@ -52,4 +52,26 @@ async fn what_comes_with_a_flood_is_not_begun() {
         assert_eq!(flows == 0, ends, "{flows} flows");
         assert!(!connected);
     }
+}
+
+/// Browsers with a hundred cookies, programs with tokens of many kilobytes: as large as is allowed, on every request.
+#[tokio::test(start_paused = true)]
+async fn large_heads_that_are_allowed_are_no_flood() {
+    let (cookie, token) = ("c=".to_owned() + &"v".repeat(40), "t".repeat(7000));
+    let mut fields = vec![(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    fields.extend([("cookie", cookie.as_str()); 100]);
+    fields.extend([("x-token", token.as_str()); 7]);
+    let block = block(&fields);
+    let request = |n: u32| {
+        let pieces: Vec<_> = block.chunks(16_384).collect();
+        let last = pieces.len() - 1;
+        let piece = |(at, piece): (usize, &&[u8])| {
+            let (kind, ends_stream) = if at == 0 { (1, 1) } else { (9, 0) };
+            frame(kind, ends_stream | if at == last { 4 } else { 0 }, n * 2 + 1, piece)
+        };
+        pieces.iter().enumerate().flat_map(piece).collect::<Vec<_>>()
+    };
+    let (heard, connected, _) = heard((0..4 * H2_LARGE_HEADERS_MAX).flat_map(request).collect()).await;
+    assert!(connected, "the first is on its way to a server");
+    assert!(!is_calm(&heard));
 }
