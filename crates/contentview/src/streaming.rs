@@ -44,6 +44,11 @@ enum State {
 /// What is written to it comes out decoded.
 trait Decoder: Write + Send {
     fn out(&mut self) -> &mut Out;
+
+    /// Gives out what it kept although nothing is missing for it.
+    fn drain(&mut self) -> io::Result<()> {
+        self.flush()
+    }
 }
 
 /// What a decoder writes to.
@@ -100,7 +105,7 @@ fn decode(decoder: &mut dyn Decoder, piece: &[u8], came: u64, made: u64) -> io::
     let may_be = EXCESS_BYTES_MAX.saturating_add(came.saturating_mul(EXCESS_FACTOR_MAX));
     decoder.out().room = usize::try_from(may_be.saturating_sub(made)).unwrap_or(usize::MAX);
     decoder.write_all(piece)?;
-    decoder.flush()?;
+    decoder.drain()?;
     Ok(std::mem::take(&mut decoder.out().bytes))
 }
 
@@ -165,6 +170,18 @@ impl Decoder for DeflateDecoder<Out> {
 impl Decoder for DecompressorWriter<Out> {
     fn out(&mut self) -> &mut Out {
         self.get_mut()
+    }
+
+    /// The library gives out no more than its buffer holds when it is asked for the last time for a piece.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            let before = self.get_mut().bytes.len();
+            // With nothing to take, `write` only gives.
+            let _ = self.write(&[])?;
+            if self.get_mut().bytes.len() == before {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -57,6 +57,16 @@ fn what_was_flushed_is_given_at_once() {
     }
 }
 
+/// Of a piece that makes more than 4 KiB, the rest came with the next piece, be that minutes later. A fuzzer found it.
+#[test]
+fn all_of_a_piece_of_brotli_is_given_at_once() {
+    let content = vec![b'x'; 10_000];
+    // A window of 64 KiB; not the last block; its length, less one, in 16 bits; not compressed.
+    let head = (10_000_u32 - 1) << 4 | 1 << 20;
+    let piece = [&head.to_le_bytes()[..3], &content].concat();
+    assert!(StreamDecoder::new(b"br").unwrap().push(&piece).unwrap() == content);
+}
+
 #[test]
 fn what_is_no_single_encoding_is_left_alone() {
     for encoding in ["", "identity", "none", "gzip, br", "compress", "gzip;q=1"] {
