@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use flowgate_flow::{Body, BodyMessage, Flow, FlowKind, RawFlow, RawMessage, Timestamp, WebSocketMessage};
+use flowgate_flow::{Body, BodyMessage, Flow, FlowKind, RawMessage, Timestamp, WebSocketMessage};
 use flowgate_options::Level;
 use flowgate_proxy::Events;
 use flowgate_session::{FlowSender, NoRoom, Room};
@@ -304,18 +304,14 @@ impl Events for Printer {
 
 /// Bytes of bodies and messages that were kept.
 fn body_bytes(flow: &Flow) -> u64 {
-    let of_raw = |raw: &RawFlow| raw.messages.iter().map(|message| message.content.len() as u64).sum();
-    match &flow.kind {
+    let bodies = match &flow.kind {
         FlowKind::Http(http) => {
             let response = http.response.as_ref().and_then(|response| response.body.len());
-            let websocket = http.websocket.iter().flat_map(|websocket| &websocket.messages);
-            http.request.body.len().unwrap_or_default()
-                + response.unwrap_or_default()
-                + websocket.map(|message| message.content.len() as u64).sum::<u64>()
+            http.request.body.len().unwrap_or_default() + response.unwrap_or_default()
         }
-        FlowKind::Tcp(raw) | FlowKind::Udp(raw) => of_raw(raw),
         _ => 0,
-    }
+    };
+    bodies + flow.kind.messages_bytes() as u64
 }
 
 /// What this many bytes cost is less than handing them to another thread.

@@ -47,6 +47,21 @@ pub enum FlowKind {
     Dns(Box<DnsFlow>),
 }
 
+impl FlowKind {
+    /// How many bytes the messages of a WebSocket or of a raw conversation have together.
+    #[must_use]
+    pub fn messages_bytes(&self) -> usize {
+        match self {
+            Self::Http(http) => {
+                let messages = http.websocket.iter().flat_map(|websocket| &websocket.messages);
+                messages.map(|message| message.content.len()).sum()
+            }
+            Self::Tcp(raw) | Self::Udp(raw) => raw.messages.iter().map(|message| message.content.len()).sum(),
+            Self::Dns(_) => 0,
+        }
+    }
+}
+
 /// Which half of a flow was replayed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Replay {

@@ -160,10 +160,6 @@ impl Sink for Tallying {
 
     type Item = Flow;
 
-    fn item(flow: Flow) -> Flow {
-        flow
-    }
-
     fn take(&mut self, flow: Flow) -> Result<(), Infallible> {
         self.number += 1;
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);

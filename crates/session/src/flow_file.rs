@@ -149,10 +149,6 @@ impl Sink for FlowFile {
 
     type Item = Flow;
 
-    fn item(flow: Flow) -> Flow {
-        flow
-    }
-
     fn take(&mut self, flow: Flow) -> io::Result<()> {
         self.write(&flow)
     }

@@ -85,16 +85,14 @@ pub(crate) struct Waiting<T> {
     room: Arc<Semaphore>,
 }
 
-/// A queue whose flows become what `make` makes of them.
-pub(crate) fn queue<T: Send + 'static>(
-    make: impl Fn(Flow) -> T + Send + Sync + 'static,
-) -> (FlowSender, Waiting<T>) {
+/// A queue whose flows become items where they are handed in.
+pub(crate) fn queue<T: From<Flow> + Send + 'static>() -> (FlowSender, Waiting<T>) {
     let room = Arc::new(Semaphore::new(FLOWS_WAITING_BYTES_MAX as usize));
     // Bounded by the room that everything in it has.
     let (sender, items) = mpsc::unbounded_channel();
     let put = move |flow: Flow, room: u32| {
         // It fails only when the writer has ended, which tells the reason itself.
-        let _ = sender.send((make(flow), room));
+        let _ = sender.send((T::from(flow), room));
     };
     let waiting = Waiting { items, taken: 0, room: Arc::clone(&room) };
     (FlowSender { room, put: Arc::new(put) }, waiting)
@@ -141,19 +139,15 @@ impl<T> Drop for Waiting<T> {
 /// What a flow takes in memory, about, and at most all the room there is.
 fn weight(flow: &Flow) -> u32 {
     let body = |body: &Body| if let Body::Bytes(bytes) = body { bytes.len() } else { 0 };
-    let bytes: usize = match &flow.kind {
+    let bytes = match &flow.kind {
         FlowKind::Http(http) => {
-            let messages = http.websocket.iter().flat_map(|websocket| &websocket.messages);
-            body(&http.request.body)
-                + http.response.as_ref().map_or(0, |response| body(&response.body))
-                + messages.map(|message| message.content.len()).sum::<usize>()
-        }
-        FlowKind::Tcp(raw) | FlowKind::Udp(raw) => {
-            raw.messages.iter().map(|message| message.content.len()).sum()
+            body(&http.request.body) + http.response.as_ref().map_or(0, |response| body(&response.body))
         }
         _ => 0,
     };
-    u32::try_from(FLOW_BYTES.saturating_add(bytes)).unwrap_or(u32::MAX).min(FLOWS_WAITING_BYTES_MAX)
+    u32::try_from(FLOW_BYTES.saturating_add(bytes).saturating_add(flow.kind.messages_bytes()))
+        .unwrap_or(u32::MAX)
+        .min(FLOWS_WAITING_BYTES_MAX)
 }
 
 #[cfg(test)]
@@ -171,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn flows_wait_up_to_a_number_of_bytes() {
-        let (sender, mut waiting) = queue(|flow| flow);
+        let (sender, mut waiting) = queue::<Flow>();
         let large = with_bytes(1024 * 1024);
         let mut count = 0;
         while let Ok(room) = sender.try_reserve(&large) {
@@ -192,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_larger_than_all_room_waits_alone() {
-        let (sender, mut waiting) = queue(|flow| flow);
+        let (sender, mut waiting) = queue::<Flow>();
         let huge = with_bytes(FLOWS_WAITING_BYTES_MAX as usize * 2);
         let small = sender.try_reserve(&flow()).unwrap();
         assert_eq!(sender.try_reserve(&huge).unwrap_err(), NoRoom::Full);

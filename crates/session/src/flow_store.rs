@@ -107,10 +107,6 @@ impl Sink for FlowStore {
 
     type Item = Prepared;
 
-    fn item(flow: Flow) -> Prepared {
-        Prepared::of(flow)
-    }
-
     fn take(&mut self, flow: Prepared) -> Result<(), StoreError> {
         self.capture.add_prepared(flow)
     }

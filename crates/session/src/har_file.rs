@@ -177,10 +177,6 @@ impl Sink for HarFile {
 
     type Item = Flow;
 
-    fn item(flow: Flow) -> Flow {
-        flow
-    }
-
     fn take(&mut self, flow: Flow) -> io::Result<()> {
         self.write(&flow)
     }

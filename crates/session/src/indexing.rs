@@ -1,9 +1,9 @@
 //! Telling a store's index of the flows that were saved, and keeping what retention says, when there is processor time to spare.
 //!
 //! Saving a flow is writing it to a file; its row in the index costs several times as much, and nobody needs it at once. So a thread
-//! that lets all others go first makes the rows, drops what is to go, and packs what was saved in haste. While flows come fast, or the processors are busy, it waits,
-//! as long as it is not too far behind. When it is much too far behind, or somebody waits for what it has not come to, the thread that
-//! saves helps: then traffic has to wait for the index, which is what bounds how far behind it can be.
+//! that lets all others go first makes the rows, drops what is to go, and packs what was saved in haste. While flows come fast, or the
+//! processors are busy, it waits, as long as it is not too far behind. When it is much too far behind, or somebody waits for what it has
+//! not come to, the thread that saves helps: then traffic has to wait for the index, which is what bounds how far behind it can be.
 
 mod rounds;
 

@@ -28,11 +28,8 @@ pub trait Sink: Send + 'static {
     /// Why it fails.
     type Error: std::error::Error;
 
-    /// What a flow is made into before it is handed to the thread that saves.
-    type Item: Send + 'static;
-
-    /// Makes a flow into that, where it ended: traffic waits for it.
-    fn item(flow: Flow) -> Self::Item;
+    /// What a flow is made into before it is handed to the thread that saves. That is done where it ended: traffic waits for it.
+    type Item: From<Flow> + Send + 'static;
 
     /// Takes one flow.
     ///
@@ -89,7 +86,7 @@ impl Saver {
     /// # Errors
     /// If no thread can be started.
     pub fn start<S: Sink>(sink: S, tell: impl Fn(Level, &str) + Send + 'static) -> io::Result<Self> {
-        let (flows, waiting) = queue(S::item);
+        let (flows, waiting) = queue();
         // Its own, for it has to outlive that of the proxy.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let work = move || runtime.block_on(Work::new(sink, tell).run(waiting));
@@ -256,10 +253,6 @@ mod tests {
         type Error = io::Error;
         type Item = Flow;
 
-        fn item(flow: Flow) -> Flow {
-            flow
-        }
-
         fn take(&mut self, _flow: Flow) -> io::Result<()> {
             self.answer().inspect_err(|_| self.waiting = 0)?;
             self.waiting += 1;
@@ -286,7 +279,7 @@ mod tests {
         let sink =
             Scripted { answers: answers.iter().copied().collect(), waiting: 0, saved: Arc::clone(&saved) };
         let told = Mutex::new(Vec::new());
-        let (sender, receiver) = queue(Scripted::item);
+        let (sender, receiver) = queue();
         for _ in 0..flows {
             let room = sender.try_reserve(&flow()).unwrap();
             sender.send(room, flow());
@@ -332,10 +325,6 @@ mod tests {
         type Error = io::Error;
         type Item = Flow;
 
-        fn item(flow: Flow) -> Flow {
-            flow
-        }
-
         fn take(&mut self, _flow: Flow) -> io::Result<()> {
             Ok(())
         }
@@ -354,7 +343,7 @@ mod tests {
     #[tokio::test]
     async fn what_goes_wrong_behind_it_is_told() {
         let (change, changes) = mpsc::unbounded_channel();
-        let (flows, receiver) = queue(Checked::item);
+        let (flows, receiver) = queue();
         let answers = [Ok(()), Err(io::ErrorKind::StorageFull.into()), Ok(())];
         let (tell, mut told) = mpsc::unbounded_channel();
         let work = Work::new(Checked { answers: answers.into(), changes }, move |_: Level, line: &str| {

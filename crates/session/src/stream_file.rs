@@ -82,10 +82,6 @@ impl Sink for StreamFile {
 
     type Item = Flow;
 
-    fn item(flow: Flow) -> Flow {
-        flow
-    }
-
     fn take(&mut self, flow: Flow) -> io::Result<()> {
         if self.name.varies {
             self.take_at(flow, &Zoned::now())

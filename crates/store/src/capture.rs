@@ -44,7 +44,7 @@ impl Capture {
     /// # Errors
     /// What the medium says. Unless the error [concerns this flow alone](StoreError::is_of_one_flow), the batch is lost.
     pub fn add(&mut self, flow: Flow) -> Result<(), StoreError> {
-        self.add_prepared(Prepared::of(flow))
+        self.add_prepared(Prepared::from(flow))
     }
 
     /// [`Capture::add`] for a flow that was prepared elsewhere.

@@ -65,13 +65,12 @@ pub(crate) fn give_back(written: &mut Vec<Vec<u8>>) {
     written.clear();
 }
 
-impl Prepared {
+impl From<Flow> for Prepared {
     /// Does what can be done in a few microseconds.
-    #[must_use]
-    pub fn of(mut flow: Flow) -> Self {
+    fn from(mut flow: Flow) -> Self {
         // Others have these connections, too: they are written once for all.
         let is_shared = Arc::strong_count(&flow.client) > 1 && Arc::strong_count(&flow.server) > 1;
-        if !is_shared || flow.backup.is_some() || messages_bytes(&flow) > PREPARED_MESSAGES_BYTES_MAX {
+        if !is_shared || flow.backup.is_some() || flow.kind.messages_bytes() > PREPARED_MESSAGES_BYTES_MAX {
             return Self(Form::Whole(Box::new(flow)));
         }
         let (mut request_body, mut response_body) = (None, None);
@@ -112,18 +111,5 @@ fn take_large(body: &mut Body) -> Option<Body> {
 fn put_back(body: &mut Body, taken: Option<Body>) {
     if let Some(taken) = taken {
         *body = taken;
-    }
-}
-
-fn messages_bytes(flow: &Flow) -> usize {
-    match &flow.kind {
-        FlowKind::Http(http) => {
-            let messages = http.websocket.iter().flat_map(|websocket| &websocket.messages);
-            messages.map(|message| message.content.len()).sum()
-        }
-        FlowKind::Tcp(raw) | FlowKind::Udp(raw) => {
-            raw.messages.iter().map(|message| message.content.len()).sum()
-        }
-        _ => 0,
     }
 }

@@ -390,7 +390,7 @@ impl Indexer {
         let mut records = std::mem::take(&mut self.records);
         let mut bodies = self.bodies();
         let before = bodies.written();
-        let flow = Prepared::of(flow);
+        let flow = Prepared::from(flow);
         let at = bodies.at_leisure(|bodies| records.append(flow, RecordKind::Moved, bodies));
         let bytes = bodies.written() - before;
         drop(bodies);

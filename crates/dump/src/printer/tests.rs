@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::sync::{Arc, Mutex, mpsc};
 
-use flowgate_flow::{ClientConnection, FlowId, ServerConnection};
+use flowgate_flow::{ClientConnection, FlowId, RawFlow, ServerConnection};
 use flowgate_options::Values;
 use flowgate_session::{Saver, Sink};
 
@@ -31,10 +31,6 @@ impl Sink for Saved {
     const WHAT: &'static str = "flows";
     type Error = Infallible;
     type Item = Flow;
-
-    fn item(flow: Flow) -> Flow {
-        flow
-    }
 
     fn take(&mut self, flow: Flow) -> Result<(), Infallible> {
         self.0.send(flow).unwrap();

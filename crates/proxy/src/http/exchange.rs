@@ -249,7 +249,7 @@ impl Exchange {
     ) -> Poll<Failure> {
         let is_announced = matches!(self.request_framing, Framing::Length(_));
         let waits = match self.keeps_waiting {
-            KeepsWaiting::Takes => Some(Waits::ToTake(client.bytes_taken())),
+            KeepsWaiting::Takes => Some(Waits::ToTake),
             // A response that has begun may be a conversation's.
             KeepsWaiting::Sends if is_announced && self.down == Down::Head => Some(Waits::ToSend(self.came)),
             KeepsWaiting::Sends | KeepsWaiting::Nothing => None,
@@ -260,7 +260,9 @@ impl Exchange {
             }
             return Poll::Pending;
         };
-        while let Poll::Ready(due) = self.slow.get_or_insert_default().poll(cx, waits) {
+        while let Poll::Ready(due) =
+            self.slow.get_or_insert_default().poll(cx, waits, || client.bytes_taken())
+        {
             match due {
                 Due::LeaveMemory => {
                     self.request_body.leave_memory();

@@ -133,7 +133,7 @@ impl Failure {
                 "The request was refused: within {} s less than {CLIENT_PROGRESS_BYTES_MIN} bytes of its body came.",
                 CLIENT_PROGRESS_TIMEOUT.as_secs()
             ),
-            (Cause::TooSlow(Waits::ToTake(_)), _) => format!(
+            (Cause::TooSlow(Waits::ToTake), _) => format!(
                 "client: within {} s it took less than {CLIENT_TAKEN_BYTES_MIN} bytes of what was sent to it",
                 CLIENT_PROGRESS_TIMEOUT.as_secs()
             ),

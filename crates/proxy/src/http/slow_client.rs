@@ -18,8 +18,8 @@ use crate::limits::{
 pub(super) enum Waits {
     /// The client has to send more of the body whose length it announced; so much of it came.
     ToSend(u64),
-    /// The client has to take what is sent to it; so many bytes of this connection it has, if that is known.
-    ToTake(Option<u64>),
+    /// The client has to take what is sent to it.
+    ToTake,
 }
 
 /// What is to be done about it.
@@ -52,8 +52,14 @@ impl SlowClient {
         self.waiting = None;
     }
 
-    /// Ready when something is to be done about a client that keeps its exchange waiting.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, now: Waits) -> Poll<Due> {
+    /// Ready when something is to be done about a client that keeps its exchange waiting. `taken` says how many bytes of this connection
+    /// the client has, if that is known; it is asked only when the time is up, for it costs a call of the system.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Waits,
+        taken: impl Fn() -> Option<u64>,
+    ) -> Poll<Due> {
         let is_same =
             |waiting: &Waiting| std::mem::discriminant(&waiting.first) == std::mem::discriminant(&now);
         if !self.waiting.as_ref().is_some_and(is_same) {
@@ -77,7 +83,7 @@ impl SlowClient {
                 timer.as_mut().reset(due);
             } else if !std::mem::replace(&mut waiting.said, true) {
                 return Poll::Ready(Due::LeaveMemory);
-            } else if is_too_slow(waiting.first, now) {
+            } else if is_too_slow(waiting.first, now, &taken) {
                 return Poll::Ready(Due::GiveUp);
             } else {
                 self.waiting = None;
@@ -87,10 +93,10 @@ impl SlowClient {
 }
 
 /// Whether a client did too little within the time.
-const fn is_too_slow(first: Waits, now: Waits) -> bool {
+fn is_too_slow(first: Waits, now: Waits, taken: impl Fn() -> Option<u64>) -> bool {
     match (first, now) {
         (Waits::ToSend(first), Waits::ToSend(now)) => now - first < CLIENT_PROGRESS_BYTES_MIN,
-        (_, Waits::ToTake(Some(taken))) => taken < CLIENT_TAKEN_BYTES_MIN,
+        (_, Waits::ToTake) => taken().is_some_and(|taken| taken < CLIENT_TAKEN_BYTES_MIN),
         _ => false,
     }
 }
@@ -105,11 +111,11 @@ mod tests {
     const TAKEN: u64 = CLIENT_TAKEN_BYTES_MIN;
 
     /// After how many seconds a client is given up that comes on by so much each second, if it is within five minutes.
-    async fn given_up(step: impl Fn(u64) -> Waits) -> Option<u64> {
+    async fn given_up(step: impl Fn(u64) -> Waits, taken: Option<u64>) -> Option<u64> {
         let (mut slow, start) = (SlowClient::default(), Instant::now());
         for second in 0..300 {
-            let poll = poll_fn(|cx| match slow.poll(cx, step(second)) {
-                Poll::Ready(Due::LeaveMemory) => slow.poll(cx, step(second)),
+            let poll = poll_fn(|cx| match slow.poll(cx, step(second), || taken) {
+                Poll::Ready(Due::LeaveMemory) => slow.poll(cx, step(second), || taken),
                 other => other,
             });
             if tokio::time::timeout_at(start + std::time::Duration::from_secs(second + 1), poll).await.is_ok()
@@ -127,14 +133,14 @@ mod tests {
         for (bytes_each, expected) in
             [(0, Some(limit)), (1, Some(limit)), (MIN / limit, Some(limit)), (MIN / limit + 1, None)]
         {
-            let found = given_up(|second| Waits::ToSend(1000 + second * bytes_each)).await;
+            let found = given_up(|second| Waits::ToSend(1000 + second * bytes_each), None).await;
             assert_eq!(found, expected, "{bytes_each} a second");
         }
         // What was taken once is enough for ever.
         for (taken, expected) in [(0, Some(limit)), (TAKEN - 1, Some(limit)), (TAKEN, None)] {
-            assert_eq!(given_up(|_| Waits::ToTake(Some(taken))).await, expected, "{taken}");
+            assert_eq!(given_up(|_| Waits::ToTake, Some(taken)).await, expected, "{taken}");
         }
-        assert_eq!(given_up(|_| Waits::ToTake(None)).await, None);
+        assert_eq!(given_up(|_| Waits::ToTake, None).await, None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -143,14 +149,14 @@ mod tests {
         let start = Instant::now();
         for kept_waiting in [true, false, true] {
             if kept_waiting {
-                assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToSend(0))).await, Due::LeaveMemory);
+                assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToSend(0), || None)).await, Due::LeaveMemory);
                 tokio::time::advance(CLIENT_PROGRESS_TIMEOUT / 2).await;
             } else {
                 slow.rest();
             }
         }
         // A wait of another kind is another one, too.
-        assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToTake(Some(0)))).await, Due::LeaveMemory);
+        assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToTake, || Some(0))).await, Due::LeaveMemory);
         assert_eq!(start.elapsed(), CLIENT_PROGRESS_TIMEOUT + 3 * SLOW_CLIENT_DELAY);
     }
 }
