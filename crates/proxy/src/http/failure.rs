@@ -108,6 +108,11 @@ impl Failure {
         self.side == Side::Server && matches!(&self.cause, Cause::Side(err) if err.was_unprocessed())
     }
 
+    /// Whether the server will have HTTP/1.1 for this request.
+    pub(crate) fn requires_http1(&self) -> bool {
+        self.side == Side::Server && matches!(&self.cause, Cause::Side(err) if err.requires_http1())
+    }
+
     /// The error of its flow; `answered` if the client was told anything yet.
     pub(crate) fn flow_error(&self, answered: bool) -> FlowError {
         let message = self.message(answered);

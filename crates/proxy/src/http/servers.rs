@@ -103,6 +103,8 @@ pub(crate) struct Servers {
     single: AtomicBool,
     /// The server of this route is spoken to in HTTP/2 without TLS (prior knowledge, RFC 9113 section 3.3), as the client does.
     clear_http2: Option<Route>,
+    /// It answered in HTTP/1.
+    clear_is_http1: AtomicBool,
     /// Opening failed when the destination became known; told to every request for it (mitmproxy likewise).
     failed: Option<(Route, ServerError)>,
     /// Where connections lead instead of into the world.
@@ -123,6 +125,7 @@ impl Servers {
             has_drivers: AtomicBool::new(false),
             opening: tokio::sync::Mutex::default(),
             clear_http2: None,
+            clear_is_http1: AtomicBool::new(false),
             failed: None,
             #[cfg(any(test, fuzzing))]
             network: None,
@@ -138,6 +141,11 @@ impl Servers {
     /// Speaks HTTP/2 to the server of this route, without TLS.
     pub(crate) fn speak_http2_in_the_clear(&mut self, route: Route) {
         self.clear_http2 = Some(route);
+    }
+
+    /// Speaks HTTP/1 from now on to a server that answered HTTP/2 so: without TLS nothing was negotiated.
+    pub(super) fn speak_http1_in_the_clear(&self) {
+        self.clear_is_http1.store(true, Ordering::Relaxed);
     }
 
     /// Leaves HTTP/2 connections to the client's task, which asks for them by [`take_drivers`](Self::take_drivers).
@@ -295,6 +303,7 @@ impl Servers {
 
     fn is_clear_http2(&self, route: &Route) -> bool {
         self.clear_http2.as_ref().is_some_and(|clear| clear == route)
+            && !self.clear_is_http1.load(Ordering::Relaxed)
     }
 
     /// Whether a new connection on this route may turn out to be one of HTTP/2.

@@ -201,7 +201,7 @@ impl Service {
             return Carried::Failed(Arc::new(ServerConnection::new(clock::new_id(), Some(address))), failure);
         }
         // Asked of the request as it is sent: an addon may have changed it.
-        let wanted = Wanted::by(&exchange.request);
+        let mut wanted = Wanted::by(&exchange.request);
         let mut fresh = false;
         let mut tries = 1;
         loop {
@@ -221,6 +221,18 @@ impl Service {
                     };
                     if let Err(failure) = &result {
                         server.abort(failure.code_for_server());
+                        if failure.requires_http1() {
+                            let reset = failure.carried_reset().is_some();
+                            if !reset {
+                                self.servers.speak_http1_in_the_clear();
+                            }
+                            // A client that knows streams is told of a reset, and decides itself.
+                            let told = reset && client.takes_resets();
+                            if wanted == Wanted::Exchange && exchange.is_untouched() && !told {
+                                wanted = Wanted::Upgrade;
+                                continue;
+                            }
+                        }
                         let again = failure.was_unprocessed() && exchange.is_untouched();
                         let lost = reused && may_try_again(exchange, failure);
                         if tries < H2_TRIES_MAX && (again || lost) {

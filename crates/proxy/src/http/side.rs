@@ -212,6 +212,15 @@ impl SideError {
         }
     }
 
+    /// Whether a server will have HTTP/1.1: it says so (RFC 9113 section 7), or it speaks nothing else.
+    pub(crate) fn requires_http1(&self) -> bool {
+        match self {
+            Self::Reset(reset) => reset.by == By::Peer && reset.code == Code::HTTP_1_1_REQUIRED,
+            Self::H2(error) => error.code == Code::HTTP_1_1_REQUIRED,
+            _ => false,
+        }
+    }
+
     /// Whether it is certain that a server did nothing with the request (RFC 9113 section 8.7).
     pub(crate) fn was_unprocessed(&self) -> bool {
         match self {

@@ -377,3 +377,42 @@ async fn clients_that_say_nothing_are_not_waited_for() {
         );
     }
 }
+
+/// h2spec at the clear face of `reverse:http`, before a server that has only HTTP/1: each request got 502, since its client's preface was all
+/// that was known of the server. Its answer to that, in HTTP/1, is taken at its word now.
+#[tokio::test]
+async fn a_server_that_answers_the_preface_in_http1_is_asked_in_http1() {
+    let fixture = fixture().await;
+    let serving = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            let (mut stream, _) = fixture.listener.accept().await.unwrap();
+            let mut input = Vec::new();
+            while input.len() < 24 {
+                stream.read_buf(&mut input).await.unwrap();
+            }
+            if input.starts_with(PREFACE) {
+                asked.push("preface".to_owned());
+                let refusal = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html>";
+                stream.write_all(refusal).await.unwrap();
+                continue;
+            }
+            for _ in 0..2 {
+                while !input.ends_with(b"\r\n\r\n") {
+                    stream.read_buf(&mut input).await.unwrap();
+                }
+                let line = input.split(|byte| *byte == b'\r').next().unwrap();
+                asked.push(String::from_utf8(line.to_vec()).unwrap());
+                input.clear();
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            }
+        }
+        asked
+    });
+    let send = client(fixture.client).await;
+    for _ in 0..2 {
+        let (response, _) = within(send.clone().ready()).await.unwrap().send_request(get(), true).unwrap();
+        assert_eq!(within(response).await.unwrap().status(), 204);
+    }
+    assert_eq!(within(serving).await.unwrap(), ["preface", "GET / HTTP/1.1", "GET / HTTP/1.1"]);
+}

@@ -14,6 +14,8 @@ use crate::http2::guard::Flood;
 use crate::http2::stream::{By, Direction, Incoming, Reset, Stream, StreamId};
 use crate::limits::{H2_CONTINUATIONS_MAX, H2_HEADER_BLOCK_BYTES_MAX, INTERIM_RESPONSES_MAX};
 
+/// What a server of HTTP/1 begins its answer with (RFC 9112 section 4), whatever it was sent.
+const HTTP1_VERSION: &[u8] = b"HTTP/1.";
 const ON_ITSELF: &str = "stream depends on itself";
 
 impl<T: Default> Connection<T> {
@@ -43,6 +45,9 @@ impl<T: Default> Connection<T> {
             return self.receive_preface(input);
         }
         let Some(header) = FrameHeader::read(input) else { return Ok(false) };
+        if !self.settings_seen && self.config.role == Role::Client && input.starts_with(HTTP1_VERSION) {
+            return Err(Error::new(Code::HTTP_1_1_REQUIRED, "the server answers in HTTP/1"));
+        }
         if header.len > PAYLOAD_BYTES_MAX {
             return Err(Error::size("frame is too long"));
         }
