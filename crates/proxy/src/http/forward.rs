@@ -19,6 +19,7 @@ pub(crate) fn remove_connection_fields(headers: &mut Headers) {
     let mut nominated: Vec<Vec<u8>> = Vec::new();
     let mut hop_by_hop = false;
     let mut kept = Vec::new();
+    let mut codings = Vec::new();
     for field in headers.iter() {
         // Lengths first: most fields are none of these.
         match field.name.len() {
@@ -31,12 +32,26 @@ pub(crate) fn remove_connection_fields(headers: &mut Headers) {
                     }
                 }
             }
+            2 if field.is("te") => codings.extend(options(field.value).map(<[u8]>::to_vec)),
             10 | 16 | 18 | 19 => hop_by_hop |= ALWAYS_REMOVED.iter().any(|name| field.is(name)),
             _ => {}
         }
     }
     if hop_by_hop {
         headers.retain(|field| !ALWAYS_REMOVED.iter().any(|name| field.is(name)));
+    }
+    // What a peer would take besides trailers it is never sent (RFC 9110 section 10.1.4): a transfer coding is taken off or refused here.
+    let is_trailers = |member: &Vec<u8>| member.eq_ignore_ascii_case(b"trailers");
+    if !codings.iter().all(is_trailers) {
+        if codings.iter().any(is_trailers) {
+            headers.set("TE", "trailers");
+        } else {
+            headers.remove("te");
+            let (te, others) =
+                kept.into_iter().partition(|option: &Vec<u8>| option.eq_ignore_ascii_case(b"te"));
+            kept = others;
+            nominated.extend::<Vec<_>>(te);
+        }
     }
     if nominated.is_empty() {
         return;
@@ -142,6 +157,12 @@ mod tests {
         assert_eq!(after(&[("connection", "foo"), ("FOO", "1")]), [""; 0]);
         let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
         assert_eq!(after(&upgrade), ["Connection: Upgrade", "Upgrade: websocket"]);
+        let te = [("Connection", "close, TE"), ("TE", "Trailers")];
+        assert_eq!(after(&te), ["Connection: close, TE", "TE: Trailers"]);
+        let te = [("Connection", "TE"), ("te", "gzip;q=0.5, trailers"), ("TE", "deflate")];
+        assert_eq!(after(&te), ["Connection: TE", "TE: trailers"]);
+        assert_eq!(after(&[("Connection", "close, te"), ("TE", "gzip")]), ["Connection: close"]);
+        assert_eq!(after(&[("Connection", "te"), ("TE", "gzip")]), [""; 0]);
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub(crate) enum SideError {
     #[error("too many interim responses")]
     TooManyInterim,
     /// 101 before the request was sent whole.
-    #[error("server switched protocols inside the request")]
+    #[error("switched protocols inside the request")]
     EarlyUpgrade,
     /// A head was begun and not finished within `CLIENT_HEADER_TIMEOUT`.
     #[error("the request was not sent within {} s", CLIENT_HEADER_TIMEOUT.as_secs())]
@@ -153,13 +153,13 @@ pub(crate) enum SideError {
     #[error("cut off after {0} bytes, as an addon asked")]
     CutOff(u64),
     /// 101 although no upgrade was asked for (RFC 9110 section 15.2.2).
-    #[error("server switched to a protocol that nobody asked for")]
+    #[error("switched to a protocol that nobody asked for")]
     UnexpectedUpgrade,
     /// 101 whose `Sec-WebSocket-Accept` does not answer our key: not from who read the request (RFC 6455 section 4.1).
-    #[error("server did not prove that it read the handshake of the WebSocket (Sec-WebSocket-Accept)")]
+    #[error("did not prove that it read the handshake of the WebSocket (Sec-WebSocket-Accept)")]
     UnprovenUpgrade,
     /// 2xx to an upgrade that was an extended CONNECT, where it would mean that the server agreed.
-    #[error("server answered {0} instead of switching to a WebSocket")]
+    #[error("answered {0} instead of switching to a WebSocket")]
     NoUpgrade(u16),
 }
 

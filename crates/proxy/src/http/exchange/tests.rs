@@ -424,7 +424,7 @@ async fn no_switch_of_protocols_inside_a_request() {
     client.write_all(head.as_bytes()).await.unwrap();
     read_head(&mut server).await;
     server.write_all(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await.unwrap();
-    assert_eq!(running.await.unwrap().failure(), "server head: server switched protocols inside the request");
+    assert_eq!(running.await.unwrap().failure(), "server head: switched protocols inside the request");
 }
 
 /// A server that could send 64 MiB at once, and a client that reads nothing: less than 1 MiB is taken meanwhile.
