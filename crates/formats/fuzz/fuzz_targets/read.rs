@@ -1,6 +1,6 @@
 //! Any bytes as a flow file: nothing panics, and what was read is read again from what is written of it.
 //!
-//! `cargo fuzz run read` in `crates/formats`; `tests/data` makes a good beginning for the corpus.
+//! `cargo fuzz run read` in `crates/formats`. The corpus has flows of every version of `tests/data`, one a file.
 #![no_main]
 
 use flowgate_formats::tnetstring::{Limits, WriteError};
