@@ -1,6 +1,6 @@
 //! One HTTP/2 stream of a client (RFC 9113): a request comes on it, a response goes.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use flowgate_flow::{Headers, Response};
@@ -39,6 +39,18 @@ impl H2ClientStream {
     /// What follows once both sides agreed to a WebSocket.
     pub(super) fn into_tunnel(self, cut: Cut) -> H2Tunnel {
         H2Tunnel::new(self.stream, self.ended, cut)
+    }
+
+    /// What is wrong with as much of the request's body as came, if anything is.
+    fn malformed_body(&mut self) -> Option<SideError> {
+        let cx = &mut Context::from_waker(Waker::noop());
+        loop {
+            match self.body.poll(&self.stream, cx) {
+                Poll::Ready(Ok(BodyEvent::Data(_))) => {}
+                Poll::Ready(Err(err @ SideError::Message(_))) => return Some(err),
+                _ => return None,
+            }
+        }
     }
 
     /// Refuses the stream.
@@ -101,6 +113,11 @@ impl ClientSide for H2ClientStream {
     fn send_own(&mut self, head: &Response, body: Bytes) -> Result<(), SideError> {
         if self.malformed {
             self.stream.refuse_malformed();
+            return Ok(());
+        }
+        // There is no response to a malformed request, even where nobody wanted its body.
+        if let Some(err) = self.malformed_body() {
+            self.abort(err.code_for_itself());
             return Ok(());
         }
         let framing = if body.is_empty() { Framing::None } else { Framing::Length(body.len() as u64) };

@@ -416,3 +416,24 @@ async fn a_server_that_answers_the_preface_in_http1_is_asked_in_http1() {
     }
     assert_eq!(within(serving).await.unwrap(), ["preface", "GET / HTTP/1.1", "GET / HTTP/1.1"]);
 }
+
+/// h2spec before a server that nobody could connect to (8.1.2.6): the body was not looked at any more, and a page answered what there is
+/// no answer to.
+#[tokio::test]
+async fn a_malformed_body_gets_no_page() {
+    let fixture = fixture().await;
+    drop(fixture.listener);
+    let mut pipe = fixture.client;
+    // POST / of a with `content-length: 5`, and four bytes; then the same with all five.
+    let head = [0x83, 0x86, 0x84, 0x41, 0x01, b'a', 0x0f, 0x0d, 0x01, b'5'];
+    let head = |stream: u8| [&[0, 0, 10, 1, 4, 0, 0, 0, stream], &head[..]].concat();
+    let body = |stream: u8, body: &[u8]| {
+        [&[0, 0, u8::try_from(body.len()).unwrap(), 0, 1, 0, 0, 0, stream], body].concat()
+    };
+    let bytes =
+        [&PREFACE[..], &SETTINGS, &SETTINGS_ACK, &head(1), &body(1, b"test"), &head(3), &body(3, b"tests")]
+            .concat();
+    pipe.write_all(&bytes).await.unwrap();
+    assert_eq!(read_frame(&mut pipe, 3, 1).await, [0, 0, 0, 1], "PROTOCOL_ERROR");
+    read_frame(&mut pipe, 1, 3).await;
+}
