@@ -17,7 +17,7 @@ pub use encode::{
 };
 pub use framing::{BodyDecoder, BodyError, BodyEvent, Framing, request_framing, response_framing};
 pub use head::{
-    HeadError, HeadScanner, Names, RequestHead, ResponseHead, Scan, is_token, parse_request,
+    HeadError, HeadScanner, Names, RequestHead, ResponseHead, Scan, is_head_only, is_token, parse_request,
     parse_request_with, parse_response, parse_response_with,
 };
 pub use target::{Target, TargetError, parse_authority, parse_target};

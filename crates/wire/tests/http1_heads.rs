@@ -80,11 +80,11 @@ fn what_is_no_head_is_refused() {
     request("GET\r\n\r\n", E::RequestLine);
     request("GET /\r\n\r\n", E::RequestLine);
     request("GET  / HTTP/1.1\r\n\r\n", E::RequestLine);
-    request("GET /  HTTP/1.1\r\n\r\n", E::Version);
-    request("GET / HTTP/1.1 \r\n\r\n", E::Version);
+    request("GET /  HTTP/1.1\r\n\r\n", E::RequestLine);
+    request("GET / HTTP/1.1 \r\n\r\n", E::RequestLine);
     request("GET / HTTP/1.2\r\n\r\n", E::Version);
     request("GET / HTTP/2.0\r\n\r\n", E::Version);
-    request("GET / http/1.1\r\n\r\n", E::Version);
+    request("GET / http/1.1\r\n\r\n", E::RequestLine);
     request("G\u{e9}T / HTTP/1.1\r\n\r\n", E::Method);
     request(" GET / HTTP/1.1\r\n\r\n", E::Method);
     request("GET /\0 HTTP/1.1\r\n\r\n", E::TargetByte { at: 5 });

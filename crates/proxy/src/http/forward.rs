@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use flowgate_flow::{Headers, HttpVersion, Request};
+use flowgate_wire::http1::is_head_only;
 
 /// Fields that never cross, nominated or not.
 const ALWAYS_REMOVED: [&str; 4] =
@@ -57,12 +58,7 @@ pub(crate) fn remove_connection_fields(headers: &mut Headers) {
         return;
     }
     // A client that nominates what frames or addresses the message would have us cut it in two.
-    let essential = |name: &[u8]| {
-        [&b"host"[..], b"content-length", b"transfer-encoding"]
-            .iter()
-            .any(|kept| name.eq_ignore_ascii_case(kept))
-    };
-    headers.retain(|field| essential(field.name) || !nominated.iter().any(|name| field.is(name)));
+    headers.retain(|field| is_head_only(field.name) || !nominated.iter().any(|name| field.is(name)));
     if kept.is_empty() {
         headers.remove("connection");
     } else {

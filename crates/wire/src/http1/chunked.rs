@@ -8,9 +8,9 @@ use flowgate_flow::Headers;
 use memchr::memchr;
 use thiserror::Error;
 
-use super::encode::{check_fields, put_fields};
+use super::encode::{EncodeError, check_fields, put_fields};
 use super::framing::BodyEvent;
-use super::head::{HeadError, HeadScanner, Names, Scan, check_value, parse_trailers};
+use super::head::{HeadError, HeadScanner, Names, Scan, check_value, is_head_only, parse_trailers};
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// Why chunks were refused.
@@ -180,9 +180,12 @@ pub fn push_chunk(data: &Bytes, out: &mut BytesMut) {
 ///
 /// # Errors
 /// If a trailer field may not be written; then nothing was appended.
-pub fn push_last_chunk(trailers: Option<&Headers>, out: &mut BytesMut) -> Result<(), super::EncodeError> {
+pub fn push_last_chunk(trailers: Option<&Headers>, out: &mut BytesMut) -> Result<(), EncodeError> {
     if let Some(trailers) = trailers {
         check_fields(trailers, Names::Tokens)?;
+        if let Some(index) = trailers.iter().position(|field| is_head_only(field.name)) {
+            return Err(EncodeError::NoTrailer { index });
+        }
     }
     out.put_slice(b"0\r\n");
     match trailers {

@@ -36,6 +36,12 @@ pub enum EncodeError {
         /// Which field, counted from 0.
         index: usize,
     },
+    /// A field that frames or addresses a message, in its trailers (RFC 9110 section 6.5.1).
+    #[error("header field {index} must not be in trailers")]
+    NoTrailer {
+        /// Which field, counted from 0.
+        index: usize,
+    },
     /// The fields announce another body than the one that is sent, or none that could be delimited.
     #[error("the header fields do not delimit the body that is sent")]
     Framing,

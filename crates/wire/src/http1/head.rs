@@ -60,7 +60,7 @@ pub enum HeadError {
         /// Where.
         at: usize,
     },
-    /// Not `HTTP/1.0` or `HTTP/1.1`.
+    /// Neither `HTTP/1.0` nor `HTTP/1.1`. In a request it is a version of HTTP nevertheless (RFC 9112 section 2.3).
     #[error("HTTP version is not 1.0 or 1.1")]
     Version,
     /// Not `version SP 3DIGIT [SP reason]`.
@@ -88,6 +88,13 @@ pub enum HeadError {
     #[error("control byte at byte {at}")]
     ControlByte {
         /// Where.
+        at: usize,
+    },
+    /// A field that frames or addresses a message, in its trailers: who merges those with the head reads another message (RFC 9110
+    /// section 6.5.1).
+    #[error("field at byte {at} must not be in trailers")]
+    NoTrailer {
+        /// Where the line begins.
         at: usize,
     },
 }
@@ -213,7 +220,7 @@ pub fn parse_request_with(head: Bytes, names: Names) -> Result<RequestHead, Head
     if let Some(at) = target.iter().position(|b| *b < 0x21 || *b == 0x7f) {
         return Err(HeadError::TargetByte { at: target_start + at });
     }
-    let version = parse_version(version).ok_or(HeadError::Version)?;
+    let version = parse_version(version, HeadError::RequestLine)?;
     let (method, target) = (method.len(), target_start..target_start + target.len());
     let spans = parse_fields(lines, names)?;
     Ok(RequestHead {
@@ -241,7 +248,7 @@ pub fn parse_response_with(head: Bytes, names: Names) -> Result<ResponseHead, He
     let mut lines = Lines::new(&head);
     let (start, line) = lines.next().ok_or(HeadError::StatusLine)?;
     let (version, rest) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
-    let version = parse_version(version).ok_or(HeadError::Version)?;
+    let version = parse_version(version, HeadError::Version)?;
     let (status, reason) = match rest {
         [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..] => {
             let digit = |d: u8| u16::from(d - b'0');
@@ -270,7 +277,21 @@ pub fn parse_response_with(head: Bytes, names: Names) -> Result<ResponseHead, He
 /// Reads a trailer section, its final empty line included (RFC 9112 section 7.1.2).
 pub(super) fn parse_trailers(section: Bytes) -> Result<Headers, HeadError> {
     let spans = parse_fields(Lines::new(&section), Names::Tokens)?;
+    for span in &spans {
+        let at = span.line_start as usize;
+        if section.get(at..at + span.name_len as usize).is_some_and(is_head_only) {
+            return Err(HeadError::NoTrailer { at });
+        }
+    }
     Ok(Headers::from_block(section, spans).unwrap_or_default())
+}
+
+/// Whether a field frames or addresses a message, and so must stand in its head (RFC 9110 section 6.5.1).
+#[must_use]
+pub fn is_head_only(name: &[u8]) -> bool {
+    ["content-length", "host", "transfer-encoding"]
+        .iter()
+        .any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
 }
 
 /// Whether it is a token: at least one byte, none of them a delimiter (RFC 9110 section 5.6.2).
@@ -349,11 +370,13 @@ fn parse_field(start: usize, line: &[u8], names: Names) -> Result<FieldSpan, Hea
     })
 }
 
-fn parse_version(text: &[u8]) -> Option<HttpVersion> {
+/// Reads a version; `malformed` says what it is if that is none at all.
+const fn parse_version(text: &[u8], malformed: HeadError) -> Result<HttpVersion, HeadError> {
     match text {
-        b"HTTP/1.1" => Some(HttpVersion::Http11),
-        b"HTTP/1.0" => Some(HttpVersion::Http10),
-        _ => None,
+        b"HTTP/1.1" => Ok(HttpVersion::Http11),
+        b"HTTP/1.0" => Ok(HttpVersion::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(HeadError::Version),
+        _ => Err(malformed),
     }
 }
 

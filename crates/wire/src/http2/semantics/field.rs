@@ -3,15 +3,13 @@
 use flowgate_flow::Headers;
 
 use super::MessageError;
-use crate::http1::{check_value, is_token};
+use crate::http1::{check_value, is_head_only, is_token};
 
 /// Fields that belong to one connection of HTTP/1 (section 8.2.2).
 const CONNECTION_FIELDS: [&str; 5] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 /// What else is only said between HTTP/1 and its neighbour (RFC 7540 section 3.2.1).
 const HTTP2_SETTINGS: &str = "http2-settings";
-/// What frames or addresses a message, and so must stand in its head (RFC 9110 section 6.5.1).
-const HEAD_ONLY_FIELDS: [&str; 2] = ["content-length", "host"];
 
 /// Whether a name may stand in HTTP/2: a token in lower case.
 pub(super) fn check_name(name: &[u8], index: usize) -> Result<(), MessageError> {
@@ -47,7 +45,7 @@ pub(super) fn check_meaning(name: &[u8], value: &[u8], index: usize) -> Result<(
 
 /// Whether trailers may hold such a field.
 pub(super) fn check_trailer(name: &[u8], index: usize) -> Result<(), MessageError> {
-    if HEAD_ONLY_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes())) {
+    if is_head_only(name) {
         return Err(MessageError::NoTrailer { index });
     }
     Ok(())
@@ -71,11 +69,8 @@ impl<'a> FromHttp1<'a> {
     pub(super) fn new(headers: &'a Headers) -> Self {
         let options = headers.get_all("connection").flat_map(|value| value.split(|byte| *byte == b','));
         // A peer that nominates what frames or addresses the message would have us cut it in two.
-        let essential = |name: &&[u8]| {
-            HEAD_ONLY_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
-                || name.eq_ignore_ascii_case(b"te")
-                || name.is_empty()
-        };
+        let essential =
+            |name: &&[u8]| is_head_only(name) || name.eq_ignore_ascii_case(b"te") || name.is_empty();
         Self { nominated: options.map(<[u8]>::trim_ascii).filter(|name| !essential(name)).collect() }
     }
 
