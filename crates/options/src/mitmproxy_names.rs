@@ -134,7 +134,9 @@ mod tests {
     }
 
     /// What mitmproxy does not have.
-    const OWN: [&str; 12] = [
+    const OWN: [&str; 14] = [
+        "connect_timeout",
+        "slow_client_timeout",
         "faults",
         "faults_seed",
         "block_private_targets",

@@ -245,6 +245,14 @@ options! {
 
         /// Seconds without traffic after which a TCP connection is closed.
         tcp_timeout(1..=31_536_000): u32 = 600, ALL, NO_FLAG;
+
+        /// Seconds that a server may take to accept a connection.
+        connect_timeout(1..=3600): u32 = 10, ALL, NO_FLAG;
+
+        /// Seconds within which a client has to send 512 bytes of a body whose length it announced, and to take the first 4 KiB of what is
+        /// sent to it; who is slower is let go of. 0 waits as long as `tcp_timeout` says, so that a program can be stopped in a debugger
+        /// inside an upload.
+        slow_client_timeout(0..=31_536_000): u32 = 30, ALL, NO_FLAG;
     }
 
     "Bodies" {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a server may take to accept a connection.
+/// How long a server may take to accept a connection: the default of option `connect_timeout`.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a TLS handshake may take, on either side.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ pub const BODIES_MEMORY_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const BODY_UNCOUNTED_BYTES: usize = 16 * 1024;
 /// How long a client may keep its exchange waiting before what is recorded of that goes to temporary files.
 pub const SLOW_CLIENT_DELAY: Duration = Duration::from_secs(1);
-/// How long a client may take for [`CLIENT_PROGRESS_BYTES_MIN`].
+/// How long a client may take for [`CLIENT_PROGRESS_BYTES_MIN`]: the default of option `slow_client_timeout`.
 pub const CLIENT_PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much a client has to send, within [`CLIENT_PROGRESS_TIMEOUT`], of a body whose length it announced, or the rest of that;
 /// the response must not have begun.

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::context::Context;
 use crate::egress::{EgressError, Purpose};
-use crate::limits::{CONNECT_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::settings::Settings;
 use crate::tls_io::TlsIo;
 use asked::Judge;
@@ -172,12 +172,11 @@ async fn dial(
     mut facts: Box<ServerConnection>,
 ) -> Result<OpenServer, ServerError> {
     let first_hop = context.egress.upstream_proxy().map_or(address, |proxy| &proxy.address);
-    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    let Settings { connect_addr: from, lookup, connect_timeout: within, .. } = &*context.settings;
+    let deadline = Instant::now() + *within;
     facts.connection.timestamp_start = Some(clock::now());
     let mut judge = Judge::new(context, &facts);
-    let Settings { connect_addr: from, lookup, .. } = &*context.settings;
-    let stream = match connect_judged(first_hop, *from, lookup, CONNECT_TIMEOUT, |at| judge.allows(at)).await
-    {
+    let stream = match connect_judged(first_hop, *from, lookup, *within, |at| judge.allows(at)).await {
         Ok(stream) => stream,
         Err(ConnectError::NotAllowed { .. }) if let Some(error) = judge.refusal(&facts) => return Err(error),
         Err(err) => return Err(connect_failed(context, address, facts, &err)),
@@ -269,9 +268,8 @@ async fn dial_datagrams(
 ) -> Result<OpenDatagrams, ServerError> {
     facts.connection.timestamp_start = Some(clock::now());
     let mut judge = Judge::new(context, &facts);
-    let Settings { connect_addr: from, lookup, .. } = &*context.settings;
-    let socket = match connect_datagrams(address, *from, lookup, CONNECT_TIMEOUT, |at| judge.allows(at)).await
-    {
+    let Settings { connect_addr: from, lookup, connect_timeout: within, .. } = &*context.settings;
+    let socket = match connect_datagrams(address, *from, lookup, *within, |at| judge.allows(at)).await {
         Ok(socket) => socket,
         Err(ConnectError::NotAllowed { .. }) if let Some(error) = judge.refusal(&facts) => return Err(error),
         Err(err) => return Err(connect_failed(context, address, facts, &err)),

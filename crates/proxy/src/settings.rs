@@ -9,7 +9,7 @@ use flowgate_policy::Rules;
 use flowgate_wire::http1::Names;
 
 use crate::addon::Addons;
-use crate::limits::IDLE_TIMEOUT;
+use crate::limits::{CLIENT_PROGRESS_TIMEOUT, CONNECT_TIMEOUT, IDLE_TIMEOUT};
 
 /// What connections are handled by. A change of options makes a new snapshot; connections keep the one they began with.
 #[derive(Debug)]
@@ -37,6 +37,10 @@ pub struct Settings {
     pub show_ignored_hosts: bool,
     /// How long a connection may be silent (mitmproxy: `tcp_timeout`).
     pub idle_timeout: Duration,
+    /// How long a server may take to accept a connection (`connect_timeout`).
+    pub connect_timeout: Duration,
+    /// How long a client may all but stand still while an exchange waits for it (`slow_client_timeout`).
+    pub slow_client_timeout: Option<Duration>,
     /// Larger bodies are not kept in flows (mitmproxy: `stream_large_bodies`).
     pub kept_body_bytes_max: u64,
     /// Whether header names of HTTP/1 have to be tokens (mitmproxy: `validate_inbound_headers`).
@@ -73,6 +77,8 @@ impl Default for Settings {
             keep_host_header: false,
             show_ignored_hosts: false,
             idle_timeout: IDLE_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            slow_client_timeout: Some(CLIENT_PROGRESS_TIMEOUT),
             kept_body_bytes_max: u64::MAX,
             validate_inbound_headers: true,
             body_bytes_max: u64::MAX,

@@ -34,7 +34,7 @@ pub fn sources(values: &Values, files: &RuleFiles) -> RulesSource {
 }
 
 /// The options that [`settings`] is made of: a change of them counts for connections that begin from then on.
-const AT_ONCE: [&str; 26] = [
+const AT_ONCE: [&str; 28] = [
     "connect_addr",
     "resolve",
     "dns_name_servers",
@@ -58,6 +58,8 @@ const AT_ONCE: [&str; 26] = [
     "rawtcp",
     "validate_inbound_headers",
     "tcp_timeout",
+    "connect_timeout",
+    "slow_client_timeout",
     "body_size_limit",
     "stream_large_bodies",
     "store_streamed_bodies",
@@ -115,6 +117,9 @@ fn plain_settings(values: &Values, source: &RulesSource) -> Result<Settings, Rul
         keep_host_header: values.keep_host_header,
         show_ignored_hosts: values.show_ignored_hosts,
         idle_timeout: Duration::from_secs(values.tcp_timeout.into()),
+        connect_timeout: Duration::from_secs(values.connect_timeout.into()),
+        slow_client_timeout: (values.slow_client_timeout > 0)
+            .then(|| Duration::from_secs(values.slow_client_timeout.into())),
         kept_body_bytes_max: kept_max.map_or(u64::MAX, |size| size.bytes()),
         validate_inbound_headers: values.validate_inbound_headers,
         body_bytes_max: values.body_size_limit.map_or(u64::MAX, |size| size.bytes()),
@@ -196,5 +201,11 @@ mod tests {
             assert_eq!(differs || spec.name == "rules", counts_at_once(spec.name), "{}: {fits:?}", spec.name);
         }
         assert!(AT_ONCE.iter().all(|name| find(name).is_ok()));
+    }
+
+    #[test]
+    fn no_seconds_for_slow_clients_are_no_limit() {
+        let said = |value| made_of(&[("slow_client_timeout", value)]).contains("slow_client_timeout: None");
+        assert_eq!((said("0"), said("1"), said("30")), (true, false, false));
     }
 }

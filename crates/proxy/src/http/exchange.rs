@@ -18,7 +18,7 @@ use super::slow_client::{Due, SlowClient, Waits};
 use super::telling::Telling;
 use crate::clock;
 use crate::idle::IdleTimer;
-use crate::limits::{REST_SILENCE_MAX, UNSENT_REST_SILENCE_MAX};
+use crate::limits::{CLIENT_PROGRESS_TIMEOUT, REST_SILENCE_MAX, UNSENT_REST_SILENCE_MAX};
 use crate::record::BodyRecorder;
 
 /// An exchange under way, and what is recorded of it.
@@ -51,6 +51,8 @@ pub(crate) struct Exchange {
     keeps_waiting: KeepsWaiting,
     /// How much of the request's body came.
     came: u64,
+    /// How long a client may all but stand still.
+    pub(crate) slow_client_timeout: Option<Duration>,
     /// Looks after a client that keeps us waiting, once one did.
     slow: Option<Box<SlowClient>>,
     /// How long we still wait for the rest of a request that was answered already, if we wait for it.
@@ -118,6 +120,7 @@ impl Exchange {
             telling: None,
             keeps_waiting: KeepsWaiting::Nothing,
             came: 0,
+            slow_client_timeout: Some(CLIENT_PROGRESS_TIMEOUT),
             slow: None,
             rest: None,
             up: if framing == Framing::None { Up::Done } else { Up::Body },
@@ -261,7 +264,9 @@ impl Exchange {
             return Poll::Pending;
         };
         while let Poll::Ready(due) =
-            self.slow.get_or_insert_default().poll(cx, waits, || client.bytes_taken())
+            self.slow
+                .get_or_insert_default()
+                .poll(cx, waits, self.slow_client_timeout, || client.bytes_taken())
         {
             match due {
                 Due::LeaveMemory => {
@@ -275,8 +280,9 @@ impl Exchange {
                     return Poll::Pending;
                 }
                 Due::GiveUp => {
-                    let phase = Phase::Body;
-                    return Poll::Ready(Failure { side: Side::Client, phase, cause: Cause::TooSlow(waits) });
+                    let within = self.slow_client_timeout.unwrap_or_default();
+                    let cause = Cause::TooSlow(waits, within);
+                    return Poll::Ready(Failure { side: Side::Client, phase: Phase::Body, cause });
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::side::SideError;
 use super::slow_client::Waits;
 use crate::clock;
-use crate::limits::{CLIENT_PROGRESS_BYTES_MIN, CLIENT_PROGRESS_TIMEOUT, CLIENT_TAKEN_BYTES_MIN};
+use crate::limits::{CLIENT_PROGRESS_BYTES_MIN, CLIENT_TAKEN_BYTES_MIN};
 
 /// Why an exchange ended before its end.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) enum Cause {
     /// That side's body is longer than so many bytes (mitmproxy: `body_size_limit`).
     TooLarge(u64),
     /// The client sends its body, or takes the response, so slowly that it all but stands still.
-    TooSlow(Waits),
+    TooSlow(Waits, Duration),
     /// The addon of this name panicked.
     Addon(String),
     /// An addon ended the flow.
@@ -55,7 +55,7 @@ impl Failure {
     /// Whether there is nobody left to be answered.
     pub(crate) fn is_client_gone(&self) -> bool {
         self.side == Side::Client
-            && !matches!(self.cause, Cause::TooLarge(_) | Cause::TooSlow(Waits::ToSend(_)))
+            && !matches!(self.cause, Cause::TooLarge(_) | Cause::TooSlow(Waits::ToSend(_), _))
             && self.malformed_body().is_none()
     }
 
@@ -74,7 +74,7 @@ impl Failure {
         match (&self.cause, self.side) {
             (Cause::Side(err), Side::Client) => err.code_for_itself(),
             (Cause::Side(err), _) => err.code(),
-            (Cause::TooLarge(_), Side::Client) | (Cause::TooSlow(_) | Cause::Killed, _) => Code::CANCEL,
+            (Cause::TooLarge(_), Side::Client) | (Cause::TooSlow(..) | Cause::Killed, _) => Code::CANCEL,
             (Cause::Idle(_) | Cause::TooLarge(_) | Cause::Addon(_) | Cause::Answered, _) => {
                 Code::INTERNAL_ERROR
             }
@@ -123,7 +123,7 @@ impl Failure {
     pub(crate) const fn status(&self) -> u16 {
         match (&self.cause, self.side) {
             (Cause::TooLarge(_), Side::Client) => 413,
-            (Cause::TooSlow(_), _) => 408,
+            (Cause::TooSlow(..), _) => 408,
             (_, Side::Client) if self.malformed_body().is_some() => 400,
             (Cause::Side(SideError::Unsendable(err)), _) => err.status(),
             (Cause::Idle(_), _) => 504,
@@ -134,13 +134,13 @@ impl Failure {
     fn message(&self, answered: bool) -> String {
         match (&self.cause, self.side) {
             (Cause::Idle(limit), _) => format!("nothing was sent or received for {} s", limit.as_secs()),
-            (Cause::TooSlow(Waits::ToSend(_)), _) => format!(
+            (Cause::TooSlow(Waits::ToSend(_), within), _) => format!(
                 "The request was refused: within {} s less than {CLIENT_PROGRESS_BYTES_MIN} bytes of its body came.",
-                CLIENT_PROGRESS_TIMEOUT.as_secs()
+                within.as_secs()
             ),
-            (Cause::TooSlow(Waits::ToTake), _) => format!(
+            (Cause::TooSlow(Waits::ToTake, within), _) => format!(
                 "client: within {} s it took less than {CLIENT_TAKEN_BYTES_MIN} bytes of what was sent to it",
-                CLIENT_PROGRESS_TIMEOUT.as_secs()
+                within.as_secs()
             ),
             (Cause::TooLarge(limit), Side::Client) => {
                 format!("The request was refused: its body is longer than body_size_limit, {limit} bytes.")

@@ -146,6 +146,7 @@ impl Service {
         let kept_bytes_max = self.context.kept_body_bytes_max();
         let mut exchange = Exchange::new(request, framing, kept_bytes_max);
         exchange.body_bytes_max = self.context.settings.body_bytes_max;
+        exchange.slow_client_timeout = self.context.settings.slow_client_timeout;
         if hooks {
             let large = self.context.settings.kept_body_bytes_max;
             let replay = self.context.replay_of.is_some().then_some(Replay::Request);

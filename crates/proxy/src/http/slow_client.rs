@@ -6,12 +6,11 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limits::{
-    CLIENT_PROGRESS_BYTES_MIN, CLIENT_PROGRESS_TIMEOUT, CLIENT_TAKEN_BYTES_MIN, SLOW_CLIENT_DELAY,
-};
+use crate::limits::{CLIENT_PROGRESS_BYTES_MIN, CLIENT_TAKEN_BYTES_MIN, SLOW_CLIENT_DELAY};
 
 /// What an exchange waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,12 +51,13 @@ impl SlowClient {
         self.waiting = None;
     }
 
-    /// Ready when something is to be done about a client that keeps its exchange waiting. `taken` says how many bytes of this connection
+    /// Ready when something is to be done about a client that keeps its exchange waiting; nobody is given up without a `timeout`. `taken` says how many bytes of this connection
     /// the client has, if that is known; it is asked only when the time is up, for it costs a call of the system.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         now: Waits,
+        timeout: Option<Duration>,
         taken: impl Fn() -> Option<u64>,
     ) -> Poll<Due> {
         let is_same =
@@ -71,7 +71,11 @@ impl SlowClient {
                 first: now,
                 said: false,
             });
-            let due = waiting.since + if waiting.said { CLIENT_PROGRESS_TIMEOUT } else { SLOW_CLIENT_DELAY };
+            let due = match (waiting.said, timeout) {
+                (false, _) => waiting.since + SLOW_CLIENT_DELAY,
+                (true, Some(timeout)) => waiting.since + timeout.max(SLOW_CLIENT_DELAY),
+                (true, None) => return Poll::Pending,
+            };
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
             if timer.deadline() > due {
                 timer.as_mut().reset(due);
@@ -106,20 +110,28 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+    use crate::limits::CLIENT_PROGRESS_TIMEOUT;
 
     const MIN: u64 = CLIENT_PROGRESS_BYTES_MIN;
     const TAKEN: u64 = CLIENT_TAKEN_BYTES_MIN;
 
     /// After how many seconds a client is given up that comes on by so much each second, if it is within five minutes.
     async fn given_up(step: impl Fn(u64) -> Waits, taken: Option<u64>) -> Option<u64> {
+        given_up_by(Some(CLIENT_PROGRESS_TIMEOUT), step, taken).await
+    }
+
+    async fn given_up_by(
+        timeout: Option<Duration>,
+        step: impl Fn(u64) -> Waits,
+        taken: Option<u64>,
+    ) -> Option<u64> {
         let (mut slow, start) = (SlowClient::default(), Instant::now());
         for second in 0..300 {
-            let poll = poll_fn(|cx| match slow.poll(cx, step(second), || taken) {
-                Poll::Ready(Due::LeaveMemory) => slow.poll(cx, step(second), || taken),
+            let poll = poll_fn(|cx| match slow.poll(cx, step(second), timeout, || taken) {
+                Poll::Ready(Due::LeaveMemory) => slow.poll(cx, step(second), timeout, || taken),
                 other => other,
             });
-            if tokio::time::timeout_at(start + std::time::Duration::from_secs(second + 1), poll).await.is_ok()
-            {
+            if tokio::time::timeout_at(start + Duration::from_secs(second + 1), poll).await.is_ok() {
                 return Some(start.elapsed().as_secs());
             }
         }
@@ -141,22 +153,29 @@ mod tests {
             assert_eq!(given_up(|_| Waits::ToTake, Some(taken)).await, expected, "{taken}");
         }
         assert_eq!(given_up(|_| Waits::ToTake, None).await, None);
+        // Another time, or none at all.
+        let given_up =
+            |seconds: Option<u64>| given_up_by(seconds.map(Duration::from_secs), |_| Waits::ToSend(0), None);
+        assert_eq!((given_up(Some(7)).await, given_up(None).await), (Some(7), None));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_ends_begins_anew() {
         let mut slow = SlowClient::default();
-        let start = Instant::now();
+        let (start, timeout) = (Instant::now(), Some(CLIENT_PROGRESS_TIMEOUT));
         for kept_waiting in [true, false, true] {
             if kept_waiting {
-                assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToSend(0), || None)).await, Due::LeaveMemory);
+                assert_eq!(
+                    poll_fn(|cx| slow.poll(cx, Waits::ToSend(0), timeout, || None)).await,
+                    Due::LeaveMemory
+                );
                 tokio::time::advance(CLIENT_PROGRESS_TIMEOUT / 2).await;
             } else {
                 slow.rest();
             }
         }
         // A wait of another kind is another one, too.
-        assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToTake, || Some(0))).await, Due::LeaveMemory);
+        assert_eq!(poll_fn(|cx| slow.poll(cx, Waits::ToTake, timeout, || Some(0))).await, Due::LeaveMemory);
         assert_eq!(start.elapsed(), CLIENT_PROGRESS_TIMEOUT + 3 * SLOW_CLIENT_DELAY);
     }
 }

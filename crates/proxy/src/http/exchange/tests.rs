@@ -38,7 +38,7 @@ impl Ended {
             Err(Failure { side, phase, cause: Cause::Side(err) }) => format!("{side} {phase}: {err}"),
             Err(Failure { side, phase, cause: Cause::Idle(_) }) => format!("{side} {phase}: idle"),
             Err(Failure { side, phase, cause: Cause::TooLarge(_) }) => format!("{side} {phase}: too large"),
-            Err(Failure { side, phase, cause: Cause::TooSlow(_) }) => format!("{side} {phase}: too slow"),
+            Err(Failure { side, phase, cause: Cause::TooSlow(..) }) => format!("{side} {phase}: too slow"),
             Err(Failure { cause, .. }) => panic!("no addons here: {cause:?}"),
         }
     }
