@@ -1,8 +1,8 @@
 //! What floods of HTTP/2 cost their sender, and what they cost us: seconds of CPU, memory, the time that another client waits meanwhile.
 //!
 //! `cargo build --release -p flowgate && cargo run --release -p flowgate-testkit --example floods -- target/release/flowgate [SECONDS
-//! [SLOW_CLIENTS [SLOW_SECONDS]]]`; Linux only. Each flood is sent for so long by one thread, as fast as it is taken, on one connection
-//! after the other: those that we end are opened anew. None shall cost us more than its sender, nor more than 16 MiB; another client
+//! [SLOW_CLIENTS [SLOW_SECONDS [FLOOD]]]]`; Linux only. Each flood, or the one of this name, is sent for so long by one thread, as fast
+//! as it is taken, on one connection after the other: those that we end are opened anew. None shall cost us more than its sender, nor more than 16 MiB; another client
 //! shall wait for 100 ms at most; and whoever floods shall be told ENHANCE_YOUR_CALM. Behind them stand clients of HTTP/1 that are slow:
 //! what each takes in memory, how long another client waits meanwhile, and when they are ended. Not a test: what it prints depends on the
 //! machine, most of all the times.
@@ -48,6 +48,7 @@ fn main() {
     let binary = std::path::absolute(binary).expect("a path");
     let mut number = |default: u64| arguments.next().map_or(default, |text| text.parse().expect("a number"));
     let (seconds, clients, rest) = (number(2), number(500), number(5));
+    let only = arguments.next();
     let server = serve();
     let flowgate = Flowgate::builder(binary)
         .args(["--flow-detail", "0", "--mode", &format!("reverse:http://{server}")])
@@ -66,7 +67,7 @@ fn main() {
         "busy"
     );
     let begun = resident(&flowgate);
-    for (name, nth) in FLOODS {
+    for (name, nth) in FLOODS.iter().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name)) {
         measure(&flowgate, name, *nth, Duration::from_secs(seconds));
     }
     thread::sleep(Duration::from_secs(10));

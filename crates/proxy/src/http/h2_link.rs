@@ -34,6 +34,8 @@ pub(super) struct State {
     openers: Vec<Waker>,
     /// Nobody will open streams any more.
     pub(super) closing: bool,
+    /// A head was taken from one of its streams: of a server, that it has answered.
+    answered: bool,
 }
 
 /// What is kept with each stream: who waits for it.
@@ -72,7 +74,14 @@ impl H2Link {
             header_list_bytes_max: H2_HEADER_LIST_BYTES,
             connect_protocol: true,
         });
-        let state = State { connection, lost: None, driver: None, openers: Vec::new(), closing: false };
+        let state = State {
+            connection,
+            lost: None,
+            driver: None,
+            openers: Vec::new(),
+            closing: false,
+            answered: false,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -109,6 +118,11 @@ impl H2Link {
         // They are woken by SETTINGS, and by the end.
         state.openers.push(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Whether the server ever answered on this connection. One that closes it instead has seen what it was asked there.
+    pub(super) fn has_answered(&self) -> bool {
+        self.lock().answered
     }
 
     /// Whether both are the same connection.
@@ -181,9 +195,13 @@ impl H2Stream {
         let mut state = self.link.lock();
         match state.connection.take(self.id) {
             Ok(Some(incoming)) => {
-                if let Incoming::Data(data) = &incoming {
-                    state.connection.consumed(self.id, data.len());
-                    state.notify();
+                match &incoming {
+                    Incoming::Data(data) => {
+                        state.connection.consumed(self.id, data.len());
+                        state.notify();
+                    }
+                    Incoming::Head { .. } => state.answered = true,
+                    Incoming::End(_) => {}
                 }
                 Poll::Ready(Ok(incoming))
             }

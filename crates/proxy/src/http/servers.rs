@@ -60,7 +60,7 @@ pub(crate) enum Link {
     H2 {
         link: H2Link,
         facts: Arc<ServerConnection>,
-        /// Whether it was opened for another exchange.
+        /// Whether it carried an exchange before, as far as an answer.
         reused: bool,
     },
 }
@@ -253,7 +253,8 @@ impl Servers {
         let (link, facts) = self.find_multiplexed(route)?;
         let takes_them =
             poll_fn(|cx| link.poll_connect_protocol(cx)).await && poll_fn(|cx| link.poll_can_open(cx)).await;
-        takes_them.then_some(Link::H2 { link, facts, reused: true })
+        let reused = link.has_answered();
+        takes_them.then_some(Link::H2 { link, facts, reused })
     }
 
     /// Opens a connection that will most likely be of HTTP/2, unless there is one. It is kept for others too.
@@ -293,7 +294,8 @@ impl Servers {
         }
         while let Some((link, facts)) = self.find_multiplexed(route) {
             if poll_fn(|cx| link.poll_can_open(cx)).await {
-                return Some(Link::H2 { link, facts, reused: true });
+                let reused = link.has_answered();
+                return Some(Link::H2 { link, facts, reused });
             }
             let mut multiplexed = self.multiplexed.lock().unwrap_or_else(PoisonError::into_inner);
             multiplexed.retain(|known| !known.link.is_same(&link));

@@ -8,12 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flowgate_flow::FlowKind;
 use flowgate_options::ConnectionStrategy;
 use flowgate_testkit::TestCa;
+use flowgate_wire::http2::PREFACE;
+use futures_util::future::join_all;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::fixture::{Build, End, Fixture, read_to_end, statuses};
+use crate::fixture::{Build, End, Fixture, PATIENCE, read_to_end, statuses};
 use crate::replies::{Reply, Then, is_whole};
 use crate::table::{bytes, shown};
 
@@ -311,4 +314,50 @@ async fn a_server_that_dies_on_its_first_request_is_asked_once() {
         assert_eq!((statuses(&answer), asked.load(Ordering::Relaxed)), (vec![502], 1), "{strategy:?}");
         serving.abort();
     }
+}
+
+/// The same in HTTP/2, where besides whoever came second was asked again: two requests on a connection that never answered.
+#[tokio::test]
+async fn a_server_of_http2_that_dies_on_its_first_requests_is_asked_once() {
+    for (strategy, requests) in
+        [(ConnectionStrategy::Lazy, 1), (ConnectionStrategy::Lazy, 2), (ConnectionStrategy::Eager, 1)]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let (read, _) = read_to_end(&mut socket, |read| heads(read) == requests).await;
+                count.fetch_add(heads(&read), Ordering::Relaxed);
+            }
+        });
+        let fixture = Fixture::build(Build { strategy, ..Build::reverse(&server) }).await;
+        let (send, connection) = h2::client::handshake(fixture.connect().await).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let answers = (0..requests).map(async |_| {
+            let request = http::Request::get("http://a/").body(()).unwrap();
+            let (answer, _) = send.clone().ready().await.unwrap().send_request(request, true).unwrap();
+            answer.await.unwrap().status().as_u16()
+        });
+        let statuses = timeout(PATIENCE, join_all(answers)).await.unwrap();
+        let expected = (vec![502; requests], requests);
+        assert_eq!((statuses, asked.load(Ordering::Relaxed)), expected, "{strategy:?}");
+        connection.abort();
+        serving.abort();
+    }
+}
+
+/// How many requests have come on a connection of HTTP/2.
+fn heads(read: &[u8]) -> usize {
+    let Some(mut frames) = read.strip_prefix(PREFACE) else { return 0 };
+    let mut heads = 0;
+    while let Some([_, high, low, kind, .., _]) = frames.first_chunk::<9>() {
+        let length = usize::from(*high) << 8 | usize::from(*low);
+        let Some(behind) = frames.get(9 + length..) else { break };
+        heads += usize::from(*kind == 1);
+        frames = behind;
+    }
+    heads
 }
