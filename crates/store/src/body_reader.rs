@@ -14,7 +14,8 @@ use crate::error::StoreError;
 use crate::limits::{
     COMPRESSED_BODY_BYTES_MAX, FLOW_BYTES_MAX, OPEN_SEGMENTS_MAX, READ_AHEAD_BYTES, READ_CONNECTIONS_MAX,
 };
-use crate::segment::{BodyRef, Decompressor, HEAD_BYTES, Head, MAGIC, SegmentError, path_of};
+use crate::packing::Unpacker;
+use crate::segment::{BodyRef, HEAD_BYTES, Head, MAGIC, SegmentError, path_of};
 
 /// Finds bodies in a directory of segment files; keeps at most [`OPEN_SEGMENTS_MAX`] of them open.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct BodyReader {
     open: Mutex<Vec<(u32, Arc<File>)>>,
     /// What was read last, and what stands behind it; not for readers of single bodies.
     ahead: Option<Mutex<Ahead>>,
-    decompressor: Mutex<Decompressor>,
+    unpacker: Mutex<Unpacker>,
     /// Connections of flows, by where they lie.
     connections: Mutex<HashMap<(u32, u64), (BodyRef, Connections)>>,
 }
@@ -84,7 +85,7 @@ impl BodyReader {
             directory: directory.to_owned(),
             open: Mutex::default(),
             ahead: None,
-            decompressor: Mutex::default(),
+            unpacker: Mutex::default(),
             connections: Mutex::default(),
         }
     }
@@ -205,8 +206,8 @@ impl BodyReader {
         if !head.is_compressed() {
             return Ok(bytes);
         }
-        let mut decompressor = self.decompressor.lock().unwrap_or_else(PoisonError::into_inner);
-        decompressor.decompress(head, &bytes).ok_or(SegmentError::Damaged(offset))
+        let mut unpacker = self.unpacker.lock().unwrap_or_else(PoisonError::into_inner);
+        head.unpack(&bytes, &mut unpacker).ok_or(SegmentError::Damaged(offset))
     }
 
     fn file(&self, segment: u32) -> io::Result<Arc<File>> {

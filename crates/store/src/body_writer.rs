@@ -1,7 +1,6 @@
 //! Appends bodies to segment files, each content once. Blocking: for the store's own thread, not for a runtime's.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,12 +14,10 @@ use crate::limits::{
     ROOM_AFTER_FULL_BYTES, SEGMENT_BYTES, SEGMENT_NUMBER_MAX,
 };
 use crate::locks;
+use crate::packing::Packer;
 use crate::segment::{
     BodyHash, BodyRef, HEAD_BYTES, Head, MAGIC, RecordKind, ScanEnd, SegmentError, path_of, scan_segment,
 };
-
-/// The fastest that is worth the name: traffic waits for it when all else is fast.
-const COMPRESSION_LEVEL: i32 = 1;
 
 /// The one writer of a directory of bodies.
 #[derive(Debug)]
@@ -48,22 +45,7 @@ pub struct BodyWriter {
     new_names: bool,
     /// How much may be compressed, if that is bounded.
     budget: Option<Budget>,
-    compressor: Option<Compressor>,
-}
-
-/// Packs bodies; keeps its memory from one to the next.
-struct Compressor(zstd::bulk::Compressor<'static>);
-
-impl Compressor {
-    fn compress(&mut self, body: &[u8]) -> io::Result<Vec<u8>> {
-        self.0.compress(body)
-    }
-}
-
-impl fmt::Debug for Compressor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Compressor")
-    }
+    packer: Option<Packer>,
 }
 
 /// The file being appended to.
@@ -119,7 +101,7 @@ impl BodyWriter {
             new_names: false,
             budget: None,
             // Without memory for it bodies stay as they are.
-            compressor: zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok().map(Compressor),
+            packer: Packer::new(),
         };
         if let Some(number) = last {
             writer.resume(number)?;
@@ -347,11 +329,11 @@ impl BodyWriter {
     /// The body in fewer bytes, if that is worth it.
     fn compress(&mut self, body: &[u8]) -> Option<Vec<u8>> {
         let fits = (COMPRESSED_BODY_BYTES_MIN..=COMPRESSED_BODY_BYTES_MAX).contains(&body.len());
-        let compressor = self.compressor.as_mut().filter(|_| fits)?;
+        let packer = self.packer.as_mut().filter(|_| fits)?;
         if self.budget.as_mut().is_some_and(|budget| !budget.spend(body.len())) {
             return None;
         }
-        let compressed = compressor.compress(body).ok()?;
+        let compressed = packer.pack(body).ok()?;
         (compressed.len() < body.len() - body.len() / 16).then_some(compressed)
     }
 

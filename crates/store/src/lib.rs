@@ -41,6 +41,7 @@ mod texts;
 mod body_reader;
 mod body_writer;
 mod budget;
+mod packing;
 mod segment;
 
 mod error;

@@ -19,6 +19,9 @@ pub const COMPRESSED_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bodies of fewer bytes are not compressed: nothing would be won.
 pub const COMPRESSED_BODY_BYTES_MIN: usize = 128;
 
+/// Records of up to this many bytes are packed so that they are unpacked quickly; larger ones so that they take less.
+pub const SMALL_RECORD_BYTES_MAX: usize = 8 * 1024;
+
 /// So many bytes may be compressed each second for as long as flows come; what is more stays as it is until there is time. A processor
 /// compresses some thousand times as much.
 pub const COMPRESSED_BYTES_PER_SECOND: u32 = 128 * 1024;

@@ -15,8 +15,24 @@ use rusqlite::types::{Value, ValueRef};
 use crate::row::{Flags, kind_number};
 use crate::texts::{self, Needle};
 
+/// Whether there is anything in the full-text index. Where there is not, nothing is asked of it: to be told of every flow that it
+/// knows nothing of it costs a good part of reading them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FullText {
+    OfSome,
+    OfNone,
+}
+
+impl FullText {
+    pub(crate) fn of(index: &Connection) -> rusqlite::Result<Self> {
+        // Looking into the index itself, which has no rows of its own, would read much of it.
+        let any = index.prepare_cached("SELECT 1 FROM texts_docsize LIMIT 1")?.exists(())?;
+        Ok(if any { Self::OfSome } else { Self::OfNone })
+    }
+}
+
 /// A condition on the table `flows`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Condition {
     /// The SQL.
     pub(crate) sql: String,
@@ -31,22 +47,26 @@ pub(crate) struct Condition {
     pub(crate) indexed: bool,
     /// What has to stand in the bodies of each flow.
     pub(crate) needle: Option<Arc<Needle>>,
+    full_text: FullText,
 }
 
 impl Condition {
     /// The condition of a filter.
-    pub(crate) fn of(expr: &Expr) -> Self {
-        Self::behind(0, expr)
+    pub(crate) fn of(expr: &Expr, full_text: FullText) -> Self {
+        Self::behind(0, expr, full_text)
     }
 
     /// The same, for a query that has so many regular expressions already.
-    pub(crate) fn behind(first_regex: usize, expr: &Expr) -> Self {
+    pub(crate) fn behind(first_regex: usize, expr: &Expr, full_text: FullText) -> Self {
         let mut condition = Self {
+            sql: String::new(),
+            parameters: Vec::new(),
+            regexes: Vec::new(),
             exact: true,
-            indexed: is_indexed(expr),
+            indexed: is_indexed(expr, full_text),
             needle: needle(expr),
             first_regex,
-            ..Self::default()
+            full_text,
         };
         condition.push(expr, true);
         condition
@@ -54,7 +74,16 @@ impl Condition {
 
     /// Holds of every flow. If it stands for a filter that the index cannot be asked, it is not exact.
     pub(crate) fn everything(exact: bool) -> Self {
-        Self { sql: "1".to_owned(), exact, ..Self::default() }
+        Self {
+            sql: "1".to_owned(),
+            exact,
+            parameters: Vec::new(),
+            regexes: Vec::new(),
+            indexed: false,
+            needle: None,
+            first_regex: 0,
+            full_text: FullText::OfNone,
+        }
     }
 
     /// Adds what an expression means, or its opposite. Recursion is as deep as the filter, which is bounded.
@@ -194,7 +223,8 @@ impl Condition {
 
     /// The full-text index knows which flows may have the text; that they have it is seen when they are read.
     fn push_body(&mut self, regex: &Regex, wanted: bool) {
-        match texts::must_have(regex).filter(|_| wanted) {
+        let asked = wanted && self.full_text == FullText::OfSome;
+        match texts::must_have(regex).filter(|_| asked) {
             Some(text) => {
                 self.exact = false;
                 self.parameters.push(Value::Text(text));
@@ -285,12 +315,14 @@ fn needle(expr: &Expr) -> Option<Arc<Needle>> {
 }
 
 /// Whether one of the things that must hold has an index.
-fn is_indexed(expr: &Expr) -> bool {
+fn is_indexed(expr: &Expr, full_text: FullText) -> bool {
     match expr {
-        Expr::And(parts) => parts.iter().any(is_indexed),
-        Expr::Or(parts) => parts.iter().all(is_indexed),
+        Expr::And(parts) => parts.iter().any(|part| is_indexed(part, full_text)),
+        Expr::Or(parts) => parts.iter().all(|part| is_indexed(part, full_text)),
         Expr::Not(_) => false,
-        Expr::Test { test: Test::Found(Fact::Body(_), regex), .. } => texts::must_have(regex).is_some(),
+        Expr::Test { test: Test::Found(Fact::Body(_), regex), .. } => {
+            full_text == FullText::OfSome && texts::must_have(regex).is_some()
+        }
         Expr::Test { test, .. } => matches!(test, Test::Status(_) | Test::Found(Fact::Host, _)),
     }
 }
@@ -302,5 +334,32 @@ fn map<T: Copy, U>(bounds: &Bounds<T>, to: impl Fn(T) -> U) -> Bounds<U> {
         Bounds::AtLeast(n) => Bounds::AtLeast(to(*n)),
         Bounds::Below(n) => Bounds::Below(to(*n)),
         Bounds::AtMost(n) => Bounds::AtMost(to(*n)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowgate_filter::{Case, Filter};
+
+    use super::*;
+
+    /// Once every search of bodies made a table of all numbers first, though nothing was in the full-text index.
+    #[test]
+    fn an_empty_full_text_index_is_not_asked() {
+        for (text, of_none, of_some) in [
+            ("~b needle", false, true),
+            ("~b x", false, false),
+            ("~b needle & ~c 200", true, true),
+            ("~b needle | ~c 200", false, true),
+        ] {
+            let filter = Filter::parse(text, Case::Ignored).unwrap();
+            let asked = |full_text| {
+                let condition = Condition::of(filter.expr(), full_text);
+                assert!(!condition.exact);
+                (condition.indexed, condition.sql.contains("texts"))
+            };
+            assert_eq!(asked(FullText::OfNone), (of_none, false), "{text}");
+            assert_eq!(asked(FullText::OfSome), (of_some, text.contains("needle")), "{text}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::columns::Columns;
 use crate::error::StoreError;
 use crate::limits::{INDEX_WAIT_INTERVAL, INDEX_WAIT_MAX};
 use crate::locks;
-use crate::query::{Condition, Regexes};
+use crate::query::{Condition, FullText, Regexes};
 use crate::record::{self, Searchable};
 use crate::row::{Flags, Row, id_value, kind_number};
 use crate::scan::{self, Hands, Work as _};
@@ -180,8 +180,9 @@ impl StoreReader {
         mut each: impl FnMut(Hit<'_>) -> ControlFlow<B>,
     ) -> Result<(Searched, Option<B>), StoreError> {
         let caught_up = self.catch_up();
-        let mut condition =
-            filter.map_or_else(|| Condition::everything(true), |filter| Condition::of(filter.expr()));
+        let full_text = FullText::of(&self.index)?;
+        let mut condition = filter
+            .map_or_else(|| Condition::everything(true), |filter| Condition::of(filter.expr(), full_text));
         let regexes = Regexes::install(condition.regexes.iter().cloned(), &self.index)?;
         let mut statement = if let Ok(statement) = self.index.prepare(&select(&condition)) {
             statement

@@ -15,7 +15,7 @@ use crate::limits::{INDEX_CACHE_KIB, INDEX_LOCK_TIMEOUT, JOURNAL_BYTES_KEPT};
 const APPLICATION_ID: i64 = 0x666c_6f77;
 
 /// The steps, from an empty file on.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE sites (
         id INTEGER PRIMARY KEY,
@@ -81,6 +81,8 @@ const STEPS: [&str; 5] = [
     "
     ALTER TABLE segments ADD COLUMN loose INTEGER NOT NULL DEFAULT 0;
 ",
+    // The tables stay: records are packed with a dictionary, which programs from before do not have.
+    "",
 ];
 
 /// The version that is written.

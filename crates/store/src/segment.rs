@@ -2,18 +2,18 @@
 //!
 //! A file begins with [`MAGIC`]. Then follow records: how many bytes of the file the body takes (7 bytes, little-endian), what the
 //! record is (1, see [`RecordKind`]), its length (8), its hash (32), the first 8 bytes of the BLAKE3 hash of those 48, and the body;
-//! one that takes fewer bytes than its length is compressed (zstd). Length and hash are those of the body itself. The check over
+//! one that takes fewer bytes than its length is [packed](crate::packing). Length and hash are those of the body itself. The check over
 //! the head lets a walk trust a length without reading the body.
 //!
 //! Parts are hashed by BLAKE3, which also finds equal ones. Flows have a CRC-32 and zeros instead: each is another, every one is
 //! written while traffic waits, and the check is only against damage. In files of version 2, which end before this program's
 //! begin, all records are [`RecordKind::Part`], flows too.
 
-use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::limits::COMPRESSED_BODY_BYTES_MAX;
+use crate::packing::Unpacker;
 
 /// How each segment file begins; the last byte is the version of the format.
 pub(crate) const MAGIC: [u8; 16] = *b"flowgate-bodies\x03";
@@ -205,34 +205,19 @@ impl Head {
         }
         let mut bytes = Vec::new();
         stored.read_to_end(&mut bytes)?;
-        Ok(self.body(bytes, &mut Decompressor::default()).is_some())
+        Ok(self.body(bytes, &mut Unpacker::default()).is_some())
     }
 
     /// The body that these stored bytes are, if they are those that this head was written for.
-    pub(crate) fn body(&self, stored: Vec<u8>, decompressor: &mut Decompressor) -> Option<Vec<u8>> {
-        let body = if self.is_compressed() { decompressor.decompress(self, &stored)? } else { stored };
+    pub(crate) fn body(&self, stored: Vec<u8>, unpacker: &mut Unpacker) -> Option<Vec<u8>> {
+        let body = if self.is_compressed() { self.unpack(&stored, unpacker)? } else { stored };
         (self.kind.hash(&body) == self.hash).then_some(body)
     }
-}
 
-/// Unpacks bodies; keeps its memory from one to the next.
-#[derive(Default)]
-pub(crate) struct Decompressor(Option<zstd::bulk::Decompressor<'static>>);
-
-impl fmt::Debug for Decompressor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Decompressor")
-    }
-}
-
-impl Decompressor {
     /// The body of a compressed record; `None` if it is damaged. Takes no more memory than the body, which is bounded.
-    pub(crate) fn decompress(&mut self, head: &Head, stored: &[u8]) -> Option<Vec<u8>> {
-        let len = usize::try_from(head.len).ok().filter(|len| *len <= COMPRESSED_BODY_BYTES_MAX)?;
-        if self.0.is_none() {
-            self.0 = zstd::bulk::Decompressor::new().ok();
-        }
-        self.0.as_mut()?.decompress(stored, len).ok().filter(|body| body.len() == len)
+    pub(crate) fn unpack(&self, stored: &[u8], unpacker: &mut Unpacker) -> Option<Vec<u8>> {
+        let len = usize::try_from(self.len).ok().filter(|len| *len <= COMPRESSED_BODY_BYTES_MAX)?;
+        unpacker.unpack(stored, len)
     }
 }
 

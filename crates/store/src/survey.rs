@@ -15,7 +15,7 @@ use rusqlite::{Statement, params_from_iter};
 use crate::asked::{Asked, Opened};
 use crate::columns::Columns;
 use crate::error::StoreError;
-use crate::query::{Condition, Regexes};
+use crate::query::{Condition, FullText, Regexes};
 use crate::reader::{Place, Searched, StoreReader, found_again, is_gone, place, select_row};
 use crate::record::Depth;
 use crate::row::{Flags, Row};
@@ -101,11 +101,12 @@ impl<J: Send> Surveying<'_, J> {
         else {
             return Ok(());
         };
+        let full_text = FullText::of(&self.reader.index)?;
         let mut regexes = 0;
         let condition = |question: &Question<'_>| {
             let condition = question.filter.map_or_else(
                 || Condition::everything(true),
-                |filter| Condition::behind(regexes, filter.expr()),
+                |filter| Condition::behind(regexes, filter.expr(), full_text),
             );
             regexes += condition.regexes.len();
             condition

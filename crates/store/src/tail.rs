@@ -9,8 +9,9 @@ use std::path::Path;
 use crate::body_writer::segment_files;
 use crate::error::StoreError;
 use crate::limits::{COMPRESSED_BODY_BYTES_MIN, FLOW_BYTES_MAX, INDEX_READ_BYTES};
+use crate::packing::Unpacker;
 use crate::reader::Place;
-use crate::segment::{Decompressor, HEAD_BYTES, Head, MAGIC, RecordKind, is_magic, path_of};
+use crate::segment::{HEAD_BYTES, Head, MAGIC, RecordKind, is_magic, path_of};
 
 /// Where a walk is.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Tail {
     /// Bytes of the file, from `read_from` on.
     read: Vec<u8>,
     read_from: u64,
-    decompressor: Decompressor,
+    unpacker: Unpacker,
 }
 
 /// What comes next.
@@ -51,7 +52,7 @@ pub(crate) enum Step {
 
 impl Tail {
     pub(crate) fn at(at: Place) -> Self {
-        Self { at, file: None, read: Vec::new(), read_from: 0, decompressor: Decompressor::default() }
+        Self { at, file: None, read: Vec::new(), read_from: 0, unpacker: Unpacker::default() }
     }
 
     /// Begins again at a place where it was before.
@@ -102,7 +103,7 @@ impl Tail {
             return Ok(None);
         };
         let Some(stored) = self.bytes(start, len, end)?.map(<[u8]>::to_vec) else { return Ok(None) };
-        Ok(head.body(stored, &mut self.decompressor))
+        Ok(head.body(stored, &mut self.unpacker))
     }
 
     /// Opens the file; says up to where it is to be read. `None` if it is not there or is none of ours.

@@ -65,7 +65,8 @@ fn push_text(text: &mut String, body: &[u8]) {
 #[derive(Debug)]
 pub(crate) struct Needle {
     text: Regex,
-    encoding: Regex,
+    /// The same, and the field that says that a body is not the text it stands for.
+    text_or_encoding: Regex,
 }
 
 impl Needle {
@@ -76,7 +77,9 @@ impl Needle {
             let longest = runs.into_iter().max_by_key(String::len)?;
             texts.push(longest.len().ge(&NEEDLE_CHARACTERS_MIN).then_some(longest)?);
         }
-        Some(Self { text: any_of(&texts)?, encoding: any_of(&["content-encoding".to_owned()])? })
+        let text = any_of(&texts)?;
+        texts.push("content-encoding".to_owned());
+        Some(Self { text, text_or_encoding: any_of(&texts)? })
     }
 
     /// Whether it is in these bytes.
@@ -84,9 +87,9 @@ impl Needle {
         self.text.search(bytes) != Found::No
     }
 
-    /// Whether it may be in a body that these bytes, the state of a flow, call encoded.
-    pub(crate) fn may_be_encoded(&self, state: &[u8]) -> bool {
-        self.encoding.search(state) != Found::No
+    /// Whether it is in these bytes, the state of a flow, or may be in a body that they call encoded.
+    pub(crate) fn may_be_of(&self, state: &[u8]) -> bool {
+        self.text_or_encoding.search(state) != Found::No
     }
 }
 
