@@ -26,6 +26,7 @@ fn connection() -> Connection {
         cipher_list: Vec::new(),
         tls_version: None,
         sni: None,
+        http2: None,
         timestamp_start: None,
         timestamp_tls_setup: None,
         timestamp_end: None,

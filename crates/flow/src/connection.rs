@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::{FlowId, Timestamp};
+use crate::{FlowId, Http2Beginning, Timestamp};
 
 /// A host, by name or by address, and a port.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -59,6 +59,8 @@ pub struct Connection {
     pub tls_version: Option<String>,
     /// The server name the client side asked for.
     pub sni: Option<String>,
+    /// What the peer said of itself, if the connection is one of HTTP/2.
+    pub http2: Option<Box<Http2Beginning>>,
     /// When it was begun (server) or accepted (client).
     pub timestamp_start: Option<Timestamp>,
     /// When TLS was established.
@@ -131,6 +133,7 @@ impl Connection {
             cipher_list: Vec::new(),
             tls_version: None,
             sni: None,
+            http2: None,
             timestamp_start: None,
             timestamp_tls_setup: None,
             timestamp_end: None,

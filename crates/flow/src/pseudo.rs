@@ -1,7 +1,9 @@
-//! What a request of HTTP/2 or HTTP/3 says in pseudo-header fields beyond what every request says (RFC 9113 section 8.3.1):
-//! their order, by which clients are told apart, and the protocol of an extended CONNECT.
+//! What a request of HTTP/2 or HTTP/3 says beyond what every request says: the order of its pseudo-header fields (RFC 9113 section 8.3.1),
+//! by which clients are told apart, the protocol of an extended CONNECT, and the priority that stands with its head.
 
 use bytes::Bytes;
+
+use crate::Priority;
 
 /// A pseudo-header field of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,8 +24,8 @@ pub enum PseudoField {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PseudoOrder([PseudoField; 5]);
 
-/// What a request's pseudo-header fields say besides method, scheme, authority and path. The default is that of a request
-/// of HTTP/1.
+/// What a request's pseudo-header fields say besides method, scheme, authority and path, and what stands with them. The default is that of a
+/// request of HTTP/1.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PseudoFields {
     /// The order in which they came. Those that the request does not have are passed over.
@@ -32,6 +34,8 @@ pub struct PseudoFields {
     pub protocol: Option<Bytes>,
     /// Those that are never to be put into a compression table (RFC 7541 section 7.1.3).
     pub sensitive: Vec<PseudoField>,
+    /// The priority in the frame of its head.
+    pub priority: Option<Priority>,
 }
 
 impl PseudoField {
@@ -67,6 +71,19 @@ impl PseudoOrder {
         Self(order)
     }
 
+    /// A letter for each of those that every request has, with commas: `m,a,s,p`, as fingerprints of HTTP/2 are written.
+    #[must_use]
+    pub fn letters(&self) -> String {
+        let letter = |field| match field {
+            PseudoField::Method => Some("m"),
+            PseudoField::Authority => Some("a"),
+            PseudoField::Scheme => Some("s"),
+            PseudoField::Path => Some("p"),
+            PseudoField::Protocol => None,
+        };
+        self.iter().filter_map(letter).collect::<Vec<_>>().join(",")
+    }
+
     /// One after the other.
     pub fn iter(&self) -> impl Iterator<Item = PseudoField> + '_ {
         self.0.iter().copied()
@@ -90,6 +107,7 @@ mod tests {
         assert_eq!(order(&[]), [Method, Authority, Scheme, Path, Protocol]);
         assert_eq!(order(&[Path, Method]), [Path, Method, Authority, Scheme, Protocol]);
         assert_eq!(order(&[Path, Path, Path]), [Path, Method, Authority, Scheme, Protocol]);
+        assert_eq!(PseudoOrder::new(&[Protocol, Path, Method]).letters(), "p,m,a,s");
         assert_eq!(PseudoField::from_name(b":path"), Some(Path));
         assert_eq!(PseudoField::from_name(b":status"), None);
     }

@@ -6,10 +6,19 @@
 
 use bytes::Bytes;
 use flowgate_flow::{
-    Body, Flow, FlowId, FlowKind, Headers, HttpFlow, HttpVersion, MetadataValue, PseudoFields, Request,
-    Response, Timestamp,
+    Body, Flow, FlowId, FlowKind, Headers, HttpFlow, HttpVersion, MetadataValue, Priority, PseudoField,
+    PseudoFields, PseudoOrder, Request, Response, Timestamp,
 };
 use flowgate_formats::Connections;
+
+/// Pseudo-header fields, by the numbers that stand for them.
+const PSEUDO_FIELDS: [PseudoField; 5] = [
+    PseudoField::Method,
+    PseudoField::Authority,
+    PseudoField::Scheme,
+    PseudoField::Path,
+    PseudoField::Protocol,
+];
 
 /// How a body stands there.
 const NOT_KEPT: u8 = 0;
@@ -50,7 +59,27 @@ pub(crate) fn put(flow: &Flow, to: &mut Vec<u8>) -> bool {
         return false;
     }
     to.push(http.response.is_some().into());
-    http.response.as_ref().is_none_or(|response| put_response(response, to))
+    if !http.response.as_ref().is_none_or(|response| put_response(response, to)) {
+        return false;
+    }
+    put_pseudo(&request.pseudo, to);
+    true
+}
+
+/// Puts order and priority, if they are not what requests have that say nothing of them.
+fn put_pseudo(pseudo: &PseudoFields, to: &mut Vec<u8>) {
+    if pseudo.order == PseudoOrder::default() && pseudo.priority.is_none() {
+        return;
+    }
+    for field in pseudo.order.iter() {
+        to.push(PSEUDO_FIELDS.iter().position(|known| *known == field).unwrap_or_default() as u8);
+    }
+    to.push(pseudo.priority.is_some().into());
+    if let Some(Priority { depends_on, exclusive, weight }) = pseudo.priority {
+        put_number(depends_on.into(), to);
+        to.push(exclusive.into());
+        put_number(weight.into(), to);
+    }
 }
 
 fn put_response(response: &Response, to: &mut Vec<u8>) -> bool {
@@ -133,8 +162,11 @@ pub(crate) fn read(item: &Bytes, (client, server): Connections) -> Option<Flow> 
     let metadata = (0..entries)
         .map(|_| Some((from.text()?, MetadataValue::Text(from.text()?))))
         .collect::<Option<Vec<_>>>()?;
-    let request = from.request()?;
+    let mut request = from.request()?;
     let response = if from.flag()? { Some(from.response()?) } else { None };
+    if from.at < item.len() {
+        request.pseudo = from.pseudo()?;
+    }
     if from.at != item.len() {
         return None;
     }
@@ -190,6 +222,18 @@ impl<'a> Cursor<'a> {
             timestamp_start,
             timestamp_end,
         })
+    }
+
+    fn pseudo(&mut self) -> Option<PseudoFields> {
+        let order = self.array::<5>()?.map(|number| PSEUDO_FIELDS.get(usize::from(number)).copied());
+        let came: Vec<_> = order.into_iter().collect::<Option<_>>()?;
+        let priority = if self.flag()? {
+            let (depends_on, exclusive) = (self.number()?.try_into().ok()?, self.flag()?);
+            Some(Priority { depends_on, exclusive, weight: self.number()?.try_into().ok()? })
+        } else {
+            None
+        };
+        Some(PseudoFields { order: PseudoOrder::new(&came), priority, ..PseudoFields::default() })
     }
 
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -314,13 +358,25 @@ mod tests {
     #[test]
     fn what_is_put_is_read_and_nothing_less() {
         for (port, body) in [(0, Body::Missing), (u16::MAX, Body::Counted(u64::MAX)), (80, Body::EMPTY)] {
-            let flow = plain(port, body, vec![(b"a".to_vec(), vec![0xff; 300]), (Vec::new(), Vec::new())]);
+            let mut flow =
+                plain(port, body, vec![(b"a".to_vec(), vec![0xff; 300]), (Vec::new(), Vec::new())]);
             let mut bytes = vec![1];
             assert!(put(&flow, &mut bytes));
+            let unsaid = bytes.len();
+            if let (FlowKind::Http(http), 1..) = (&mut flow.kind, port) {
+                http.request.pseudo.order = PseudoOrder::new(&[PseudoField::Protocol, PseudoField::Path]);
+                let priority = Priority { depends_on: 0x7fff_ffff, exclusive: true, weight: 256 };
+                http.request.pseudo.priority = (port > 80).then_some(priority);
+                bytes.truncate(1);
+                assert!(put(&flow, &mut bytes));
+            }
+            // What a record from before has no word of is as it was read then.
+            let without = Bytes::copy_from_slice(&bytes[1..unsaid]);
+            assert!(read(&without, connections()).is_some());
             let item = Bytes::from(bytes.split_off(1));
             let back = read(&item, connections()).unwrap();
             assert_eq!(format!("{back:?}"), format!("{flow:?}"));
-            for cut in 0..item.len() {
+            for cut in (0..item.len()).filter(|cut| *cut != without.len()) {
                 assert!(read(&item.slice(..cut), connections()).is_none(), "{cut}");
             }
             let longer = [&item[..], &[0]].concat().into();

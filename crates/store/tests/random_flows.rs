@@ -11,9 +11,9 @@ use bytes::Bytes;
 use flowgate_filter::NoDecoding;
 use flowgate_flow::{
     Address, Body, ClientConnection, Connection, DnsFlow, DnsMessage, DnsQuestion, DnsRecord, Fingerprints,
-    Flow, FlowError, FlowId, FlowKind, Headers, HttpFlow, HttpVersion, MetadataValue, Phase, PseudoFields,
-    RawFlow, RawMessage, Replay, Request, Response, ServerConnection, Side, Timestamp, Transport, Via,
-    WebSocketData, WebSocketMessage,
+    Flow, FlowError, FlowId, FlowKind, Headers, Http2Beginning, HttpFlow, HttpVersion, MetadataValue, Phase,
+    Priority, PseudoField, PseudoFields, PseudoOrder, RawFlow, RawMessage, Replay, Request, Response,
+    ServerConnection, Side, Timestamp, Transport, Via, WebSocketData, WebSocketMessage,
 };
 use flowgate_formats::{FlowReader, write_flow};
 use flowgate_store::{StoreReader, StoreWriter};
@@ -70,8 +70,11 @@ prop_compose! {
         (host, port) in (text(), any::<u16>()),
         (headers, trailers, body) in (headers(), of(headers()), body()),
         (timestamp_start, timestamp_end) in (time(), of(time())),
+        (order, weight) in (vec(select(vec![PseudoField::Method, PseudoField::Path, PseudoField::Protocol]), 0..4), of(1..=256_u16)),
     ) -> Request {
-        let pseudo = PseudoFields::default();
+        let order = PseudoOrder::new(&order);
+        let priority = weight.map(|weight| Priority { depends_on: port.into(), exclusive: weight == 7, weight });
+        let pseudo = PseudoFields { order, priority, ..PseudoFields::default() };
         Request { version, method, scheme, host, port, authority, path, pseudo, headers, body, trailers, timestamp_start, timestamp_end }
     }
 }
@@ -158,6 +161,8 @@ prop_compose! {
         connection.transport = if is_udp { Transport::Udp } else { Transport::Tcp };
         connection.certificate_list = certificates.into_iter().map(certificate).collect();
         connection.tls_version = tls_version.map(str::to_owned);
+        let settings = cipher_list.iter().map(|name| (name.len() as u16, 7)).collect();
+        connection.http2 = tls.then(|| Box::new(Http2Beginning { settings, window_bytes: 9, priorities: Vec::new() }));
         Connection { tls, error, alpn, alpn_offers, cipher, cipher_list, sni, timestamp_start, timestamp_tls_setup, timestamp_end, ..connection }
     }
 }

@@ -62,5 +62,9 @@ pub const H2_EMPTY_DATA_MAX: u32 = 500;
 pub const H2_WINDOW_UPDATES_MAX: u32 = 2000;
 /// The most frames without effect (PRIORITY, unknown types) in a period, besides one for each frame that we sent.
 pub const H2_IGNORED_FRAMES_MAX: u32 = 1000;
+/// How many of a peer's first SETTINGS are kept with its connection's flows.
+pub const H2_BEGINNING_SETTINGS_MAX: usize = 32;
+/// How many PRIORITY frames before a peer's first message are kept with its connection's flows.
+pub const H2_BEGINNING_PRIORITIES_MAX: usize = 16;
 /// The most header lists in a period that are larger than allowed.
 pub const H2_LARGE_HEADERS_MAX: u32 = 10;

@@ -258,7 +258,12 @@ fn pseudo() -> impl Strategy<Value = PseudoFields> {
     ]);
     let protocol = prop::option::weighted(0.2, mostly(&["websocket"]));
     (prop::collection::vec(any.clone(), 0..6), protocol, prop::collection::vec(any, 0..2)).prop_map(
-        |(order, protocol, sensitive)| PseudoFields { order: PseudoOrder::new(&order), protocol, sensitive },
+        |(order, protocol, sensitive)| PseudoFields {
+            priority: None,
+            order: PseudoOrder::new(&order),
+            protocol,
+            sensitive,
+        },
     )
 }
 

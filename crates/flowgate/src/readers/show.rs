@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stdout};
 
 use flowgate_contentview::escape;
 use flowgate_dump::{Dumper, Style, human};
-use flowgate_flow::{Connection, Flow, FlowKind};
+use flowgate_flow::{Connection, Flow, FlowKind, Priority};
 use flowgate_options::Values;
 use flowgate_session::{FlowSource, reason};
 
@@ -58,11 +58,27 @@ fn facts(flow: &Flow) -> String {
     if let Some(fingerprints) = &flow.client.fingerprints {
         line("", &format!("JA4 {}, JA3 {}", fingerprints.ja4, fingerprints.ja3));
     }
+    if let Some(http2) = &client.http2 {
+        let order = match &flow.kind {
+            FlowKind::Http(http) => format!("|{}", http.request.pseudo.order.letters()),
+            _ => String::new(),
+        };
+        line("", &format!("HTTP/2 {http2}{order}"));
+    }
+    if let FlowKind::Http(http) = &flow.kind
+        && let Some(Priority { depends_on, exclusive, weight }) = http.request.pseudo.priority
+    {
+        let exclusive = if exclusive { ", exclusive" } else { "" };
+        line("", &format!("priority: weight {weight}, depends on stream {depends_on}{exclusive}"));
+    }
     let server = &flow.server.connection;
     if let Some(address) = &flow.server.address {
         let peer =
             server.peername.map_or_else(String::new, |peer| format!("({})", human::format_socket(peer)));
         line("server", [human::format_address(Some(address)), peer, tls(server)].join(" ").trim_end());
+    }
+    if let Some(http2) = &server.http2 {
+        line("", &format!("HTTP/2 {http2}"));
     }
     if let Some(via) = &flow.server.via {
         line("via", &format!("{} {}", via.scheme, human::format_address(Some(&via.address))));
@@ -93,4 +109,51 @@ fn tls(connection: &Connection) -> String {
     ];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use flowgate_flow::{
+        Body, ClientConnection, FlowId, Headers, HttpFlow, HttpVersion, PseudoField, PseudoFields,
+        PseudoOrder, Request, ServerConnection, Timestamp,
+    };
+
+    use super::*;
+
+    /// What the clients of a kind have in common stands there as fingerprints are written elsewhere.
+    #[test]
+    fn what_both_sides_of_http2_say_of_themselves_is_shown() {
+        let order = PseudoOrder::new(&[PseudoField::Method, PseudoField::Path]);
+        let priority = Some(Priority { depends_on: 0, exclusive: true, weight: 256 });
+        let request = Request {
+            version: HttpVersion::Http2,
+            method: "GET".into(),
+            scheme: "https".into(),
+            host: "a".into(),
+            port: 443,
+            authority: "a".into(),
+            path: "/".into(),
+            pseudo: PseudoFields { order, priority, ..PseudoFields::default() },
+            headers: Headers::new(),
+            body: Body::EMPTY,
+            trailers: None,
+            timestamp_start: Timestamp(0.0),
+            timestamp_end: None,
+        };
+        let mut client = ClientConnection::new(FlowId::from_random(1), "regular".to_owned());
+        client.connection.http2 = "1:65536;2:0|15663105|0".parse().ok().map(Box::new);
+        let mut server = ServerConnection::new(FlowId::from_random(2), None);
+        server.connection.http2 = "3:128|0|3:0:0:201".parse().ok().map(Box::new);
+        let http = HttpFlow { request, response: None, websocket: None };
+        let kind = FlowKind::Http(Box::new(http));
+        let flow = Flow::new(FlowId::from_random(3), client.into(), server.into(), kind, Timestamp(0.0));
+        let facts = facts(&flow);
+        let said: Vec<_> = facts.lines().filter_map(|line| line.strip_prefix("         ")).collect();
+        let expected = [
+            "HTTP/2 1:65536;2:0|15663105|0|m,p,a,s",
+            "priority: weight 256, depends on stream 0, exclusive",
+            "HTTP/2 3:128|0|3:0:0:201",
+        ];
+        assert_eq!(said, expected);
+    }
 }

@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use flowgate_flow::{Body, Fingerprints, Flow, FlowKind, MetadataValue, Phase, Side, Via};
+use flowgate_flow::{
+    Body, Fingerprints, Flow, FlowKind, Http2Beginning, MetadataValue, Phase, Priority, PseudoField,
+    PseudoOrder, Request, Side, Via,
+};
 
 use super::connection::{put_via, read_via};
 use crate::tnetstring::{Encoder, Value};
@@ -21,6 +24,10 @@ pub(super) struct Beyond<'a> {
     pub(super) server_tls_version: Option<&'a str>,
     fingerprints: Option<&'a Fingerprints>,
     pub(super) via: Option<&'a Via>,
+    client_http2: Option<&'a Http2Beginning>,
+    server_http2: Option<&'a Http2Beginning>,
+    pseudo_order: Option<&'a PseudoOrder>,
+    priority: Option<Priority>,
     request_bytes: Option<i64>,
     response_bytes: Option<i64>,
 }
@@ -28,14 +35,17 @@ pub(super) struct Beyond<'a> {
 /// Of its connections nothing unless they are written, too.
 pub(super) fn of(flow: &Flow, with_connections: bool) -> Beyond<'_> {
     let (request, response) = match &flow.kind {
-        FlowKind::Http(flow) => (Some(&flow.request.body), flow.response.as_ref().map(|r| &r.body)),
+        FlowKind::Http(flow) => (Some(&flow.request), flow.response.as_ref()),
         _ => (None, None),
     };
+    let pseudo = request.map(|request| &request.pseudo);
     let beyond = Beyond {
         side: flow.error.as_ref().and_then(|error| error.side),
         phase: flow.error.as_ref().and_then(|error| error.phase),
-        request_bytes: request.and_then(counted),
-        response_bytes: response.and_then(counted),
+        request_bytes: request.and_then(|request| counted(&request.body)),
+        response_bytes: response.and_then(|response| counted(&response.body)),
+        pseudo_order: pseudo.map(|pseudo| &pseudo.order).filter(|order| **order != PseudoOrder::default()),
+        priority: pseudo.and_then(|pseudo| pseudo.priority),
         ..Beyond::default()
     };
     if !with_connections {
@@ -48,6 +58,8 @@ pub(super) fn of(flow: &Flow, with_connections: bool) -> Beyond<'_> {
         client_tls_version: client.tls_version.as_deref().filter(unknown),
         server_tls_version: server.tls_version.as_deref().filter(unknown),
         fingerprints: flow.client.fingerprints.as_ref(),
+        client_http2: client.http2.as_deref(),
+        server_http2: server.http2.as_deref(),
         via: flow.server.via.as_ref().filter(|via| !SCHEMES.contains(&via.scheme.as_str())),
         ..beyond
     }
@@ -79,6 +91,17 @@ impl Beyond<'_> {
         if let Some(Fingerprints { ja3, ja4 }) = self.fingerprints {
             to.text(ja3).named(CLIENT_JA3);
             to.text(ja4).named(CLIENT_JA4);
+        }
+        for (http2, key) in [(self.client_http2, CLIENT_HTTP2), (self.server_http2, SERVER_HTTP2)] {
+            if let Some(http2) = http2 {
+                to.display(http2).named(key);
+            }
+        }
+        if let Some(order) = self.pseudo_order {
+            to.text(&names(order)).named(REQUEST_PSEUDO_ORDER);
+        }
+        if let Some(priority) = self.priority {
+            to.display(priority).named(REQUEST_PRIORITY);
         }
         if let Some(via) = self.via {
             put_via(to, via).named(SERVER_VIA);
@@ -120,14 +143,30 @@ pub(super) fn restore(flow: &mut Flow) {
             }
             (CLIENT_JA3, MetadataValue::Text(text)) => fingerprints(flow).ja3 = text,
             (CLIENT_JA4, MetadataValue::Text(text)) => fingerprints(flow).ja4 = text,
+            (CLIENT_HTTP2, MetadataValue::Text(text)) => {
+                Arc::make_mut(&mut flow.client).connection.http2 = text.parse().ok().map(Box::new);
+            }
+            (SERVER_HTTP2, MetadataValue::Text(text)) => {
+                Arc::make_mut(&mut flow.server).connection.http2 = text.parse().ok().map(Box::new);
+            }
+            (REQUEST_PSEUDO_ORDER, MetadataValue::Text(text)) => {
+                if let (Some(request), Some(order)) = (request(flow), order(&text)) {
+                    request.pseudo.order = order;
+                }
+            }
+            (REQUEST_PRIORITY, MetadataValue::Text(text)) => {
+                if let Some(request) = request(flow) {
+                    request.pseudo.priority = text.parse().ok();
+                }
+            }
             (SERVER_VIA, MetadataValue::List(parts)) => {
                 if let Some(via) = via(&parts) {
                     Arc::make_mut(&mut flow.server).via = Some(via);
                 }
             }
             (REQUEST_BYTES, MetadataValue::Int(bytes)) => {
-                if let FlowKind::Http(flow) = &mut flow.kind {
-                    count(&mut flow.request.body, bytes);
+                if let Some(request) = request(flow) {
+                    count(&mut request.body, bytes);
                 }
             }
             (RESPONSE_BYTES, MetadataValue::Int(bytes)) => {
@@ -152,9 +191,13 @@ const SERVER_TLS_VERSION: &str = "flowgate.server.tls_version";
 const CLIENT_JA3: &str = "flowgate.client.ja3";
 const CLIENT_JA4: &str = "flowgate.client.ja4";
 const SERVER_VIA: &str = "flowgate.server.via";
+const CLIENT_HTTP2: &str = "flowgate.client.http2";
+const SERVER_HTTP2: &str = "flowgate.server.http2";
+const REQUEST_PSEUDO_ORDER: &str = "flowgate.request.pseudo_order";
+const REQUEST_PRIORITY: &str = "flowgate.request.priority";
 const REQUEST_BYTES: &str = "flowgate.request.body_bytes";
 const RESPONSE_BYTES: &str = "flowgate.response.body_bytes";
-const OWN_KEYS: [&str; 10] = [
+const OWN_KEYS: [&str; 14] = [
     ERROR_SIDE,
     ERROR_PHASE,
     CLIENT_MODE,
@@ -163,6 +206,10 @@ const OWN_KEYS: [&str; 10] = [
     CLIENT_JA3,
     CLIENT_JA4,
     SERVER_VIA,
+    CLIENT_HTTP2,
+    SERVER_HTTP2,
+    REQUEST_PSEUDO_ORDER,
+    REQUEST_PRIORITY,
     REQUEST_BYTES,
     RESPONSE_BYTES,
 ];
@@ -233,6 +280,26 @@ fn host_loads(host: &str) -> bool {
 fn counted(body: &Body) -> Option<i64> {
     let Body::Counted(bytes) = body else { return None };
     Some(i64::try_from(*bytes).unwrap_or(i64::MAX))
+}
+
+fn request(flow: &mut Flow) -> Option<&mut Request> {
+    match &mut flow.kind {
+        FlowKind::Http(flow) => Some(&mut flow.request),
+        _ => None,
+    }
+}
+
+/// Names of pseudo-header fields in their order, without colons: `method,path,scheme,authority,protocol`.
+fn names(order: &PseudoOrder) -> String {
+    let names: Vec<_> = order.iter().map(|field| field.name().trim_start_matches(':')).collect();
+    names.join(",")
+}
+
+/// Reads what [`names`] made.
+fn order(text: &str) -> Option<PseudoOrder> {
+    let field = |name: &str| PseudoField::from_name(format!(":{name}").as_bytes());
+    let came: Vec<_> = text.split(',').map(field).collect::<Option<_>>()?;
+    Some(PseudoOrder::new(&came))
 }
 
 fn fingerprints(flow: &mut Flow) -> &mut Fingerprints {

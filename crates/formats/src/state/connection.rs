@@ -114,6 +114,7 @@ fn read(fields: &mut Fields<'_>) -> Result<Connection, StateError> {
         cipher_list: fields.take("cipher_list", list(text))?,
         tls_version: fields.take("tls_version", optional(text))?,
         sni: fields.take("sni", optional(text))?,
+        http2: None,
         timestamp_start: fields.take("timestamp_start", optional(timestamp))?,
         timestamp_end: fields.take("timestamp_end", optional(timestamp))?,
         timestamp_tls_setup: fields.take("timestamp_tls_setup", optional(timestamp))?,

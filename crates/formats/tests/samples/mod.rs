@@ -34,7 +34,9 @@ pub(crate) fn flows() -> Vec<Flow> {
     client.connection.tls_version = Some("TLSv1.4".into());
     client.connection.alpn_offers = vec!["h2".into(), "http/1.1".into()];
     client.connection.timestamp_start = None;
+    client.connection.http2 = "1:65536;4:131072|12517377|3:0:0:201".parse().ok().map(Box::new);
     let server = Arc::make_mut(&mut rich.server);
+    server.connection.http2 = Some(Box::default());
     server.via = Some(via("socks5"));
     server.connection.certificate_list = vec![certificate(), certificate()];
     server.connection.tls_version = Some("TLSv0.1".into());
@@ -55,6 +57,8 @@ pub(crate) fn flows() -> Vec<Flow> {
     rich.metadata = metadata();
     let FlowKind::Http(http) = &mut rich.kind else { unreachable!() };
     http.request.version = HttpVersion::Http2;
+    http.request.pseudo.order = PseudoOrder::new(&[PseudoField::Path, PseudoField::Protocol]);
+    http.request.pseudo.priority = Some(Priority { depends_on: 3, exclusive: true, weight: 256 });
     http.request.trailers = Some([("x-checksum", "1")].into_iter().collect());
     http.request.body = Body::Counted(1 << 40);
     http.request.timestamp_end = None;

@@ -4,7 +4,7 @@
 //! "nothing more comes" is known at once and no case depends on how fast the machine is.
 
 // What plays: scripts to bytes, bytes to what was said, servers, a proxy between pipes.
-mod fixture;
+pub(super) mod fixture;
 mod origin;
 mod script;
 

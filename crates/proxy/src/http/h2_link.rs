@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use flowgate_flow::Headers;
+use flowgate_flow::{Headers, ServerConnection};
 use flowgate_wire::hpack::Encoder;
 use flowgate_wire::http1::Framing;
 use flowgate_wire::http2::semantics::{MessageError, check_trailers};
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) closing: bool,
     /// A head was taken from one of its streams: of a server, that it has answered.
     answered: bool,
+    /// The facts of a server, once it has said what it says of itself.
+    facts: Option<Arc<ServerConnection>>,
 }
 
 /// What is kept with each stream: who waits for it.
@@ -81,6 +83,7 @@ impl H2Link {
             openers: Vec::new(),
             closing: false,
             answered: false,
+            facts: None,
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -123,6 +126,17 @@ impl H2Link {
     /// Whether the server ever answered on this connection. One that closes it instead has seen what it was asked there.
     pub(super) fn has_answered(&self) -> bool {
         self.lock().answered
+    }
+
+    /// What is known of the server at the other end, who has these facts: also what it says of itself, once it has.
+    pub(super) fn facts(&self, facts: &Arc<ServerConnection>) -> Arc<ServerConnection> {
+        let mut state = self.lock();
+        if state.facts.is_none() && state.answered {
+            let mut told = ServerConnection::clone(facts);
+            told.connection.http2 = Some(Box::new(state.connection.beginning().clone()));
+            state.facts = Some(Arc::new(told));
+        }
+        Arc::clone(state.facts.as_ref().unwrap_or(facts))
     }
 
     /// Whether both are the same connection.

@@ -102,7 +102,7 @@ impl ServerSide for H2ServerStream {
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Response, Framing), SideError>> {
-        let Incoming::Head { fields, ends } = ready!(self.stream()?.poll_take(cx))? else {
+        let Incoming::Head { fields, ends, .. } = ready!(self.stream()?.poll_take(cx))? else {
             return Poll::Ready(Err(SideError::Closed));
         };
         let ends = if ends { EndStream::Yes } else { EndStream::No };

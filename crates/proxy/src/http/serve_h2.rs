@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use flowgate_flow::{Body, HttpVersion, PseudoFields, Request};
+use flowgate_flow::{Body, ClientConnection, Connection, HttpVersion, PseudoFields, Request};
 use flowgate_net::BoxIo;
 use flowgate_options::Level;
 use flowgate_wire::hpack::FieldList;
@@ -19,6 +19,7 @@ use flowgate_wire::http2::semantics::{EndStream, ExtendedConnect, is_websocket_c
 use flowgate_wire::http2::{Code, Incoming, StreamId};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use tokio_util::sync::CancellationToken;
 
 use super::forward::name_host;
 use super::h2_body::shown;
@@ -33,15 +34,23 @@ use crate::clock;
 use crate::idle::IdleTimer;
 
 /// Serves a client until it is done.
-pub(crate) async fn serve(service: Service, io: BoxIo) {
+pub(crate) async fn serve(mut service: Service, io: BoxIo) {
     let mut client = Driver::for_client(io, service.context.settings.idle_timeout);
+    let mut opened = Vec::new();
+    begin(&mut client, &mut opened, &service.context.stop).await;
+    service.context = service.context.with_client(ClientConnection {
+        connection: Connection {
+            http2: Some(Box::new(client.link.lock().connection.beginning().clone())),
+            ..service.context.client.connection.clone()
+        },
+        ..ClientConnection::clone(&service.context.client)
+    });
     let mut servers: Vec<Driver> = Vec::new();
     let turn = Arc::new(Turn::default());
     let waker = Waker::from(Arc::clone(&turn));
     let mut exchanges = FuturesUnordered::new();
     // Those of exchanges that ended, so that not each of them has to set up its own.
     let mut timers: Vec<IdleTimer> = Vec::new();
-    let mut opened = Vec::new();
     let mut stop = pin!(service.context.stop.cancelled());
     let mut stopping = false;
     poll_fn(|task| {
@@ -104,6 +113,28 @@ pub(crate) async fn serve(service: Service, io: BoxIo) {
     client.close(service.context.stop.clone()).await;
 }
 
+/// Waits for the client's first streams. By then it has said what it says of itself, which stands with the flows of all of them.
+async fn begin(client: &mut Driver, opened: &mut Vec<StreamId>, stop: &CancellationToken) {
+    let mut stopped = pin!(stop.cancelled());
+    poll_fn(|cx| {
+        loop {
+            let mut moved = client.poll_read(cx, opened) || client.poll_time(cx);
+            if !opened.is_empty() {
+                return Poll::Ready(());
+            }
+            moved |= client.poll_write(cx);
+            if client.is_over() || stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if !moved {
+                client.rest();
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}
+
 /// Serves one stream; gives its timer back.
 async fn serve_stream(
     service: &Service,
@@ -124,7 +155,7 @@ async fn serve_stream(
 async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer: &mut IdleTimer) {
     // A stream is opened by its head, so that is there.
     let head = poll_fn(|cx| Poll::Ready(stream.poll_take(cx))).await;
-    let Poll::Ready(Ok(Incoming::Head { fields, ends })) = head else { return };
+    let Poll::Ready(Ok(Incoming::Head { fields, ends, priority })) = head else { return };
     let ends = if ends { EndStream::Yes } else { EndStream::No };
     let read = read_request(&fields, ends, ExtendedConnect::Enabled, clock::now());
     let (mut request, framing) = match read {
@@ -145,6 +176,7 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
         }
     };
     drop(fields);
+    request.pseudo.priority = priority;
     let mut client = H2ClientStream::new(stream, request.method.clone(), framing);
     let Origin::Fixed { route, host } = &service.origin else {
         // HTTP/2 to the proxy itself is not offered (ALPN says http/1.1), so nobody comes here.

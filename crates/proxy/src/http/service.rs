@@ -214,7 +214,7 @@ impl Service {
             let (result, facts) = match link {
                 Link::H2 { link, facts, reused } => {
                     exchange.tell(&self.context, &facts);
-                    let mut server = H2ServerStream::new(link);
+                    let mut server = H2ServerStream::new(link.clone());
                     let result = if exchange.meets(&facts) {
                         Box::pin(self.drive(client, &mut server, exchange, idle)).await
                     } else {
@@ -241,9 +241,9 @@ impl Service {
                             continue;
                         }
                     } else if exchange.has_switched() {
-                        return Carried::Upgraded(Switched::H2(Box::new(server), facts));
+                        return Carried::Upgraded(Switched::H2(Box::new(server), link.facts(&facts)));
                     }
-                    (result, facts)
+                    (result, link.facts(&facts))
                 }
                 Link::H1(mut link) => {
                     let facts = Arc::clone(&link.facts);

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use flowgate_flow::Headers;
+use flowgate_flow::{Headers, Http2Beginning, Priority};
 use thiserror::Error as ThisError;
 
 use super::PREFACE;
@@ -105,6 +105,10 @@ pub struct Connection<T> {
     /// How much of the client's preface is still to come.
     preface_left: usize,
     settings_seen: bool,
+    /// The peer sent a header block.
+    messages_seen: bool,
+    /// What the peer said of itself before that.
+    beginning: Http2Beginning,
     settings_acknowledged: bool,
     fragment: Option<Fragment>,
     streams: HashMap<u32, Stream<T>, BuildHasherDefault<Spread>>,
@@ -145,8 +149,7 @@ struct Fragment {
 struct BlockHead {
     stream: u32,
     ends: bool,
-    /// Its priority depends on the stream itself (RFC 7540 section 5.3.1).
-    on_itself: bool,
+    priority: Option<Priority>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -188,6 +191,8 @@ impl<T> Connection<T> {
             peer: PeerSettings::default(),
             preface_left: if is_client { 0 } else { PREFACE.len() },
             settings_seen: false,
+            messages_seen: false,
+            beginning: Http2Beginning::default(),
             settings_acknowledged: false,
             fragment: None,
             streams: HashMap::default(),
@@ -219,6 +224,12 @@ impl<T> Connection<T> {
     #[must_use]
     pub const fn peer(&self) -> &PeerSettings {
         &self.peer
+    }
+
+    /// What the peer said of itself before its first message: all there will be of that once one has come.
+    #[must_use]
+    pub const fn beginning(&self) -> &Http2Beginning {
+        &self.beginning
     }
 
     /// Whether the peer's first SETTINGS have come.

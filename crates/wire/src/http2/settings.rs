@@ -32,8 +32,14 @@ pub struct PeerSettings {
     pub header_list_bytes_max: Option<u32>,
     /// Whether it takes extended CONNECT (RFC 8441).
     pub connect_protocol: bool,
-    /// What it sent first, in order, unknown ones included; no more than 32 of them.
-    pub sent: Vec<(u16, u32)>,
+}
+
+/// The entries of a frame's payload, whose length is a multiple of six.
+pub(super) fn entries(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> {
+    let (entries, _) = payload.as_chunks::<6>();
+    entries.iter().map(|[i0, i1, v0, v1, v2, v3]| {
+        (u16::from_be_bytes([*i0, *i1]), u32::from_be_bytes([*v0, *v1, *v2, *v3]))
+    })
 }
 
 impl Default for PeerSettings {
@@ -45,7 +51,6 @@ impl Default for PeerSettings {
             frame_bytes_max: 16_384,
             header_list_bytes_max: None,
             connect_protocol: false,
-            sent: Vec::new(),
         }
     }
 }
@@ -56,12 +61,7 @@ impl PeerSettings {
         if first {
             self.streams_max = u32::MAX;
         }
-        let (entries, _) = payload.as_chunks::<6>();
-        for [i0, i1, v0, v1, v2, v3] in entries.iter().copied() {
-            let (id, value) = (u16::from_be_bytes([i0, i1]), u32::from_be_bytes([v0, v1, v2, v3]));
-            if first && self.sent.len() < 32 {
-                self.sent.push((id, value));
-            }
+        for (id, value) in entries(payload) {
             match id {
                 HEADER_TABLE_SIZE => self.header_table_bytes = value,
                 ENABLE_PUSH if value > 1 => {

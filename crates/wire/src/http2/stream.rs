@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::Bytes;
-use flowgate_flow::Headers;
+use flowgate_flow::{Headers, Priority};
 
 use super::error::Code;
 use super::flow::{ReceiveWindow, SendWindow};
@@ -42,6 +42,8 @@ pub enum Incoming {
         fields: FieldList,
         /// Whether nothing follows.
         ends: bool,
+        /// The priority that stands with it (section 6.2).
+        priority: Option<Priority>,
     },
     /// Bytes of a body; never empty. To be given back to the window by `consumed`.
     Data(Bytes),

@@ -1,7 +1,8 @@
 //! What RFC 9113 says of each frame that must not come, as tables: what we do, and with which code.
 
+use flowgate_flow::Priority;
 use flowgate_wire::http2::{By, Code, Event, Incoming, PREFACE, Role};
-use flowgate_wire::limits::H2_CLOSED_STREAMS_KEPT;
+use flowgate_wire::limits::{H2_BEGINNING_PRIORITIES_MAX, H2_BEGINNING_SETTINGS_MAX, H2_CLOSED_STREAMS_KEPT};
 
 use crate::support::{End, GET, block, frame, get, head, lines, rst, settings, window_update};
 
@@ -240,10 +241,51 @@ fn settings_are_kept_in_their_order() {
     let entries = [(0x3, 7), (0xfafa, 1), (0x1, 100), (0x8, 1), (0x6, 5000)];
     let end = End::with(Role::Client, &entries);
     let peer = end.connection.peer();
-    assert_eq!(peer.sent, entries);
+    assert_eq!(end.connection.beginning().settings, entries);
     assert_eq!((peer.streams_max, peer.header_table_bytes, peer.connect_protocol), (7, 100, true));
     assert_eq!(peer.header_list_bytes_max, Some(5000));
     assert!(end.connection.is_acknowledged());
+}
+
+/// By what stands before the first message clients are told apart.
+#[test]
+fn what_a_peer_says_first_is_kept() {
+    let window = |bytes: u32| frame(8, 0, 0, &bytes.to_be_bytes());
+    let priority = |stream: u32, weight: u8| frame(2, 0, stream, &[0x80, 0, 0, 0, weight]);
+    let mut end = End::with(Role::Server, &[(4, 131_072), (1, 65_536)]);
+    for bytes in [window(5), priority(3, 200), window(7), priority(5, 0), settings(&[(4, 9)])] {
+        end.give(&bytes).unwrap();
+    }
+    end.give(&frame(1, 0x25, 7, &[&[0, 0, 0, 3, 21][..], &block(GET)].concat())).unwrap();
+    let opened = end.events().into_iter().find_map(|event| match event {
+        Event::Opened(id) => Some(id),
+        _ => None,
+    });
+    let head = end.connection.take(opened.unwrap());
+    let Ok(Some(Incoming::Head { priority: Some(of_head), .. })) = head else { panic!() };
+    assert_eq!(of_head, Priority { depends_on: 3, exclusive: false, weight: 22 });
+    let said = "4:131072;1:65536|12|3:1:0:201,5:1:0:1";
+    assert_eq!(end.connection.beginning().to_string(), said);
+    // What comes later says more of what is going on than of the peer.
+    for bytes in [window(5), priority(9, 1), settings(&[(5, 20_000)])] {
+        end.give(&bytes).unwrap();
+    }
+    assert_eq!(end.connection.beginning().to_string(), said);
+}
+
+#[test]
+fn no_more_is_kept_of_a_beginning_than_the_limits_say() {
+    for beyond in [0, 1] {
+        let entries: Vec<_> =
+            (0..H2_BEGINNING_SETTINGS_MAX + beyond).map(|id| (0x4000 + id as u16, 1)).collect();
+        let mut end = End::with(Role::Server, &entries);
+        for _ in 0..H2_BEGINNING_PRIORITIES_MAX + beyond {
+            end.give(&frame(2, 0, 3, &[0; 5])).unwrap();
+        }
+        let beginning = end.connection.beginning();
+        let kept = (beginning.settings.len(), beginning.priorities.len());
+        assert_eq!(kept, (H2_BEGINNING_SETTINGS_MAX, H2_BEGINNING_PRIORITIES_MAX));
+    }
 }
 
 #[test]
@@ -274,7 +316,7 @@ fn heads_interim_heads_bodies_and_trailers_come_in_order() {
     let mut got = Vec::new();
     while let Some(incoming) = end.connection.take(id).unwrap() {
         match incoming {
-            Incoming::Head { fields, ends } => got.push(format!("{} {ends}", lines(&fields).join(", "))),
+            Incoming::Head { fields, ends, .. } => got.push(format!("{} {ends}", lines(&fields).join(", "))),
             Incoming::Data(data) => got.push(String::from_utf8(data.to_vec()).unwrap()),
             Incoming::End(trailers) => got.push(lines(&trailers.unwrap()).join(", ")),
         }
@@ -401,7 +443,7 @@ fn long_heads_are_continued_both_ways() {
     let mut end = End::new(Role::Client);
     let id = end.connection.open(head(GET), true, ()).unwrap();
     end.give(&bytes).unwrap();
-    let Ok(Some(Incoming::Head { fields, ends: true })) = end.connection.take(id) else { panic!() };
+    let Ok(Some(Incoming::Head { fields, ends: true, .. })) = end.connection.take(id) else { panic!() };
     assert_eq!(lines(&fields)[1].len(), 3003);
     // 16 KiB of a text that does not get shorter.
     let long = "\u{7f}".repeat(40_000);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use flowgate_flow::Address;
+use flowgate_flow::{Address, FlowKind, Priority};
 use flowgate_wire::http2::PREFACE;
 use h2::{Reason, RecvStream, client::SendRequest, server::SendResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::context::Context as ProxyContext;
-use crate::context::tests::context;
+use crate::context::tests::{context, context_told};
 use crate::egress::{Egress, Purpose};
+use crate::http::faces::fixture::Told;
 use crate::http::servers::{Route, Servers};
 use crate::limits::{H2_SETTINGS_TIMEOUT, H2_STREAM_WINDOW_BYTES, H2_TRIES_MAX, IDLE_TIMEOUT};
 
@@ -31,10 +32,13 @@ struct Fixture {
 }
 
 async fn fixture() -> Fixture {
+    fixture_in(context(Egress::Direct)).await
+}
+
+async fn fixture_in(context: ProxyContext) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (client, ours) = duplex(64 * 1024);
-    let context = context(Egress::Direct);
     let address = Address { host: "127.0.0.1".to_owned(), port };
     let route = Route { address, tls_name: None, purpose: Purpose::Tunnel, egress: None };
     let mut servers = Servers::new(Vec::new());
@@ -436,4 +440,41 @@ async fn a_malformed_body_gets_no_page() {
     pipe.write_all(&bytes).await.unwrap();
     assert_eq!(read_frame(&mut pipe, 3, 1).await, [0, 0, 0, 1], "PROTOCOL_ERROR");
     read_frame(&mut pipe, 1, 3).await;
+}
+
+/// By what stands before any message clients are told apart, and servers too.
+#[tokio::test]
+async fn what_both_sides_said_first_stands_with_their_flows() {
+    let told = Arc::new(Told::default());
+    let fixture = fixture_in(context_told(Egress::Direct, told.clone())).await;
+    let serving = tokio::spawn(async move {
+        let (stream, _) = fixture.listener.accept().await.unwrap();
+        let mut connection =
+            h2::server::Builder::new().max_concurrent_streams(7).handshake::<_, Bytes>(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            ok(&mut respond).send_data(Bytes::new(), true).unwrap();
+        }
+    });
+    let mut pipe = fixture.client;
+    // SETTINGS, WINDOW_UPDATE, PRIORITY; then GET with path and method first, and a priority.
+    let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 2, 0, 0];
+    let window = [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+    let priority = [0, 0, 5, 2, 0, 0, 0, 0, 3, 0, 0, 0, 0, 200];
+    let head = [0, 0, 11, 1, 0x25, 0, 0, 0, 7, 0x80, 0, 0, 3, 41, 0x84, 0x82, 0x86, 0x41, 0x01, b'a'];
+    pipe.write_all(&[&PREFACE[..], &settings, &SETTINGS_ACK, &window, &priority, &head].concat())
+        .await
+        .unwrap();
+    read_frame(&mut pipe, 1, 7).await;
+    drop(pipe);
+    within(fixture.serving).await.unwrap();
+    within(serving).await.unwrap();
+    let [flow] = &told.take_flows()[..] else { panic!("one flow") };
+    let text = |connection: &Connection| connection.http2.as_ref().map(ToString::to_string);
+    assert_eq!(text(&flow.client.connection).as_deref(), Some("4:131072|256|3:0:0:201"));
+    let FlowKind::Http(http) = &flow.kind else { panic!("HTTP") };
+    assert_eq!(http.request.pseudo.order.letters(), "p,m,s,a");
+    let of_head = Priority { depends_on: 3, exclusive: true, weight: 42 };
+    assert_eq!(http.request.pseudo.priority, Some(of_head));
+    let server = text(&flow.server.connection).unwrap();
+    assert!(server.contains("3:7"), "{server}");
 }

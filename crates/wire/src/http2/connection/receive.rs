@@ -1,6 +1,7 @@
 //! What the peer's frames do (RFC 9113 section 6), and which error they are where they may not come (section 5.1).
 
 use bytes::{Buf, Bytes, BytesMut};
+use flowgate_flow::Priority;
 
 use super::{BlockHead, Connection, Event, Fragment, GoingAway, Role, SHUTDOWN_PING};
 use crate::hpack::FieldList;
@@ -11,8 +12,12 @@ use crate::http2::frame::{
     self, ACK, END_HEADERS, END_STREAM, FrameHeader, HEADER_BYTES, Kind, PADDED, PAYLOAD_BYTES_MAX, PRIORITY,
 };
 use crate::http2::guard::Flood;
+use crate::http2::settings;
 use crate::http2::stream::{By, Direction, Incoming, Reset, Stream, StreamId};
-use crate::limits::{H2_CONTINUATIONS_MAX, H2_HEADER_BLOCK_BYTES_MAX, INTERIM_RESPONSES_MAX};
+use crate::limits::{
+    H2_BEGINNING_PRIORITIES_MAX, H2_BEGINNING_SETTINGS_MAX, H2_CONTINUATIONS_MAX, H2_HEADER_BLOCK_BYTES_MAX,
+    INTERIM_RESPONSES_MAX,
+};
 
 /// What a server of HTTP/1 begins its answer with (RFC 9112 section 4), whatever it was sent.
 const HTTP1_VERSION: &[u8] = b"HTTP/1.";
@@ -166,15 +171,15 @@ impl<T: Default> Connection<T> {
         let Some(mut block) = frame::without_padding(header, payload) else {
             return Err(Error::protocol("padding is longer than its frame"));
         };
-        let mut on_itself = false;
+        let mut priority = None;
         if header.has(PRIORITY) {
-            let Some((priority, rest)) = block.split_first_chunk::<5>() else {
+            let Some((bytes, rest)) = block.split_first_chunk() else {
                 return Err(Error::size("HEADERS is too short for its priority"));
             };
-            on_itself = depends_on(*priority) == header.stream;
+            priority = Some(Priority::from_wire(*bytes));
             block = rest;
         }
-        let head = BlockHead { stream: header.stream, ends: header.has(END_STREAM), on_itself };
+        let head = BlockHead { stream: header.stream, ends: header.has(END_STREAM), priority };
         if !header.has(END_HEADERS) {
             self.fragment = Some(Fragment { head, block: block.to_vec(), continuations: 0 });
             return Ok(());
@@ -203,9 +208,15 @@ impl<T: Default> Connection<T> {
         }
     }
 
+    /// Whether the peer has sent no message yet.
+    const fn is_beginning(&self) -> bool {
+        !self.messages_seen
+    }
+
     /// A header block is there whole.
     fn on_block(&mut self, head: BlockHead, block: &[u8]) -> Result<(), Error> {
-        let BlockHead { stream: id, ends, on_itself } = head;
+        let BlockHead { stream: id, ends, priority } = head;
+        self.messages_seen = true;
         // Read in any case: the tables have to stay the same on both sides.
         let fields = self.decoder.decode(block, self.config.header_list_bytes_max as usize)?;
         if fields.too_large {
@@ -221,7 +232,7 @@ impl<T: Default> Connection<T> {
         if let Some(reset) = stream.reset {
             return self.on_late(id, reset);
         }
-        if on_itself {
+        if priority.is_some_and(|priority| priority.depends_on == id) {
             return self.stream_error(id, Code::PROTOCOL_ERROR, ON_ITSELF);
         }
         match stream.receiving {
@@ -252,11 +263,11 @@ impl<T: Default> Connection<T> {
                 if stream.interim > INTERIM_RESPONSES_MAX {
                     return self.stream_error(id, Code::ENHANCE_YOUR_CALM, "too many interim responses");
                 }
-                stream.incoming.push_back(Incoming::Head { fields, ends });
+                stream.incoming.push_back(Incoming::Head { fields, ends, priority });
             }
             Direction::Head => {
                 stream.receiving = if ends { Direction::Ended } else { Direction::Body };
-                stream.incoming.push_back(Incoming::Head { fields, ends });
+                stream.incoming.push_back(Incoming::Head { fields, ends, priority });
             }
         }
         self.changed(id);
@@ -265,7 +276,7 @@ impl<T: Default> Connection<T> {
 
     /// A client opens a stream.
     fn on_opening(&mut self, head: BlockHead, fields: FieldList) -> Result<(), Error> {
-        let BlockHead { stream: id, ends, on_itself } = head;
+        let BlockHead { stream: id, ends, priority } = head;
         if id.is_multiple_of(2) {
             return Err(Error::protocol("client opens a stream of an even number"));
         }
@@ -282,14 +293,14 @@ impl<T: Default> Connection<T> {
             frame::put_rst_stream(&mut self.control, id, Code::REFUSED_STREAM.0);
             return self.guard.count(Flood::ProvokedResets);
         }
-        if on_itself {
+        if priority.is_some_and(|priority| priority.depends_on == id) {
             // Nobody shall begin to work on it.
             return self.stream_error(id, Code::PROTOCOL_ERROR, ON_ITSELF);
         }
         let mut stream =
             Stream::new(false, self.peer.initial_window, self.config.stream_window, T::default());
         stream.receiving = if ends { Direction::Ended } else { Direction::Body };
-        stream.incoming.push_back(Incoming::Head { fields, ends });
+        stream.incoming.push_back(Incoming::Head { fields, ends, priority });
         self.peer_open += 1;
         self.streams.insert(id, stream);
         self.events.push_back(Event::Opened(StreamId(id)));
@@ -301,11 +312,14 @@ impl<T: Default> Connection<T> {
             return Err(Error::protocol("PRIORITY on stream 0"));
         }
         self.guard.count(Flood::Ignored)?;
-        let Ok(priority) = <[u8; 5]>::try_from(payload) else {
+        let Ok(priority) = payload.try_into().map(Priority::from_wire) else {
             return self.stream_error(header.stream, Code::FRAME_SIZE_ERROR, "PRIORITY has not five bytes");
         };
-        if depends_on(priority) == header.stream {
+        if priority.depends_on == header.stream {
             return self.stream_error(header.stream, Code::PROTOCOL_ERROR, ON_ITSELF);
+        }
+        if self.is_beginning() && self.beginning.priorities.len() < H2_BEGINNING_PRIORITIES_MAX {
+            self.beginning.priorities.push((header.stream, priority));
         }
         Ok(())
     }
@@ -345,6 +359,9 @@ impl<T: Default> Connection<T> {
         }
         self.guard.count(Flood::Settings)?;
         let window = i64::from(self.peer.initial_window);
+        if !self.settings_seen {
+            self.beginning.settings = settings::entries(payload).take(H2_BEGINNING_SETTINGS_MAX).collect();
+        }
         self.peer.apply(payload, !self.settings_seen, self.config.role)?;
         self.settings_seen = true;
         self.encoder.set_table_bytes_max(self.peer.header_table_bytes as usize);
@@ -429,6 +446,9 @@ impl<T: Default> Connection<T> {
             }
             if !self.send_window.change(increment.into()) {
                 return Err(Error::new(Code::FLOW_CONTROL_ERROR, "the connection's window is too large"));
+            }
+            if self.is_beginning() {
+                self.beginning.window_bytes = self.beginning.window_bytes.saturating_add(increment);
             }
             return Ok(());
         }
@@ -515,11 +535,6 @@ impl<T: Default> Connection<T> {
         self.events.push_back(Event::Changed(StreamId(id)));
         self.after_change(id);
     }
-}
-
-/// The stream on which a priority depends (section 5.3; the scheme is obsolete and ignored).
-const fn depends_on([d0, d1, d2, d3, _]: [u8; 5]) -> u32 {
-    u32::from_be_bytes([d0, d1, d2, d3]) & 0x7fff_ffff
 }
 
 /// Whether a head is of an interim response.
