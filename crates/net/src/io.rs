@@ -21,6 +21,11 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
         None
     }
 
+    /// The socket below, without all that stands on it and what was read of it; `None` if there is none.
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        None
+    }
+
     /// Whether the stream, read to its end, ended without saying so in the way of its protocol (TLS: without `close_notify`,
     /// RFC 8446 section 6.1): then more may have been meant to come.
     fn ended_cut(&self) -> bool {
@@ -49,6 +54,10 @@ impl Io for TcpStream {
     fn tcp(&self) -> Option<&TcpStream> {
         Some(self)
     }
+
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        Some(*self)
+    }
 }
 
 impl Io for tokio::io::DuplexStream {}
@@ -56,6 +65,10 @@ impl Io for tokio::io::DuplexStream {}
 impl Io for BoxIo {
     fn tcp(&self) -> Option<&TcpStream> {
         (**self).tcp()
+    }
+
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        (*self).into_tcp()
     }
 
     fn ended_cut(&self) -> bool {
@@ -154,6 +167,10 @@ write_to_inner!(Rewound);
 impl<T: Io> Io for Rewound<T> {
     fn tcp(&self) -> Option<&TcpStream> {
         if self.prefix.is_empty() { self.inner.tcp() } else { None }
+    }
+
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        Box::new(self.inner).into_tcp()
     }
 
     fn ended_cut(&self) -> bool {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::Io;
@@ -31,6 +32,11 @@ pub struct ReadAhead<T> {
 }
 
 impl<T> ReadAhead<T> {
+    /// What is read from, without what was read ahead.
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
+
     /// Reads nothing yet.
     pub fn new(inner: T) -> Self {
         Self { inner, ahead: BytesMut::new(), bulk: false }
@@ -77,6 +83,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for ReadAhead<T> {
 write_to_inner!(ReadAhead);
 
 impl<T: Io> Io for ReadAhead<T> {
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        Box::new(self.inner).into_tcp()
+    }
+
     fn ended_cut(&self) -> bool {
         self.ahead.is_empty() && self.inner.ended_cut()
     }

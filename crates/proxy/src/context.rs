@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::addon::Addons;
 use crate::egress::Egress;
 use crate::events::{self, Events};
+use crate::http::Farewells;
 use crate::settings::Settings;
 use flowgate_options::{EgressSpec, Level};
 
@@ -38,6 +39,8 @@ pub struct Proxy {
     pub(crate) body_decoders_bytes: AtomicUsize,
     /// Every task that serves a connection.
     pub(crate) tasks: TaskTracker,
+    /// Those among them that only wait for peers to go.
+    pub(crate) farewells: Farewells,
 }
 
 /// What a connection that begins now is handled by.
@@ -83,6 +86,7 @@ impl Proxy {
             panics: AtomicU64::new(0),
             body_decoders_bytes: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
+            farewells: Farewells::default(),
         })
     }
 

@@ -7,6 +7,7 @@ mod service;
 mod error_page;
 mod exchange;
 mod failure;
+mod farewell;
 mod forward;
 mod hooked;
 mod local_server;
@@ -47,6 +48,7 @@ mod in_memory;
 pub use in_memory::{check_connection, check_http2_connection};
 
 pub(crate) use error_page::{OwnResponse, connect_established, connect_refusal};
+pub(crate) use farewell::Farewells;
 pub(crate) use forward::name_host;
 pub(crate) use h1_client::H1Client;
 pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};

@@ -1,7 +1,7 @@
 //! Noticing that nothing happens, without touching a timer each time something does.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -41,12 +41,21 @@ impl IdleTimer {
             sleep.as_mut().reset(due);
         }
     }
+
+    /// Forgets whom it would wake: who can be woken stays in memory, be it long since over.
+    pub(crate) fn let_go(&mut self) {
+        if let Some(sleep) = &mut self.sleep {
+            let _ = sleep.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::task::Wake;
     use tokio::time::advance;
 
     #[tokio::test(start_paused = true)]
@@ -60,5 +69,24 @@ mod tests {
         }
         poll_fn(|cx| timer.poll_idle(cx)).await;
         assert_eq!((Instant::now() - started).as_secs(), 40);
+    }
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    /// The timers of exchanges that were over kept what these had taken, on every connection that once had many at a time.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_let_go_is_not_kept() {
+        let whom = Arc::new(Nobody);
+        let mut timer = IdleTimer::new(Duration::from_secs(10));
+        let waker = Waker::from(Arc::clone(&whom));
+        assert!(timer.poll_idle(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&whom), 2);
+        timer.let_go();
+        assert_eq!(Arc::strong_count(&whom), 1);
     }
 }

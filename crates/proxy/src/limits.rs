@@ -22,6 +22,10 @@ pub const SERVER_FIRST_DELAY: Duration = Duration::from_millis(300);
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long such a client may be silent, or take nothing.
 pub const LINGER_SILENCE_MAX: Duration = Duration::from_secs(2);
+/// How many connections linger at a time that were ended because their clients broke the rules; for one more the oldest is cut short.
+pub const FAREWELLS_MAX: usize = 256;
+/// How much of one read, in bytes, of what nobody wants any more.
+pub const FAREWELL_READ_BYTES: usize = 8 * 1024;
 /// How long a client of HTTP/2 may be silent that was answered before its request was whole. Then it is told that the rest is not wanted.
 pub const REST_SILENCE_MAX: Duration = Duration::from_secs(3);
 /// The same, if the answer is our own and no server gets the rest.

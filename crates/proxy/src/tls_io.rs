@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use flowgate_net::{BoxIo, Io, ReadAhead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use crate::limits::{BODY_FIRST_BYTES, FIRST_WRITE_QUEUE_BYTES, WRITE_QUEUE_BYTES};
@@ -133,6 +134,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TlsIo<T> {
 }
 
 impl Io for TlsIo<client::TlsStream<ReadAhead<BoxIo>>> {
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        self.session.into_inner().0.into_inner().into_tcp()
+    }
+
     fn ended_cut(&self) -> bool {
         self.ended_cut
     }
@@ -147,6 +152,10 @@ impl Io for TlsIo<client::TlsStream<ReadAhead<BoxIo>>> {
 }
 
 impl Io for TlsIo<server::TlsStream<ReadAhead<BoxIo>>> {
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        self.session.into_inner().0.into_inner().into_tcp()
+    }
+
     fn ended_cut(&self) -> bool {
         self.ended_cut
     }
@@ -166,10 +175,12 @@ mod tests {
 
     use std::time::Duration;
 
+    use flowgate_net::Rewound;
     use flowgate_testkit::TestCa;
     use flowgate_tls::{ClientConfigs, ServerVerification};
     use rustls::pki_types::ServerName;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::net::TcpListener;
     use tokio::time::timeout;
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -206,6 +217,31 @@ mod tests {
             assert!((waits..=waits + (24 << 10)).contains(&held), "{held} behind {}", before.len());
             unread = held;
         }
+    }
+
+    /// The sessions of clients that were sent away were kept while these were let wait.
+    #[tokio::test]
+    async fn the_socket_below_comes_out_without_what_stands_on_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, client_address) = listener.accept().await.unwrap();
+        let leaf = TestCa::new().leaf(&["localhost"]);
+        let acceptor = TlsAcceptor::from(leaf.server_config(&[b"h2"]));
+        let verification = ServerVerification { insecure: true, ..ServerVerification::default() };
+        let configs = ClientConfigs::new(verification).unwrap();
+        let connector = TlsConnector::from(configs.usual_config(&[b"h2"]));
+        let name = ServerName::try_from("localhost").unwrap();
+        let ours: BoxIo = Box::new(Rewound::new(Vec::new(), ours));
+        let (server, client) =
+            tokio::join!(acceptor.accept(ReadAhead::new(ours)), connector.connect(name, theirs));
+        let (server, mut client): (BoxIo, _) = (Box::new(TlsIo::new(server.unwrap())), client.unwrap());
+        assert!(server.tcp().is_none(), "it stands on a socket and is none");
+        let socket = server.into_tcp().unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), client_address);
+        // It is open, and its session was not ended.
+        assert!(timeout(Duration::from_millis(1), client.read_u8()).await.is_err());
+        drop(socket);
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     /// curl, its pin not met, resets the connection: where our SETTINGS of HTTP/2 met that before a read did, nothing was told.

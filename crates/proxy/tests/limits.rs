@@ -112,6 +112,7 @@ const UNNAMED: &[(&str, &str)] = &[
         "permits of a semaphore: whoever finds none waits for one, within the time that a look-up may take",
     ),
     ("UNSENT_REST_SILENCE_MAX", "a wait, not a bound; e2e uploads that are answered by us depend on its end"),
+    ("FAREWELL_READ_BYTES", "how much at a time: changes nothing but the speed"),
     ("H2_READ_BYTES", "how much at a time: changes nothing but the speed"),
     ("H2_FLOOD_PERIOD_SECONDS", "when the counters of floods are renewed, which is tested; no bound"),
     ("H2_STREAMS_MAX", "handed to `wire::http2`, which keeps it and is tested with other figures"),

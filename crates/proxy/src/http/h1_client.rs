@@ -22,7 +22,7 @@ use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ClientSide, SideError};
 use super::translate;
 use crate::clock;
-use crate::limits::{CLIENT_HEADER_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, LINGER_SILENCE_MAX};
 
 /// One HTTP/1 connection from a client.
 pub(crate) struct H1Client {
@@ -164,29 +164,14 @@ impl H1Client {
         poll_fn(|cx| self.stream.poll_flush(cx)).await
     }
 
-    /// Closes so that what was sent arrives although the client may still be sending (RFC 9112 section 9.6): a socket that is
-    /// closed on bytes that nobody read is reset, and the reset overtakes. Nobody is waited for when `stop` is cancelled.
+    /// Closes so that what was sent arrives although the client may still be sending. Nobody is waited for when `stop` is cancelled.
     pub(crate) async fn close(mut self, stop: &CancellationToken) {
         if self.cut {
             // Neither the end of TLS nor of TCP is told: either could be taken for the end of the body.
             let _ = timeout(LINGER_SILENCE_MAX, self.flush()).await;
             return;
         }
-        // However it ends, and be it because the time is up, there is nothing more to be done.
-        let ending = timeout(LINGER_SILENCE_MAX, poll_fn(|cx| self.stream.poll_shutdown(cx))).await;
-        if !matches!(ending, Ok(Ok(()))) {
-            return;
-        }
-        let reading = async {
-            let stream = &mut self.stream;
-            while let Ok(Ok(1..)) = timeout(LINGER_SILENCE_MAX, poll_fn(|cx| stream.poll_discard(cx))).await {
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = timeout(LINGER_TIMEOUT, reading) => {}
-            () = stop.cancelled() => {}
-        }
+        self.stream.into_farewell().say(usize::MAX, stop).await;
     }
 
     /// Ends our direction and does not wait for the client's.

@@ -13,6 +13,7 @@ use flowgate_wire::http1::{
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
+use super::farewell::Farewell;
 use super::side::SideError;
 use super::write_queue::WriteQueue;
 use crate::limits::{
@@ -244,10 +245,9 @@ impl H1Stream {
         Pin::new(&mut self.io).poll_shutdown(cx).map_err(SideError::Io)
     }
 
-    /// Reads and throws away.
-    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.read.clear();
-        self.poll_fill(cx, BODY_READ_BYTES)
+    /// What is left when it is to end: nothing more is read, and what was queued is still to go out.
+    pub(super) fn into_farewell(self) -> Farewell {
+        Farewell::new(self.io, self.queue)
     }
 
     /// The stream itself, and the bytes that were read but belong to what follows HTTP.

@@ -4,7 +4,6 @@
 //! HTTP/2 connections stays in one task.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,18 +12,14 @@ use bytes::BytesMut;
 use flowgate_net::BoxIo;
 use flowgate_wire::http2::{self, Code, Role, StreamId};
 use flowgate_wire::limits::H2_FLOOD_PERIOD_SECONDS;
-use tokio::io::{AsyncWrite, Interest};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 
+use super::farewell::Farewell;
 use super::h2_link::{H2Link, Lost};
 use super::write_queue::WriteQueue;
-use crate::limits::{
-    H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, LINGER_SILENCE_MAX, LINGER_TIMEOUT,
-    WRITE_QUEUE_BYTES,
-};
+use crate::limits::{H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, WRITE_QUEUE_BYTES};
 use crate::server::ServerGuard;
 
 /// One end of a connection.
@@ -50,7 +45,7 @@ pub(super) struct Driver {
     held_back: bool,
     over: bool,
     /// Logs the end of a server connection.
-    _guard: Option<ServerGuard>,
+    guard: Option<ServerGuard>,
 }
 
 impl Driver {
@@ -87,7 +82,7 @@ impl Driver {
             pinged: false,
             held_back: false,
             over: false,
-            _guard: guard,
+            guard,
         }
     }
 
@@ -259,76 +254,28 @@ impl Driver {
     }
 
     /// Says goodbye and closes, so that what was said arrives although the peer may still be sending. Nobody is waited for when
-    /// `stop` is cancelled.
-    pub(super) async fn close(mut self, stop: CancellationToken) {
-        // Who floods us is not read for long: it would cost us more than it costs them.
-        let mut left = if self.failure().is_some() { H2_LINGER_BYTES_MAX } else { usize::MAX };
-        {
+    /// `stop` is cancelled. All else of the connection is gone when this returns.
+    pub(super) fn close(mut self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+        let lost = {
             let mut state = self.link.lock();
             state.connection.fail(Code::NO_ERROR, "no longer needed");
             state.connection.transmit(&mut self.queue);
             state.lose(Lost::Closed);
-            if matches!(state.lost, Some(Lost::Io(_))) {
-                return;
-            }
-        }
-        if self.is_flooded() && self.io.tcp().is_some() {
-            return self.leave_unread(stop).await;
-        }
-        let ending = async {
-            poll_fn(|cx| self.queue.poll_write(cx, &mut self.io)).await?;
-            poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await
+            state.lost
         };
-        // However it ends, and be it because the time is up, there is nothing more to be done.
-        if !matches!(timeout(LINGER_SILENCE_MAX, ending).await, Ok(Ok(()))) {
-            return;
-        }
-        let (io, read) = (&mut self.io, &mut self.read);
-        let reading = async {
-            loop {
-                read.clear();
-                read.reserve(H2_READ_BYTES);
-                let more =
-                    timeout(LINGER_SILENCE_MAX, poll_fn(|cx| poll_read_buf(Pin::new(&mut *io), cx, read)));
-                let Ok(Ok(count @ 1..)) = more.await else { return };
-                left = left.saturating_sub(count);
-                if left == 0 {
-                    return;
-                }
+        let is_flooded = self.is_flooded();
+        let Self { io, queue, guard, .. } = self;
+        let farewell = (!matches!(lost, Some(Lost::Io(_)))).then(|| Farewell::new(io, queue));
+        async move {
+            // Until the end is the end.
+            let _guard = guard;
+            let Some(farewell) = farewell else { return };
+            if is_flooded {
+                return farewell.leave_unread(&stop).await;
             }
-        };
-        tokio::select! {
-            biased;
-            _ = timeout(LINGER_TIMEOUT, reading) => {}
-            () = stop.cancelled() => {}
+            // Who broke the rules is not read for long: it would cost us more than it costs them.
+            let broke = matches!(lost, Some(Lost::Protocol(_)));
+            farewell.say(if broke { H2_LINGER_BYTES_MAX } else { usize::MAX }, &stop).await;
         }
-    }
-
-    /// Says the last words to a peer that floods us, and lets it wait: not reading costs us nothing, and once its buffers are full it
-    /// can do no more. It is not told the end before, as it would only connect anew the sooner.
-    async fn leave_unread(mut self, stop: CancellationToken) {
-        let waiting = async {
-            if poll_fn(|cx| self.queue.poll_write(cx, &mut self.io)).await.is_ok()
-                && let Some(socket) = self.io.tcp()
-            {
-                hung_up(socket).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = timeout(LINGER_SILENCE_MAX, waiting) => {}
-            () = stop.cancelled() => {}
-        }
-    }
-}
-
-/// Waits until the peer has ended its direction. Nothing is read.
-async fn hung_up(socket: &TcpStream) {
-    while let Ok(ready) = socket.ready(Interest::READABLE).await {
-        if ready.is_read_closed() {
-            return;
-        }
-        // That there is something to read is forgotten: only what comes next wakes us.
-        let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }

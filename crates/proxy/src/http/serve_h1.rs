@@ -39,6 +39,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
     let mut client = H1Client::new(io, settings.idle_timeout, settings.header_names());
     let mut idle = IdleTimer::new(settings.idle_timeout);
     let mut stop = std::pin::pin!(service.context.stop.cancelled());
+    let mut broke_rules = false;
     loop {
         let next = tokio::select! {
             biased;
@@ -54,6 +55,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             NextRequest::Closed => return Ended::Closed,
             NextRequest::Unreadable(unreadable) => {
                 Box::pin(refuse_unreadable(service, &mut client, *unreadable)).await;
+                broke_rules = true;
                 break;
             }
         };
@@ -67,6 +69,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 service.context.log(Level::Warn, format_args!("refused a request: {message}"));
                 let bytes = client.received();
                 Box::pin(service.refuse_bytes(&mut client, request, status, message, bytes)).await;
+                broke_rules = true;
                 break;
             }
         };
@@ -93,7 +96,12 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             }
         }
     }
-    client.close(&service.context.stop).await;
+    if broke_rules {
+        let (proxy, stop) = (&service.context.proxy, service.context.stop.clone());
+        proxy.farewells.begin(&proxy.tasks, async move { client.close(&stop).await });
+    } else {
+        client.close(&service.context.stop).await;
+    }
     Ended::Closed
 }
 

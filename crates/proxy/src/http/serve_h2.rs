@@ -19,7 +19,6 @@ use flowgate_wire::http2::semantics::{EndStream, ExtendedConnect, is_websocket_c
 use flowgate_wire::http2::{Code, Incoming, StreamId};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio_util::sync::CancellationToken;
 
 use super::forward::name_host;
 use super::h2_body::shown;
@@ -36,8 +35,8 @@ use crate::idle::IdleTimer;
 /// Serves a client until it is done.
 pub(crate) async fn serve(mut service: Service, io: BoxIo) {
     let mut client = Driver::for_client(io, service.context.settings.idle_timeout);
-    let mut opened = Vec::new();
-    begin(&mut client, &mut opened, &service.context.stop).await;
+    let (mut servers, mut opened) = (Vec::new(), Vec::new());
+    begin(&service, &mut client, &mut servers, &mut opened).await;
     service.context = service.context.with_client(ClientConnection {
         connection: Connection {
             http2: Some(Box::new(client.link.lock().connection.beginning().clone())),
@@ -45,7 +44,26 @@ pub(crate) async fn serve(mut service: Service, io: BoxIo) {
         },
         ..ClientConnection::clone(&service.context.client)
     });
-    let mut servers: Vec<Driver> = Vec::new();
+    carry(&service, &mut client, &mut servers, opened).await;
+    let failure = client.failure();
+    if let Some(error) = failure {
+        service.context.log(Level::Warn, format_args!("HTTP/2 with the client failed: {error}"));
+    }
+    let (proxy, stop) = (Arc::clone(&service.context.proxy), service.context.stop.clone());
+    for server in servers {
+        proxy.tasks.spawn(server.close(stop.clone()));
+    }
+    drop(service);
+    let farewell = client.close(stop);
+    if failure.is_some() {
+        proxy.farewells.begin(&proxy.tasks, farewell);
+    } else {
+        farewell.await;
+    }
+}
+
+/// Serves a client, whose first streams are `opened`, as long as there is something to do.
+async fn carry(service: &Service, client: &mut Driver, servers: &mut Vec<Driver>, mut opened: Vec<StreamId>) {
     let turn = Arc::new(Turn::default());
     let waker = Waker::from(Arc::clone(&turn));
     let mut exchanges = FuturesUnordered::new();
@@ -65,8 +83,8 @@ pub(crate) async fn serve(mut service: Service, io: BoxIo) {
                 client.link.lock().connection.shut_down();
             }
             moved |= client.poll_read(cx, &mut opened) || client.poll_time(cx);
-            service.servers.take_drivers(&mut servers);
-            for server in &mut servers {
+            service.servers.take_drivers(servers);
+            for server in &mut *servers {
                 moved |= server.poll_read(cx, &mut Vec::new()) || server.poll_time(cx);
             }
             if !opened.is_empty() && client.is_flooded() {
@@ -76,15 +94,15 @@ pub(crate) async fn serve(mut service: Service, io: BoxIo) {
             for id in opened.drain(..) {
                 let timer =
                     timers.pop().unwrap_or_else(|| IdleTimer::new(service.context.settings.idle_timeout));
-                exchanges.push(serve_stream(&service, client.link.stream(id), id, timer));
+                exchanges.push(serve_stream(service, client.link.stream(id), id, timer));
             }
             while let Poll::Ready(Some(timer)) = exchanges.poll_next_unpin(cx) {
                 timers.extend(timer);
                 moved = true;
             }
-            service.servers.take_drivers(&mut servers);
+            service.servers.take_drivers(servers);
             moved |= client.poll_write(cx);
-            for server in &mut servers {
+            for server in &mut *servers {
                 moved |= server.poll_write(cx);
             }
             let over = servers.extract_if(.., |server| server.is_over());
@@ -103,31 +121,36 @@ pub(crate) async fn serve(mut service: Service, io: BoxIo) {
         }
     })
     .await;
-    drop(exchanges);
-    if let Some(error) = client.failure() {
-        service.context.log(Level::Warn, format_args!("HTTP/2 with the client failed: {error}"));
-    }
-    for server in servers {
-        service.context.proxy.tasks.spawn(server.close(service.context.stop.clone()));
-    }
-    client.close(service.context.stop.clone()).await;
 }
 
 /// Waits for the client's first streams. By then it has said what it says of itself, which stands with the flows of all of them.
-async fn begin(client: &mut Driver, opened: &mut Vec<StreamId>, stop: &CancellationToken) {
-    let mut stopped = pin!(stop.cancelled());
+async fn begin(
+    service: &Service,
+    client: &mut Driver,
+    servers: &mut Vec<Driver>,
+    opened: &mut Vec<StreamId>,
+) {
+    let mut stop = pin!(service.context.stop.cancelled());
     poll_fn(|cx| {
+        // One that was connected to ahead may speak first.
+        service.servers.take_drivers(servers);
         loop {
-            let mut moved = client.poll_read(cx, opened) || client.poll_time(cx);
+            let mut moved = false;
+            for driver in servers.iter_mut() {
+                moved |= driver.poll_read(cx, &mut Vec::new()) || driver.poll_time(cx);
+                moved |= driver.poll_write(cx);
+            }
+            moved |= client.poll_read(cx, opened) || client.poll_time(cx);
             if !opened.is_empty() {
                 return Poll::Ready(());
             }
             moved |= client.poll_write(cx);
-            if client.is_over() || stopped.as_mut().poll(cx).is_ready() {
+            if client.is_over() || stop.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             if !moved {
                 client.rest();
+                servers.iter_mut().for_each(Driver::rest);
                 return Poll::Pending;
             }
         }
@@ -144,7 +167,10 @@ async fn serve_stream(
 ) -> Option<IdleTimer> {
     let exchange = AssertUnwindSafe(serve_request(service, stream, id, &mut timer)).catch_unwind();
     match exchange.await {
-        Ok(()) => Some(timer),
+        Ok(()) => {
+            timer.let_go();
+            Some(timer)
+        }
         Err(panic) => {
             service.context.proxy.count_panic(service.context.peer, &*panic);
             None

@@ -4,6 +4,7 @@ use tokio::io::{AsyncWriteExt, duplex};
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::limits::LINGER_TIMEOUT;
 
 /// How long closing takes with a client that sends a byte every so often, if at all.
 async fn closing_takes(every: Option<Duration>, stop: &CancellationToken) -> Duration {

@@ -264,7 +264,7 @@ async fn what_comes_behind_a_flood_is_left_unread() {
     let route = Route { address, tls_name: None, purpose: Purpose::Tunnel, egress: None };
     let origin = Origin::Fixed { route, host: None };
     let service = Service { context: fixture.context.clone(), servers, origin };
-    let mut serving = tokio::spawn(serve(service, Box::new(ours)));
+    let serving = tokio::spawn(serve(service, Box::new(ours)));
     let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0].repeat(1000);
     client.write_all(&[&PREFACE[..], &settings].concat()).await.unwrap();
     let mut heard = Vec::new();
@@ -275,10 +275,13 @@ async fn what_comes_behind_a_flood_is_left_unread() {
             "GOAWAY with ENHANCE_YOUR_CALM first"
         );
     }
-    tokio::task::yield_now().await;
-    assert!((&mut serving).now_or_never().is_none(), "it is let wait");
-    drop(client);
+    // Nothing is left of it but that.
     within(serving).await.unwrap();
+    let tasks = &fixture.context.proxy.tasks;
+    assert_eq!(tasks.len(), 1, "it is let wait");
+    drop(client);
+    tasks.close();
+    within(tasks.wait()).await;
 }
 
 /// A client does not read one of two responses: its server has to wait, and the other crosses.

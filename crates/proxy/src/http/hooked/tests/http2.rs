@@ -153,3 +153,26 @@ async fn streams_are_answered_and_killed() {
     let (head, body) = ask(&send, "/", b"x").await.unwrap();
     assert_eq!((head.status.as_u16(), body.as_slice()), (418, &b"tea"[..]));
 }
+
+/// A server that was connected to ahead is answered also while the client has not asked for anything yet.
+#[tokio::test(start_paused = true)]
+async fn a_server_is_looked_after_before_the_first_request() {
+    let (client, client_end) = duplex(64 * 1024);
+    let (server, server_end) = duplex(64 * 1024);
+    let (proxy, _flows) = proxy(Vec::new(), Settings::default());
+    let context = context(proxy, false);
+    let mut servers = Servers::new(Vec::new());
+    servers.leave_driving_to_client();
+    servers.speak_http2_in_the_clear(route());
+    servers.add(&context, route(), open(&context, server_end)).await.unwrap();
+    let origin = Origin::Fixed { route: route(), host: None };
+    let service = Service { context, servers: Arc::new(servers), origin };
+    tokio::spawn(serve_h2(service, Box::new(client_end)));
+    let (_send, connection): (h2::client::SendRequest<Bytes>, _) =
+        h2::client::handshake(client).await.unwrap();
+    tokio::spawn(connection);
+    let mut connection = within(h2::server::handshake(server)).await.unwrap();
+    let mut ping = connection.ping_pong().unwrap();
+    tokio::spawn(async move { connection.accept().await.is_none() });
+    within(ping.ping(h2::Ping::opaque())).await.unwrap();
+}
