@@ -108,6 +108,11 @@ impl Failure {
         self.side == Side::Server && matches!(&self.cause, Cause::Side(err) if err.was_unprocessed())
     }
 
+    /// Whether the request is one that HTTP/2 calls malformed (RFC 9113 section 8.1.1).
+    pub(crate) const fn is_malformed_request(&self) -> bool {
+        matches!((&self.cause, self.side), (Cause::Side(SideError::Message(_)), Side::Client))
+    }
+
     /// Whether the server will have HTTP/1.1 for this request.
     pub(crate) fn requires_http1(&self) -> bool {
         self.side == Side::Server && matches!(&self.cause, Cause::Side(err) if err.requires_http1())

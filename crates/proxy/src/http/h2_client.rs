@@ -148,7 +148,10 @@ impl ClientSide for H2ClientStream {
     }
 
     fn abort(&mut self, code: Code) {
-        self.stream.reset(code);
+        match code {
+            Code::PROTOCOL_ERROR => self.stream.refuse_malformed(),
+            _ => self.stream.reset(code),
+        }
     }
 
     fn take_refused(&mut self) -> Bytes {

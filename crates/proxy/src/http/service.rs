@@ -322,7 +322,8 @@ impl Service {
         }
         if failure.is_doubt() {
             client.leave_unclosed();
-        } else if !exchange.is_answered_whole() {
+        } else if !exchange.is_answered_whole() || failure.is_malformed_request() && client.takes_resets() {
+            // A client that knows streams learns that its request was none also behind the answer.
             client.abort(failure.code_for_client());
         }
         self.report_failed(exchange, facts, error).await;

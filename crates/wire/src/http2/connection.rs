@@ -405,8 +405,12 @@ impl<T> Connection<T> {
         self.reset_stream(id.0, code, why);
     }
 
-    /// Ends a stream whose request is malformed (section 8.1.1); with too many of them, the connection.
+    /// Ends a stream whose request is malformed (section 8.1.1); with too many of them, the connection. The peer is told also where it was the
+    /// end of the request that broke it, behind the whole response.
     pub fn refuse_malformed(&mut self, id: StreamId) {
+        if self.streams.get(&id.0).is_some_and(|stream| stream.reset.is_none() && stream.is_closed()) {
+            frame::put_rst_stream(&mut self.control, id.0, Code::PROTOCOL_ERROR.0);
+        }
         self.reset_stream(id.0, Code::PROTOCOL_ERROR, "its request is malformed");
         if let Err(error) = self.guard.count(Flood::Malformed) {
             self.fail_with(error);

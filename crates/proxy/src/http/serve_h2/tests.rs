@@ -481,3 +481,27 @@ async fn what_both_sides_said_first_stands_with_their_flows() {
     let server = text(&flow.server.connection).unwrap();
     assert!(server.contains("3:7"), "{server}");
 }
+
+/// h2spec before a server that answers at once: what came behind the answer broke the request, and nobody was told.
+#[tokio::test]
+async fn a_body_that_is_malformed_behind_its_answer_is_reset_too() {
+    let fixture = fixture().await;
+    let served = tokio::spawn(async move {
+        let (stream, _) = fixture.listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let (request, mut respond) = connection.accept().await.unwrap().unwrap();
+        ok(&mut respond).send_data(Bytes::new(), true).unwrap();
+        // It goes on reading, as most do.
+        let mut body = request.into_body();
+        tokio::spawn(async move { while body.data().await.is_some_and(|piece| piece.is_ok()) {} });
+        while connection.accept().await.is_some() {}
+    });
+    let mut pipe = fixture.client;
+    let head = [0, 0, 10, 1, 4, 0, 0, 0, 1, 0x83, 0x86, 0x84, 0x41, 0x01, b'a', 0x0f, 0x0d, 0x01, b'1'];
+    pipe.write_all(&[&PREFACE[..], &SETTINGS, &SETTINGS_ACK, &head].concat()).await.unwrap();
+    read_frame(&mut pipe, 0, 1).await;
+    pipe.write_all(&[0, 0, 4, 0, 1, 0, 0, 0, 1, b't', b'e', b's', b't']).await.unwrap();
+    assert_eq!(read_frame(&mut pipe, 3, 1).await, [0, 0, 0, 1], "PROTOCOL_ERROR");
+    drop(pipe);
+    within(served).await.unwrap();
+}
