@@ -44,8 +44,10 @@ pub const BODY_FIRST_READ_BYTES: usize = 16 * 1024;
 pub const BODY_FIRST_BYTES: u64 = 4 * 1024 * 1024;
 /// How much of one read, in bytes, inside a body from there on.
 pub const BODY_READ_BYTES: usize = 64 * 1024;
-/// How many bytes wait for a slow reader at the beginning of a body before its sender is made to wait.
-pub const FIRST_WRITE_QUEUE_BYTES: usize = 16 * 1024;
+/// How many bytes wait for a slow reader at the beginning of a body before its sender is made to wait: no more than one piece, as a rule.
+pub const FIRST_WRITE_QUEUE_BYTES: usize = 8 * 1024;
+/// How many bytes wait inside TLS at the beginning of a body: a record.
+pub const FIRST_TLS_WRITE_BYTES: usize = 16 * 1024;
 /// The same from there on, so that several records of TLS leave in one write; and for all streams of a connection of HTTP/2.
 pub const WRITE_QUEUE_BYTES: usize = 64 * 1024;
 /// Chunks up to this many bytes are copied together with what stands before them, to leave in one write. Less than is read of a body at

@@ -11,7 +11,8 @@ use crate::tunnel::{self, AskFor, ServerTls, Target};
 /// Serves a client until it is gone.
 pub(crate) async fn serve(context: &Context, server: &ServerSpec, client: BoxIo) {
     let target = target(server, context.settings.keep_host_header);
-    let (context, server) = tunnel::open_early(context, &target).await;
+    // Boxed: it is over before anything comes.
+    let (context, server) = Box::pin(tunnel::open_early(context, &target)).await;
     tunnel::run(&context, target, client, server, None).await;
 }
 

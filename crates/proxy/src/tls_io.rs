@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
-use crate::limits::{BODY_FIRST_BYTES, FIRST_WRITE_QUEUE_BYTES, WRITE_QUEUE_BYTES};
+use crate::limits::{BODY_FIRST_BYTES, FIRST_TLS_WRITE_BYTES, WRITE_QUEUE_BYTES};
 
 /// A TLS session. It ends as its peer ends it, with or without `close_notify`, and tells which it was.
 pub(crate) struct TlsIo<T> {
@@ -51,7 +51,7 @@ impl TlsIo<server::TlsStream<ReadAhead<BoxIo>>> {
     /// The same, which holds little for a reader that takes nothing, until it turns out that much is written: one record then waits, not
     /// all for which a single write is to be.
     pub(crate) fn sparing(mut self) -> Self {
-        self.session.get_mut().1.set_buffer_limit(Some(FIRST_WRITE_QUEUE_BYTES));
+        self.session.get_mut().1.set_buffer_limit(Some(FIRST_TLS_WRITE_BYTES));
         self.on_bulk = Some(|session| session.get_mut().1.set_buffer_limit(Some(WRITE_QUEUE_BYTES)));
         self
     }
@@ -201,7 +201,7 @@ mod tests {
             tokio::join!(acceptor.accept(ReadAhead::new(ours)), connector.connect(name, theirs));
         let (mut server, mut client) = (TlsIo::new(server.unwrap()).sparing(), client.unwrap());
         let (piece, mut unread) = (vec![7; 16 << 10], 0);
-        for (before, waits) in [(0, FIRST_WRITE_QUEUE_BYTES), (BODY_FIRST_BYTES, WRITE_QUEUE_BYTES)] {
+        for (before, waits) in [(0, FIRST_TLS_WRITE_BYTES), (BODY_FIRST_BYTES, WRITE_QUEUE_BYTES)] {
             let before = vec![7; usize::try_from(before).unwrap()];
             let mut sink = vec![0; unread + before.len()];
             let writing = async {

@@ -127,7 +127,8 @@ pub(crate) async fn run(
     server: ServerState,
     decrypted: Option<Decrypted>,
 ) {
-    let mut tunnel = Tunnel::new(context, target, client, server, decrypted);
+    // Boxed, and gone by the time that requests are served: it is large, and there is one for every client.
+    let mut tunnel = Box::new(Tunnel::new(context, target, client, server, decrypted));
     let Some(Decided { action, blocked }) = tunnel.decision().await else { return };
     let context = &*tunnel.context;
     if matches!(action, Action::PassThrough | Action::RecordRaw { .. })
@@ -156,8 +157,8 @@ pub(crate) async fn run(
         }
         Action::RecordRaw { decrypt: false } if tunnel.may_be_raw() => Box::pin(tunnel.record_raw()).await,
         Action::Http | Action::RecordRaw { decrypt: false } => Box::pin(tunnel.http()).await,
-        Action::Decrypt => tunnel.decrypt(false).await,
-        Action::RecordRaw { decrypt: true } => tunnel.decrypt(true).await,
+        Action::Decrypt => Box::pin(tunnel.decrypt(false)).await,
+        Action::RecordRaw { decrypt: true } => Box::pin(tunnel.decrypt(true)).await,
         Action::Refuse if blocked => Box::pin(tunnel.block()).await,
         Action::Refuse => {
             tunnel.context.log(
@@ -404,7 +405,7 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Both streams as if nothing had been read, after [`Self::connect`]. `None` if there is no server.
-    fn both_sides(self) -> Option<(BoxIo, BoxIo, Box<ServerConnection>, ServerGuard)> {
+    fn both_sides(self: Box<Self>) -> Option<(BoxIo, BoxIo, Box<ServerConnection>, ServerGuard)> {
         match self.server {
             Server::Open { peeked, facts, guard } => {
                 Some((self.client.rewind(), peeked.rewind(), facts, guard))
@@ -426,7 +427,7 @@ impl<'a> Tunnel<'a> {
         }
     }
 
-    async fn pass_through_shown(mut self) {
+    async fn pass_through_shown(mut self: Box<Self>) {
         self.connect().await;
         let context = match &self.learned.hello {
             Some(hello) => Cow::Owned(self.context.with_hello(hello, Carrier::Tcp)),
@@ -436,7 +437,7 @@ impl<'a> Tunnel<'a> {
         raw::relay_recorded(&context, client, server, Arc::from(facts), raw::Pieces::Untouched).await;
     }
 
-    async fn record_raw(mut self) {
+    async fn record_raw(mut self: Box<Self>) {
         self.connect().await;
         let context = Cow::clone(&self.context);
         let context = &*context;
@@ -457,7 +458,7 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Says why, where HTTP is spoken in the clear, and closes.
-    async fn block(self) {
+    async fn block(self: Box<Self>) {
         let why = self.context.reason.clone().unwrap_or_default();
         self.context.log(Level::Info, format_args!("{}: {why}", self.target.address));
         if self.learned.first != FirstBytes::Http1 || self.decrypted.is_some() {
@@ -472,8 +473,19 @@ impl<'a> Tunnel<'a> {
         let _ = http::serve_h1(&service, self.client.rewind()).await;
     }
 
-    async fn http(self) {
+    async fn http(self: Box<Self>) {
         let http2 = self.learned.first == FirstBytes::Http2;
+        let (service, client) = Box::pin(self.service(http2)).await;
+        if http2 {
+            http::serve_h2(service, client).await;
+        } else {
+            // A fixed origin refuses CONNECT, so nothing but the end comes back.
+            let _ = http::serve_h1(&service, client).await;
+        }
+    }
+
+    /// What requests need that go to this tunnel's server, and the client that they come from.
+    async fn service(self: Box<Self>, http2: bool) -> (Service, BoxIo) {
         let clear = self.decrypted.is_none();
         let plan = self.target.tls_plan(&self.context, self.decrypted.as_ref());
         let (tls_name, offers) = plan.map(|plan| (plan.name, plan.offers)).unzip();
@@ -510,15 +522,10 @@ impl<'a> Tunnel<'a> {
             servers,
             origin: Origin::Fixed { route, host: self.target.host },
         };
-        if http2 {
-            http::serve_h2(service, self.client.rewind()).await;
-        } else {
-            // A fixed origin refuses CONNECT, so nothing but the end comes back.
-            let _ = http::serve_h1(&service, self.client.rewind()).await;
-        }
+        (service, self.client.rewind())
     }
 
-    async fn decrypt(self, raw: bool) {
+    async fn decrypt(self: Box<Self>, raw: bool) {
         let Some(hello) = self.learned.hello else { return };
         let server = match self.server {
             Server::NotYet => ServerState::NotYet,

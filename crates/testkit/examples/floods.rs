@@ -1,11 +1,11 @@
 //! What floods of HTTP/2 cost their sender, and what they cost us: seconds of CPU, memory, the time that another client waits meanwhile.
 //!
 //! `cargo build --release -p flowgate && cargo run --release -p flowgate-testkit --example floods -- target/release/flowgate [SECONDS
-//! [SLOW_CLIENTS [SLOW_SECONDS [FLOOD]]]]`; Linux only. Each flood, or the one of this name, is sent for so long by one thread, as fast
-//! as it is taken, on one connection after the other: those that we end are opened anew. None shall cost us more than its sender, nor more than 16 MiB; another client
-//! shall wait for 100 ms at most; and whoever floods shall be told ENHANCE_YOUR_CALM. Behind them stand clients of HTTP/1 that are slow:
-//! what each takes in memory, how long another client waits meanwhile, and when they are ended. Not a test: what it prints depends on the
-//! machine, most of all the times.
+//! [SLOW_CLIENTS [SLOW_SECONDS [NAME]]]]`, all or the one of this name; Linux only. Each flood is sent for so long by one thread, as fast
+//! as it is taken, on one connection after the other: those that we end are opened anew. None shall cost us more than its sender, nor
+//! more than 16 MiB; another client shall wait for 100 ms at most; and whoever floods shall be told ENHANCE_YOUR_CALM. Behind them stand
+//! clients of HTTP/1 that are slow: what each takes in memory (32 KiB at most), how long another client waits meanwhile, and when they are
+//! ended. Not a test: what it prints depends on the machine, most of all the times.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that fails says so by panicking")]
 #![allow(
     clippy::print_stdout,
@@ -67,7 +67,8 @@ fn main() {
         "busy"
     );
     let begun = resident(&flowgate);
-    for (name, nth) in FLOODS.iter().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name)) {
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
+    for (name, nth) in FLOODS.iter().filter(|(name, _)| wanted(name)) {
         measure(&flowgate, name, *nth, Duration::from_secs(seconds));
     }
     thread::sleep(Duration::from_secs(10));
@@ -76,7 +77,7 @@ fn main() {
         mib(resident(&flowgate).saturating_sub(begun))
     );
     println!("\n{clients} slow clients: {:>13} {:>14}  for {rest} s", "KiB for each", "another waits");
-    for (name, request) in SLOW {
+    for (name, request) in SLOW.iter().filter(|(name, _)| wanted(name)) {
         slow(&flowgate, name, request, clients, Duration::from_secs(rest));
     }
 }

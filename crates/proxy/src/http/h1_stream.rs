@@ -1,6 +1,7 @@
 //! What both sides of HTTP/1 share: a buffered stream, heads out of it, bodies out of it, a queue into it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +11,7 @@ use flowgate_net::BoxIo;
 use flowgate_wire::http1::{
     BodyDecoder, BodyEvent, EncodeError, Framing, HeadScanner, Scan, push_chunk, push_last_chunk,
 };
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::farewell::Farewell;
@@ -38,6 +39,8 @@ pub(super) struct H1Stream {
     taken_before: u64,
     queue: WriteQueue,
     outgoing: Outgoing,
+    /// The peer takes the outgoing message slowly: no more than one piece is to wait for it.
+    sparing: bool,
 }
 
 /// How the body that is being sent is delimited.
@@ -67,6 +70,7 @@ impl H1Stream {
             sent_bytes: 0,
             queue: WriteQueue::default(),
             outgoing: Outgoing::Length(0),
+            sparing: false,
         }
     }
 
@@ -125,10 +129,14 @@ impl H1Stream {
     /// Ready if reading fails. What comes meanwhile is kept for later; an end is none of this one's business.
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         while !self.eof && self.read.len() < HEAD_READ_BYTES {
-            match ready!(self.poll_fill(cx, HEAD_READ_BYTES)) {
-                Ok(_) => {}
-                Err(err) => return Poll::Ready(err),
+            // On the stack: mostly nothing comes, and a buffer for it would be there for as long as the exchange.
+            let mut piece = [MaybeUninit::uninit(); HEAD_READ_BYTES];
+            let mut into = ReadBuf::uninit(&mut piece);
+            if let Err(err) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut into)) {
+                return Poll::Ready(err);
             }
+            self.eof = into.filled().is_empty();
+            self.read.extend_from_slice(into.filled());
         }
         Poll::Pending
     }
@@ -168,6 +176,7 @@ impl H1Stream {
         encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
     ) -> Result<(), E> {
         self.outgoing = outgoing;
+        self.sparing = false;
         self.sent_bytes = 0;
         encode(&mut self.queue.tail)
     }
@@ -204,8 +213,11 @@ impl H1Stream {
         Some(self.io.bytes_taken()?.saturating_sub(self.taken_before))
     }
 
-    /// Gives back what memory it can, since nothing may move for long.
+    /// Gives back what memory it can, since nothing may move for long. What follows of the messages under way is read in small pieces
+    /// and waits one at a time, as at their beginning, until much of it has gone.
     pub(super) fn leave_memory(&mut self) {
+        self.sparing = true;
+        (self.body_bytes, self.sent_bytes) = (0, 0);
         self.queue.leave_memory();
         if self.read.is_empty() {
             self.read = BytesMut::new();
@@ -227,8 +239,9 @@ impl H1Stream {
 
     /// Ready when the queue is short enough for another piece. At the beginning of a body none is asked for while one waits.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SideError>> {
+        let one_waits = self.queue.is_blocked() || (self.sparing && self.queue.len() > 0);
         let wait = self.queue.len() >= write_queue_bytes(self.sent_bytes)
-            || (self.queue.is_blocked() && self.sent_bytes < BODY_FIRST_BYTES);
+            || (one_waits && self.sent_bytes < BODY_FIRST_BYTES);
         if wait { self.poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 

@@ -44,6 +44,28 @@ async fn nothing_is_asked_for_behind_what_is_not_taken() {
     assert_eq!(poll_fn(&mut poll).await, (true, true));
 }
 
+/// Readers that took a little now and then were held as much for each time as the first time, and nobody gave that back.
+#[tokio::test]
+async fn one_small_piece_at_a_time_waits_for_who_was_slow() {
+    for (read, leaves, room, piece) in [
+        (0, false, true, BODY_START_READ_BYTES),
+        (BODY_FIRST_BYTES, false, true, BODY_READ_BYTES),
+        (0, true, false, BODY_START_READ_BYTES),
+        (BODY_FIRST_BYTES, true, false, BODY_START_READ_BYTES),
+    ] {
+        let (_peer, io) = duplex(1);
+        let mut stream = H1Stream::new(Box::new(io));
+        stream.send_head(Outgoing::UntilClose, |_| Ok::<(), SideError>(())).unwrap();
+        (stream.body_bytes, stream.sent_bytes) = (read, read);
+        if leaves {
+            stream.leave_memory();
+        }
+        stream.send_data(vec![b'x'; 10].into()).unwrap();
+        let found = poll_fn(|cx| Poll::Ready(stream.poll_room(cx))).await.is_ready();
+        assert_eq!((found, body_read_bytes(stream.body_bytes)), (room, piece), "{read}, {leaves}");
+    }
+}
+
 #[tokio::test]
 async fn of_what_is_refused_so_much_is_kept() {
     let stream = H1Stream::new(Box::new(duplex(1).1));

@@ -41,7 +41,8 @@ impl Service {
         match self.before_server(client, exchange, idle).await {
             Ok(()) => {}
             Err(failure) if matches!(failure.cause, Cause::Answered) => {
-                return self.carry_own(client, exchange, idle).await;
+                // Boxed, as all that is rare: whoever takes an answer slowly has no room for it.
+                return Box::pin(self.carry_own(client, exchange, idle)).await;
             }
             Err(failure) => {
                 exchange.keep_bodies();
