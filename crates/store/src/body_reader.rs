@@ -1,5 +1,6 @@
 //! Reads bodies back, while another process may be writing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -160,9 +161,9 @@ impl BodyReader {
         let file = self.file(segment)?;
         let start = offset.checked_add(HEAD_BYTES as u64).filter(|_| offset >= MAGIC.len() as u64);
         let start = start.ok_or_else(nowhere)?;
-        let mut bytes = [0; HEAD_BYTES];
-        self.read_exact(&file, segment, offset, &mut bytes).map_err(|error| not_there(error, offset))?;
-        let head = Head::parse(&bytes).ok_or_else(nowhere)?;
+        let head =
+            self.with(&file, segment, offset, HEAD_BYTES, |bytes| Head::parse(bytes.first_chunk()?))?;
+        let head = head.flatten().ok_or_else(nowhere)?;
         // What is read at once is there or not; of what is read in pieces it has to be known.
         if !head.is_compressed() && file.metadata()?.len().saturating_sub(start) < head.stored {
             return Err(nowhere());
@@ -170,24 +171,32 @@ impl BodyReader {
         Ok((file, start, head))
     }
 
-    fn read_exact(&self, file: &File, segment: u32, offset: u64, to: &mut [u8]) -> io::Result<()> {
-        let Some(ahead) = self.ahead.as_ref().filter(|_| to.len() <= READ_AHEAD_BYTES) else {
-            return file.read_exact_at(to, offset);
-        };
-        let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        if ahead.get(segment, offset, to.len()).is_none() {
+    /// Hands the bytes that stand there to `take`; `None` if the file ends before. Small ones stay where they are read ahead.
+    fn with<T>(
+        &self,
+        file: &File,
+        segment: u32,
+        offset: u64,
+        len: usize,
+        take: impl FnOnce(Cow<'_, [u8]>) -> T,
+    ) -> io::Result<Option<T>> {
+        let ahead = self.ahead.as_ref().filter(|_| len <= READ_AHEAD_BYTES);
+        if let Some(ahead) = ahead {
+            let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
             // What was written long before, as a body that many flows share, is nothing to go on from.
-            if (segment, offset) < (ahead.segment, ahead.start) {
-                return file.read_exact_at(to, offset);
+            let is_before = (segment, offset) < (ahead.segment, ahead.start);
+            if !is_before && ahead.get(segment, offset, len).is_none() {
+                ahead.fill(segment, offset, file)?;
             }
-            ahead.fill(segment, offset, file)?;
+            if !is_before {
+                return Ok(ahead.get(segment, offset, len).map(|bytes| take(Cow::Borrowed(bytes))));
+            }
         }
-        match ahead.get(segment, offset, to.len()) {
-            Some(bytes) => {
-                to.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        let mut bytes = vec![0; len];
+        match file.read_exact_at(&mut bytes, offset) {
+            Ok(()) => Ok(Some(take(Cow::Owned(bytes)))),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -201,13 +210,14 @@ impl BodyReader {
         offset: u64,
     ) -> Result<Vec<u8>, SegmentError> {
         let stored = usize::try_from(head.stored).ok().filter(|_| head.stored <= FLOW_BYTES_MAX);
-        let mut bytes = vec![0; stored.ok_or(SegmentError::NoSuchBody(offset))?];
-        self.read_exact(file, segment, start, &mut bytes).map_err(|error| not_there(error, offset))?;
-        if !head.is_compressed() {
-            return Ok(bytes);
-        }
-        let mut unpacker = self.unpacker.lock().unwrap_or_else(PoisonError::into_inner);
-        head.unpack(&bytes, &mut unpacker).ok_or(SegmentError::Damaged(offset))
+        let stored = stored.ok_or(SegmentError::NoSuchBody(offset))?;
+        let body = self.with(file, segment, start, stored, |bytes| {
+            if !head.is_compressed() {
+                return Some(bytes.into_owned());
+            }
+            head.unpack(&bytes, &mut self.unpacker.lock().unwrap_or_else(PoisonError::into_inner))
+        })?;
+        body.ok_or(SegmentError::NoSuchBody(offset))?.ok_or(SegmentError::Damaged(offset))
     }
 
     fn file(&self, segment: u32) -> io::Result<Arc<File>> {
@@ -222,13 +232,5 @@ impl BodyReader {
         }
         open.push((number, Arc::clone(&file)));
         Ok(file)
-    }
-}
-
-/// The file ends before the body does.
-fn not_there(error: io::Error, offset: u64) -> SegmentError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => SegmentError::NoSuchBody(offset),
-        _ => error.into(),
     }
 }

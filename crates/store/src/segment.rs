@@ -83,7 +83,7 @@ pub(crate) struct Head {
 #[non_exhaustive]
 pub enum SegmentError {
     /// The medium failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// The file begins with something else, or is of a version this program does not know.
     #[error("not a file of bodies, or of an unknown version")]

@@ -78,7 +78,7 @@ impl Needle {
             texts.push(longest.len().ge(&NEEDLE_CHARACTERS_MIN).then_some(longest)?);
         }
         let text = any_of(&texts)?;
-        texts.push("content-encoding".to_owned());
+        texts.push(END_OF_CONTENT_ENCODING.to_owned());
         Some(Self { text, text_or_encoding: any_of(&texts)? })
     }
 
@@ -92,6 +92,9 @@ impl Needle {
         self.text_or_encoding.search(state) != Found::No
     }
 }
+
+/// How `Content-Encoding` ends and few other words do, above all not `Accept-Encoding`. How it begins stands in every record.
+const END_OF_CONTENT_ENCODING: &str = "nt-encoding";
 
 /// Fewer characters are in nearly every body.
 const NEEDLE_CHARACTERS_MIN: usize = 3;
