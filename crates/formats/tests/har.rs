@@ -8,6 +8,7 @@
 mod samples;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flowgate_filter::BodyDecoder;
@@ -119,6 +120,59 @@ fn an_entry_of_chromium() {
     {
         assert!((time.unwrap().0 - start - after).abs() < 1e-6, "{after}");
     }
+}
+
+/// Chromium has a line for each value of a name; a field cannot have line feeds.
+#[test]
+fn lines_of_a_value_are_fields() {
+    let flow = entry(&json!({
+        "request": {"method": "GET", "url": "http://h/", "headers": []},
+        "response": {"status": 200, "headers": [{"name": "set-cookie", "value": "a=1\nb=2; Path=/\r\nc=3"}, {"name": "x", "value": ""}]}
+    }));
+    assert_eq!(
+        fields(&http(&flow).response.as_ref().unwrap().headers),
+        [("set-cookie", "a=1"), ("set-cookie", "b=2; Path=/"), ("set-cookie", "c=3"), ("x", "")]
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+    );
+}
+
+/// The phases of HAR 1.2: their sum, without `ssl`, is the time of the entry, and `ssl` is a part of `connect`. What was read with a
+/// connection once came out with that in `send`, and what was recorded with it in `connect` and in `wait`.
+#[test]
+fn phases_are_counted_once() {
+    let phases = json!({"connect": 20.0, "ssl": 5.0, "send": 10.0, "wait": 40.0, "receive": 30.0});
+    let flow = entry(&json!({
+        "startedDateTime": "2026-03-30T00:00:54.250Z", "time": 100, "timings": phases,
+        "request": {"method": "GET", "url": "https://h/", "headers": []},
+        "response": {"status": 200, "headers": []}
+    }));
+    let timings = |flow: &Flow| -> (f64, Vec<i64>) {
+        let file: Value = serde_json::from_slice(&written(std::slice::from_ref(flow))).unwrap();
+        let entry = &file["log"]["entries"][0];
+        let phase = |name: &str| entry["timings"][name].as_f64().unwrap().round() as i64;
+        (
+            entry["time"].as_f64().unwrap().round(),
+            ["connect", "ssl", "send", "wait", "receive"].map(phase).to_vec(),
+        )
+    };
+    assert_eq!(timings(&flow), (100.0, vec![20, 5, 10, 40, 30]));
+
+    // A proxy has the request first, and the connection while it waits.
+    let mut recorded = flow.clone();
+    let begun = http(&flow).request.timestamp_start.0;
+    let at = |milliseconds: f64| Some(Timestamp(begun + milliseconds / 1e3));
+    let FlowKind::Http(http) = &mut recorded.kind else { panic!() };
+    http.request.timestamp_end = at(1.0);
+    let server = Arc::make_mut(&mut recorded.server);
+    (server.connection.timestamp_start, server.timestamp_tcp_setup) = (at(2.0), at(17.0));
+    server.connection.timestamp_tls_setup = at(22.0);
+    assert_eq!(timings(&recorded), (100.0, vec![20, 5, 1, 49, 30]));
+
+    // One that was there before is told beside it.
+    let server = Arc::make_mut(&mut recorded.server);
+    (server.connection.timestamp_start, server.timestamp_tcp_setup) = (at(-30.0), at(-20.0));
+    server.connection.timestamp_tls_setup = None;
+    assert_eq!(timings(&recorded), (110.0, vec![10, -1, 1, 69, 30]));
 }
 
 /// As Firefox, Charles, Fiddler, Insomnia and Slack write what others do not.

@@ -72,6 +72,7 @@ pub(super) struct Timings {
     pub(super) blocked: Number,
     pub(super) dns: Number,
     pub(super) connect: Number,
+    pub(super) ssl: Number,
     pub(super) send: Number,
     pub(super) wait: Number,
 }

@@ -142,7 +142,8 @@ pub(super) fn entry(
     decoder: &dyn BodyDecoder,
 ) -> io::Result<Entry> {
     let timings = timings(flow, http, is_first);
-    let phases = [timings.connect, timings.ssl, timings.send, timings.receive, timings.wait];
+    // `ssl` is a part of `connect`.
+    let phases = [timings.connect, timings.send, timings.receive, timings.wait];
     Ok(Entry {
         started_date_time: time::format(http.request.timestamp_start),
         // Not `sum`, which makes minus zero of nothing.
@@ -165,29 +166,48 @@ pub(super) fn entry(
     })
 }
 
+/// Milliseconds of each phase, none of which is counted twice: where the request waited for its server connection that is `connect`
+/// alone, and `ssl` is a part of it (HAR 1.2). Differs from mitmproxy, whose `connect` ends where `ssl` begins, and whose `wait` has
+/// both in it.
 fn timings(flow: &Flow, http: &HttpFlow, is_first: bool) -> Timings {
-    let milliseconds = |from: Option<Timestamp>, to: Option<Timestamp>| match (from, to) {
-        (Some(from), Some(to)) if (to.0 - from.0).is_finite() => Some(((to.0 - from.0) * 1e3).max(0.0)),
-        _ => None,
-    };
     let (asked, answered) = (&http.request, http.response.as_ref());
-    let server = &flow.server;
-    let (connect, ssl) = if is_first {
-        let tcp = milliseconds(server.connection.timestamp_start, server.timestamp_tcp_setup);
-        (tcp, milliseconds(server.timestamp_tcp_setup, server.connection.timestamp_tls_setup))
-    } else {
-        (None, None)
+    let (server, setup) = (&flow.server.connection, flow.server.timestamp_tcp_setup.filter(|_| is_first));
+    let connected = setup.map(|setup| server.timestamp_tls_setup.unwrap_or(setup));
+    let connect = span(server.timestamp_start, connected);
+    let besides = |phase: Option<Span>| {
+        phase.map_or(0.0, |phase| phase.milliseconds() - connect.map_or(0.0, |connect| phase.shared(connect)))
     };
     Timings {
-        connect: connect.unwrap_or(-1.0),
-        ssl: ssl.filter(|_| connect.is_some()).unwrap_or(-1.0),
-        send: milliseconds(Some(asked.timestamp_start), asked.timestamp_end).unwrap_or_default(),
-        wait: milliseconds(asked.timestamp_end, answered.map(|answer| answer.timestamp_start))
-            .unwrap_or_default(),
+        connect: connect.map_or(-1.0, Span::milliseconds),
+        ssl: span(setup, server.timestamp_tls_setup)
+            .filter(|_| connect.is_some())
+            .map_or(-1.0, Span::milliseconds),
+        send: besides(span(Some(asked.timestamp_start), asked.timestamp_end)),
+        wait: besides(span(asked.timestamp_end, answered.map(|answer| answer.timestamp_start))),
         receive: answered
-            .and_then(|answer| milliseconds(Some(answer.timestamp_start), answer.timestamp_end))
-            .unwrap_or_default(),
+            .and_then(|answer| span(Some(answer.timestamp_start), answer.timestamp_end))
+            .map_or(0.0, Span::milliseconds),
     }
+}
+
+/// From when to when, in seconds; never backwards.
+#[derive(Clone, Copy)]
+struct Span(f64, f64);
+
+impl Span {
+    fn milliseconds(self) -> f64 {
+        (self.1 - self.0) * 1e3
+    }
+
+    /// How many milliseconds both have.
+    fn shared(self, other: Self) -> f64 {
+        Self(self.0.max(other.0), self.1.min(other.1)).milliseconds().max(0.0)
+    }
+}
+
+fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<Span> {
+    let (from, to) = (from?.0, to?.0);
+    (to - from).is_finite().then(|| Span(from, to.max(from)))
 }
 
 fn request(from: &Request, decoder: &dyn BodyDecoder) -> io::Result<HarRequest> {

@@ -43,6 +43,11 @@ pub(super) fn flow(entry: Entry, index: u64) -> Result<Flow, NoUrl> {
     let ip = entry.server_ip_address.as_str().trim_matches(['[', ']']);
     server.connection.peername = ip.parse().ok().map(|ip: std::net::IpAddr| (ip, url.port).into());
     server.connection.tls = url.scheme == "https";
+    if let Some([start, tcp, tls]) = times.connected {
+        server.connection.timestamp_start = Some(start);
+        server.timestamp_tcp_setup = Some(tcp);
+        server.connection.timestamp_tls_setup = Some(tls).filter(|_| server.connection.tls);
+    }
 
     let flow_id = id("har flow", &[&number, started, request.0.url.as_str().as_bytes()]);
     let (status, error) = (response.0.status.0, response.0.error.0.clone());
@@ -74,6 +79,8 @@ pub(super) fn flow(entry: Entry, index: u64) -> Result<Flow, NoUrl> {
 /// When the phases of an exchange began and ended.
 struct Times {
     start: Timestamp,
+    /// When the connection to the server was begun and set up, without TLS and with it, if it was opened for this exchange.
+    connected: Option<[Timestamp; 3]>,
     sent: Timestamp,
     answered: Timestamp,
     end: Timestamp,
@@ -85,15 +92,15 @@ impl Times {
         let start = time::parse(entry.started_date_time.as_str()).unwrap_or(Timestamp(0.0)).0;
         let end = start + seconds(entry.time);
         let timings = &entry.timings.0;
+        let before = start + seconds(timings.blocked) + seconds(timings.dns);
         // `ssl` is a part of `connect`.
-        let before = [timings.blocked, timings.dns, timings.connect, timings.send]
-            .into_iter()
-            .map(seconds)
-            .sum::<f64>();
-        let sent = (start + before).min(end);
+        let (connect, ssl) = (seconds(timings.connect), seconds(timings.ssl));
+        let connected = [before, before + (connect - ssl).max(0.0), before + connect];
+        let sent = (before + connect + seconds(timings.send)).min(end);
         let answered = (sent + seconds(timings.wait)).min(end);
         Self {
             start: Timestamp(start),
+            connected: (connect > 0.0).then(|| connected.map(|time| Timestamp(time.min(end)))),
             sent: Timestamp(sent),
             answered: Timestamp(answered),
             end: Timestamp(end),
@@ -209,9 +216,15 @@ fn without_encoding(headers: &mut Headers, body: &Body) {
     }
 }
 
+/// The fields of a message. Several of one name, `Set-Cookie` above all, are one with a line for each in files of Chromium; nothing else
+/// can be meant by it.
 fn headers(pairs: Vec<Pair>) -> Headers {
     let is_field = |pair: &&Pair| !pair.name.as_str().is_empty() && !pair.name.as_str().starts_with(':');
-    pairs.iter().filter(is_field).map(|pair| (pair.name.as_str(), pair.value.as_str())).collect()
+    let fields = pairs.iter().filter(is_field).flat_map(|pair| {
+        let values = pair.value.as_str().split('\n');
+        values.map(|value| (pair.name.as_str(), value.trim_end_matches('\r')))
+    });
+    fields.collect()
 }
 
 /// `HTTP/1.1`, `http/2.0`, `h2`, `HTTP/3`, `h3-29`; HTTP/1.1 for anything else (mitmproxy likewise).
