@@ -15,6 +15,7 @@ mod tool;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
@@ -115,6 +116,12 @@ pub(crate) fn parse(
     tool.check_runs()?;
     let configuration = resolve(tool, &matches, home, Vec::new())?;
     Ok(Invocation { tool, configuration, action: Action::Run })
+}
+
+/// What the program ends with if this command line cannot be used: 2 where 1 is an answer.
+pub(crate) fn exit_of_mistakes(arguments: &[OsString]) -> ExitCode {
+    let is_diff = reading::split(arguments).is_some_and(|(kind, _)| kind == reading::Kind::Diff);
+    if is_diff || check::split(arguments).is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 /// The rest of a command line that begins with a word of its own; `presets` come before `--set` and the flags.

@@ -22,9 +22,13 @@ use cli::{Action, Invocation, Reading};
 
 fn main() -> ExitCode {
     let home = env::home_dir();
-    let invocation = match cli::parse(env::args_os(), home.as_deref()) {
+    let arguments: Vec<_> = env::args_os().collect();
+    let invocation = match cli::parse(arguments.iter().cloned(), home.as_deref()) {
         Ok(invocation) => invocation,
-        Err(error) => return report::failure(&error, error.hint()),
+        Err(error) => {
+            report::tell(&error, error.hint());
+            return cli::exit_of_mistakes(&arguments);
+        }
     };
     match &invocation.action {
         Action::Help(text) => print(text),

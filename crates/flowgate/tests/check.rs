@@ -154,8 +154,9 @@ fn what_cannot_be_said() {
         exit 2
         error: wrong.toml:3:1: unknown field `only_host`, expected one of `name`, `help`, `severity`, `filter`, `at_least`, `at_most`, `exactly`, `per`, `require`, `forbid`, `only_hosts`, `header_only_to`, `status`, `duration`, `schema`, `request_schema`
     "#]].assert_eq(&of(&["check", "wrong.toml", "-r", "a.flows"]));
+    // Once ended with 1, as where a check fails.
     expect![[r#"
-        exit 1
+        exit 2
         error: `flowgate check` needs a file of checks
         hint: as in `flowgate check checks.toml -r FILE`
     "#]]

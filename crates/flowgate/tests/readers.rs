@@ -201,6 +201,15 @@ fn what_differs() {
         hint: `flowgate flows` lists the flows with their ids
     "#]],
     );
+    // A command line that cannot be used once ended with 1, as a difference does.
+    check(
+        &["diff", ids[0]],
+        expect![[r#"
+        exit 2
+        error: `flowgate diff` needs the ids of two flows
+        hint: as in `flowgate diff -r FILE 3fa94c1e 07bd`
+    "#]],
+    );
 }
 
 #[test]
