@@ -121,13 +121,33 @@ impl Name {
 
     fn at(&self, now: &Zoned) -> PathBuf {
         let Some(text) = self.pattern.to_str().filter(|_| self.varies) else { return self.pattern.clone() };
-        // Python writes all six digits of the microseconds.
-        let text = text.replace("%f", "%6f");
+        let text = with_pythons_codes(text);
         // What is no code stays as it is.
         let lenient = Config::new().custom(PosixCustom::default()).lenient(true);
         let named = BrokenDownTime::from(now).to_string_with_config(&lenient, &text);
         named.map_or_else(|_| self.pattern.clone(), PathBuf::from)
     }
+}
+
+/// A pattern in which no code means what it means to the formatter alone.
+fn with_pythons_codes(pattern: &str) -> String {
+    let mut text = String::new();
+    let mut characters = pattern.chars();
+    while let Some(c) = characters.next() {
+        text.push(c);
+        if c != '%' {
+            continue;
+        }
+        match characters.next() {
+            // Python writes all six digits of the microseconds.
+            Some('f') => text.push_str("6f"),
+            // It has none of these.
+            Some(c @ ('N' | 'Q' | 'q' | '.')) => text.extend(['%', c]),
+            Some(c) => text.push(c),
+            None => {}
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -172,6 +192,9 @@ mod tests {
             ("100%%", "100%"),
             ("100%", "100%"),
             ("a%~b", "a%~b"),
+            ("%%f 100%%", "%f 100%"),
+            // Once `%Q` was a folder and a file, the time zone's name.
+            ("%N %Q %q %.3f", "%N %Q %q %.3f"),
         ] {
             assert_eq!(Name::new(Path::new(pattern)).at(&now), Path::new(name), "{pattern}");
         }
