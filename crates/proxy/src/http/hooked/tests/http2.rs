@@ -22,6 +22,15 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// A client of HTTP/2 before a server of HTTP/2 that echoes bodies.
 async fn between(addons: Vec<Probe>) -> (h2::client::SendRequest<Bytes>, Arc<Flows>) {
+    let (client, server, flows) = served(addons).await;
+    tokio::spawn(echo(server));
+    let (send, connection) = h2::client::handshake(client).await.unwrap();
+    tokio::spawn(connection);
+    (send, flows)
+}
+
+/// A client's and a server's end of HTTP/2, with us between them.
+async fn served(addons: Vec<Probe>) -> (DuplexStream, DuplexStream, Arc<Flows>) {
     let (client, client_end) = duplex(64 * 1024);
     let (server, server_end) = duplex(64 * 1024);
     let (proxy, flows) = proxy(addons, Settings::default());
@@ -33,10 +42,7 @@ async fn between(addons: Vec<Probe>) -> (h2::client::SendRequest<Bytes>, Arc<Flo
     let origin = Origin::Fixed { route: route(), host: None };
     let service = Service { context, servers: Arc::new(servers), origin };
     tokio::spawn(serve_h2(service, Box::new(client_end)));
-    tokio::spawn(echo(server));
-    let (send, connection) = h2::client::handshake(client).await.unwrap();
-    tokio::spawn(connection);
-    (send, flows)
+    (client, server, flows)
 }
 
 async fn echo(io: DuplexStream) {
@@ -157,17 +163,7 @@ async fn streams_are_answered_and_killed() {
 /// A server that was connected to ahead is answered also while the client has not asked for anything yet.
 #[tokio::test(start_paused = true)]
 async fn a_server_is_looked_after_before_the_first_request() {
-    let (client, client_end) = duplex(64 * 1024);
-    let (server, server_end) = duplex(64 * 1024);
-    let (proxy, _flows) = proxy(Vec::new(), Settings::default());
-    let context = context(proxy, false);
-    let mut servers = Servers::new(Vec::new());
-    servers.leave_driving_to_client();
-    servers.speak_http2_in_the_clear(route());
-    servers.add(&context, route(), open(&context, server_end)).await.unwrap();
-    let origin = Origin::Fixed { route: route(), host: None };
-    let service = Service { context, servers: Arc::new(servers), origin };
-    tokio::spawn(serve_h2(service, Box::new(client_end)));
+    let (client, server, _flows) = served(Vec::new()).await;
     let (_send, connection): (h2::client::SendRequest<Bytes>, _) =
         h2::client::handshake(client).await.unwrap();
     tokio::spawn(connection);
