@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use flowgate_contentview::escape::push_line;
 use flowgate_filter::FilterError;
 use flowgate_policy::HostWordFault;
 
@@ -24,7 +25,10 @@ pub struct CheckError {
 impl fmt::Display for CheckError {
     /// `file:line:column: what is wrong`, on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.problem)
+        // What was written in the file may say more than a line.
+        let mut line = String::new();
+        push_line(&mut line, &format!("{}:{}:{}: {}", self.file, self.line, self.column, self.problem));
+        f.write_str(&line)
     }
 }
 
@@ -162,4 +166,17 @@ pub enum CheckProblem {
     /// More checks than any file needs.
     #[error("more than {CHECKS_MAX} checks")]
     TooMany,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fuzz target found it: a name may be written with line ends, and errors stood on two lines.
+    #[test]
+    fn an_error_is_one_line() {
+        let problem = Box::new(CheckProblem::NoAssertion { name: "one\nand\u{2028}two".to_owned() });
+        let error = CheckError { file: "a\rb".to_owned(), line: 1, column: 2, problem };
+        assert_eq!(error.to_string(), "a.b:1:2: the check `one.and.two` asserts nothing");
+    }
 }

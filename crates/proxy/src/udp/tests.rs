@@ -384,8 +384,9 @@ async fn two_connections_on_one_socket_are_decided_each_by_its_name() {
 #[tokio::test(start_paused = true)]
 async fn nobody_listening_is_told_in_the_flow() {
     let mut setup = setup("udp", &RulesSource::default()).await;
-    let gone = std::mem::replace(&mut setup.server, UdpSocket::bind("127.0.0.1:0").await.unwrap());
-    drop(gone);
+    // Connected to somebody else it takes nothing of others, and nobody gets its port meanwhile: once another test's server did, and answered.
+    let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    setup.server.connect(other.local_addr().unwrap()).await.unwrap();
     let client = setup.client().await;
     client.send(b"anybody?").await.unwrap();
     let flow = setup.flows.recv().await.unwrap();
