@@ -17,9 +17,10 @@ use crate::texts::{self, Needle};
 
 /// Whether there is anything in the full-text index. Where there is not, nothing is asked of it: to be told of every flow that it
 /// knows nothing of it costs a good part of reading them.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum FullText {
     OfSome,
+    #[default]
     OfNone,
 }
 
@@ -32,7 +33,7 @@ impl FullText {
 }
 
 /// A condition on the table `flows`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Condition {
     /// The SQL.
     pub(crate) sql: String,
@@ -59,14 +60,12 @@ impl Condition {
     /// The same, for a query that has so many regular expressions already.
     pub(crate) fn behind(first_regex: usize, expr: &Expr, full_text: FullText) -> Self {
         let mut condition = Self {
-            sql: String::new(),
-            parameters: Vec::new(),
-            regexes: Vec::new(),
             exact: true,
             indexed: is_indexed(expr, full_text),
             needle: needle(expr),
             first_regex,
             full_text,
+            ..Self::default()
         };
         condition.push(expr, true);
         condition
@@ -74,16 +73,7 @@ impl Condition {
 
     /// Holds of every flow. If it stands for a filter that the index cannot be asked, it is not exact.
     pub(crate) fn everything(exact: bool) -> Self {
-        Self {
-            sql: "1".to_owned(),
-            exact,
-            parameters: Vec::new(),
-            regexes: Vec::new(),
-            indexed: false,
-            needle: None,
-            first_regex: 0,
-            full_text: FullText::OfNone,
-        }
+        Self { sql: "1".to_owned(), exact, ..Self::default() }
     }
 
     /// Adds what an expression means, or its opposite. Recursion is as deep as the filter, which is bounded.

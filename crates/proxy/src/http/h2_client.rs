@@ -41,14 +41,13 @@ impl H2ClientStream {
         H2Tunnel::new(self.stream, self.ended, cut)
     }
 
-    /// What is wrong with as much of the request's body as came, if anything is.
-    fn malformed_body(&mut self) -> Option<SideError> {
+    /// Whether as much of the request's body as came is malformed.
+    fn is_body_malformed(&mut self) -> bool {
         let cx = &mut Context::from_waker(Waker::noop());
         loop {
             match self.body.poll(&self.stream, cx) {
                 Poll::Ready(Ok(BodyEvent::Data(_))) => {}
-                Poll::Ready(Err(err @ SideError::Message(_))) => return Some(err),
-                _ => return None,
+                other => return matches!(other, Poll::Ready(Err(SideError::Message(_)))),
             }
         }
     }
@@ -111,13 +110,9 @@ impl ClientSide for H2ClientStream {
     }
 
     fn send_own(&mut self, head: &Response, body: Bytes) -> Result<(), SideError> {
-        if self.malformed {
-            self.stream.refuse_malformed();
-            return Ok(());
-        }
         // There is no response to a malformed request, even where nobody wanted its body.
-        if let Some(err) = self.malformed_body() {
-            self.abort(err.code_for_itself());
+        if self.malformed || self.is_body_malformed() {
+            self.stream.refuse_malformed();
             return Ok(());
         }
         let framing = if body.is_empty() { Framing::None } else { Framing::Length(body.len() as u64) };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use flowgate_flow::{Body, ClientConnection, Connection, HttpVersion, PseudoFields, Request};
+use flowgate_flow::{Body, ClientConnection, HttpVersion, PseudoFields, Request};
 use flowgate_net::BoxIo;
 use flowgate_options::Level;
 use flowgate_wire::hpack::FieldList;
@@ -37,13 +37,9 @@ pub(crate) async fn serve(mut service: Service, io: BoxIo) {
     let mut client = Driver::for_client(io, service.context.settings.idle_timeout);
     let (mut servers, mut opened) = (Vec::new(), Vec::new());
     begin(&service, &mut client, &mut servers, &mut opened).await;
-    service.context = service.context.with_client(ClientConnection {
-        connection: Connection {
-            http2: Some(Box::new(client.link.lock().connection.beginning().clone())),
-            ..service.context.client.connection.clone()
-        },
-        ..ClientConnection::clone(&service.context.client)
-    });
+    let mut told = ClientConnection::clone(&service.context.client);
+    told.connection.http2 = Some(Box::new(client.link.lock().connection.beginning().clone()));
+    service.context = service.context.with_client(told);
     carry(&service, &mut client, &mut servers, opened).await;
     let failure = client.failure();
     if let Some(error) = failure {

@@ -51,8 +51,9 @@ impl SlowClient {
         self.waiting = None;
     }
 
-    /// Ready when something is to be done about a client that keeps its exchange waiting; nobody is given up without a `timeout`. `taken` says how many bytes of this connection
-    /// the client has, if that is known; it is asked only when the time is up, for it costs a call of the system.
+    /// Ready when something is to be done about a client that keeps its exchange waiting; nobody is given up without a `timeout`.
+    /// `taken` says how many bytes of this connection the client has, if that is known; it is asked only when the time is up, for it
+    /// costs a call of the system.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use flowgate_flow::{Address, FlowKind, Priority};
+use flowgate_flow::{Address, Connection, FlowKind, Priority};
 use flowgate_wire::http2::PREFACE;
 use h2::{Reason, RecvStream, client::SendRequest, server::SendResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
