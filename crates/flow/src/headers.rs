@@ -16,6 +16,8 @@ pub struct Headers {
     block: Bytes,
     /// Sensitive fields are marked in their `name_len`.
     spans: Vec<FieldSpan>,
+    /// See [`Headers::is_as_parsed`].
+    as_parsed: bool,
 }
 
 /// The mark of a sensitive field: no name is that long.
@@ -53,7 +55,7 @@ impl Headers {
     /// No fields.
     #[must_use]
     pub const fn new() -> Self {
-        Self { block: Bytes::new(), spans: Vec::new() }
+        Self { block: Bytes::new(), spans: Vec::new(), as_parsed: false }
     }
 
     /// Takes over a parsed block. `None` if a span reaches beyond the block or a part beyond its line.
@@ -66,7 +68,32 @@ impl Headers {
                 && span.name_len <= span.line_len
                 && value_end <= u64::from(span.line_len)
         };
-        spans.iter().all(fits).then_some(Self { block, spans })
+        spans.iter().all(fits).then_some(Self { block, spans, as_parsed: false })
+    }
+
+    /// The same, from a parser that took none but legal fields: names that are tokens, values without control bytes, lines that are what
+    /// their spans say (RFC 9110 sections 5.1 and 5.5). The encoder believes it, and does not look again.
+    #[must_use]
+    pub fn from_parsed(block: Bytes, spans: Vec<FieldSpan>) -> Option<Self> {
+        Self::from_block(block, spans).map(|headers| Self { as_parsed: true, ..headers })
+    }
+
+    /// Whether every field stands as [`from_parsed`](Self::from_parsed) took it over: some may have gone since, none came.
+    #[must_use]
+    pub const fn is_as_parsed(&self) -> bool {
+        self.as_parsed
+    }
+
+    /// All lines in one piece, each with its CR LF, if that is how they were parsed and none has gone: they can be written at once.
+    #[must_use]
+    pub fn lines(&self) -> Option<&[u8]> {
+        let end = |span: &FieldSpan| span.line_start as usize + span.line_len as usize + 2;
+        let (first, last) = (self.spans.first()?, self.spans.last()?);
+        // Between two lines that were parsed stands a line end and nothing else: two bytes are CR LF.
+        let follows = |(span, next): (&FieldSpan, &FieldSpan)| next.line_start as usize == end(span);
+        let together = self.as_parsed && self.spans.iter().zip(self.spans.iter().skip(1)).all(follows);
+        let lines = self.block.get(first.line_start as usize..end(last)).filter(|_| together)?;
+        lines.ends_with(b"\r\n").then_some(lines)
     }
 
     /// Marks the field at this place as sensitive.
@@ -96,13 +123,25 @@ impl Headers {
     /// The first value under this name, in any case.
     #[must_use]
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
-        let name = name.as_ref();
-        self.iter().find(|field| field.is(name)).map(|field| field.value)
+        let (name, wanted) = (name.as_ref(), to_u32(name.as_ref().len()));
+        self.with_name_len(move |len| len == wanted).find(|field| field.is(name)).map(|field| field.value)
     }
 
     /// All values under this name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        self.iter().filter(move |field| field.is(name)).map(|field| field.value)
+        let wanted = to_u32(name.len());
+        let named = self.with_name_len(move |len| len == wanted).filter(move |field| field.is(name));
+        named.map(|field| field.value)
+    }
+
+    /// The fields whose names are as long as `wanted` says: most are told apart by that, without a look at their text.
+    #[inline]
+    pub fn with_name_len(
+        &self,
+        wanted: impl Fn(u32) -> bool + Clone,
+    ) -> impl Iterator<Item = Field<'_>> + Clone {
+        let of_that_length = move |span: &&FieldSpan| wanted(span.name_len & !SENSITIVE);
+        self.spans.iter().filter(of_that_length).map(|span| self.field(*span))
     }
 
     /// Whether there is a field of this name.
@@ -123,6 +162,7 @@ impl Headers {
         let span = append_line(&mut block, name.as_ref(), value.as_ref());
         self.block = block.into();
         self.spans.insert(at.min(self.spans.len()), span);
+        self.as_parsed = false;
     }
 
     /// Gives the first field of this name a new value and removes the others; adds one at the end if there is none.
@@ -165,7 +205,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
         let mut block = Vec::new();
         let line = |(name, value): (N, V)| append_line(&mut block, name.as_ref(), value.as_ref());
         let spans = fields.into_iter().map(line).collect();
-        Self { block: block.into(), spans }
+        Self { block: block.into(), spans, as_parsed: false }
     }
 }
 
@@ -259,6 +299,70 @@ mod tests {
             FieldSpan { value_len: u32::MAX, ..good },
         ] {
             assert!(Headers::from_block(block.clone(), vec![bad]).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_parsed_is_believed() {
+        let parsed = || {
+            let block = Bytes::from_static(b"a: b\r\nc: d\r\n");
+            let first = FieldSpan { line_start: 0, line_len: 4, name_len: 1, value_start: 3, value_len: 1 };
+            let second = FieldSpan { line_start: 6, ..first };
+            Headers::from_parsed(block, vec![first, second]).unwrap()
+        };
+        let after = |change: fn(&mut Headers)| {
+            let mut headers = parsed();
+            change(&mut headers);
+            headers.is_as_parsed()
+        };
+        assert!(after(|_| {}));
+        assert!(after(|headers| *headers = headers.clone()));
+        assert!(after(|headers| assert_eq!(headers.remove("a"), 1)));
+        assert!(after(|headers| headers.retain(|field| !field.is("c"))));
+        assert!(after(|headers| headers.mark_sensitive(0)));
+        assert!(!after(|headers| headers.push("e", "f")));
+        assert!(!after(|headers| headers.insert(0, "e", "f")));
+        assert!(!after(|headers| headers.set("a", "\n")));
+        assert!(!after(|headers| {
+            headers.set("a", "\n");
+            headers.remove("a");
+        }));
+        assert!(!after(|headers| *headers = headers.iter().map(|field| (field.name, field.value)).collect()));
+    }
+
+    #[test]
+    fn lines_are_in_one_piece_if_they_were_parsed_so() {
+        let parsed = |text: &'static str, starts: &[u32]| {
+            let span = |at: &u32| FieldSpan {
+                line_start: *at,
+                line_len: 4,
+                name_len: 1,
+                value_start: 3,
+                value_len: 1,
+            };
+            Headers::from_parsed(text.into(), starts.iter().map(span).collect()).unwrap()
+        };
+        let whole = parsed("GET\r\na: b\r\nc: d\r\n\r\n", &[5, 11]);
+        assert_eq!(whole.lines(), Some(&b"a: b\r\nc: d\r\n"[..]));
+        for (name, left) in [("a", &b"c: d\r\n"[..]), ("c", b"a: b\r\n"), ("x", b"a: b\r\nc: d\r\n")] {
+            let mut headers = whole.clone();
+            headers.remove(name);
+            assert_eq!(headers.lines(), Some(left));
+        }
+        let three = parsed("a: b\r\nc: d\r\ne: f\r\n", &[0, 6, 12]);
+        for (mut headers, change) in [
+            (three.clone(), (|headers| _ = headers.remove("c")) as fn(&mut Headers)),
+            (three.clone(), |headers| headers.retain(|_| false)),
+            (three.clone(), |headers| headers.push("g", "h")),
+            (three.clone(), |headers| headers.insert(0, "g", "h")),
+            (three, |headers| headers.set("a", "c")),
+            // LF alone, at the end and between.
+            (parsed("a: b\r\nc: d\n\r\n", &[0, 6]), |_| ()),
+            (parsed("a: b\nc: d\r\n", &[0, 5]), |_| ()),
+            (parsed("a: b", &[0]), |_| ()),
+        ] {
+            change(&mut headers);
+            assert_eq!(headers.lines(), None, "{headers:?}");
         }
     }
 

@@ -7,6 +7,7 @@
 mod chunked;
 mod encode;
 mod framing;
+mod grammar;
 mod head;
 mod target;
 
@@ -16,11 +17,12 @@ pub use encode::{
     encode_response, encode_response_with,
 };
 pub use framing::{BodyDecoder, BodyError, BodyEvent, Framing, request_framing, response_framing};
+pub use grammar::is_token;
 pub use head::{
-    HeadError, HeadScanner, Names, RequestHead, ResponseHead, Scan, is_head_only, is_token, parse_request,
+    HeadError, HeadScanner, Names, RequestHead, ResponseHead, Scan, is_head_only, parse_request,
     parse_request_with, parse_response, parse_response_with,
 };
 pub use target::{Target, TargetError, parse_authority, parse_target};
 
 pub(crate) use framing::parse_length;
-pub(crate) use head::check_value;
+pub(crate) use grammar::{is_value, token_len};

@@ -7,6 +7,8 @@
 //! Both functions look at bounded bytes only ([`LINE_BYTES_MAX`], [`HEAD_BYTES_MAX`]), which bounds the work of asking
 //! again after every byte; [`HostReader`] does not even look twice.
 
+use crate::http1::token_len;
+
 /// The longest request line that is waited for, in bytes; beyond it, how the line began decides.
 pub const LINE_BYTES_MAX: usize = 8 * 1024;
 
@@ -95,7 +97,7 @@ fn http1(bytes: &[u8]) -> Sniff {
     if line.starts_with(b"SSH-") {
         return Sniff::Other; // a token as long as it likes, but an identification string (RFC 4253 §4.2)
     }
-    let method_len = line.iter().take(METHOD_BYTES_MAX + 1).take_while(|byte| is_token(**byte)).count();
+    let method_len = token_len(line.get(..=METHOD_BYTES_MAX).unwrap_or(line));
     let Some((method, rest)) = line.split_at_checked(method_len) else { return Sniff::Other };
     match rest.split_first() {
         _ if method_len > METHOD_BYTES_MAX => Sniff::Other,
@@ -109,12 +111,6 @@ fn http1(bytes: &[u8]) -> Sniff {
         }
         Some(_) => Sniff::Other,
     }
-}
-
-/// `byte` may stand in a method (RFC 9110 §5.6.2).
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// The rest of a line that began with any token: a target, one space, and `HTTP/`.

@@ -56,7 +56,27 @@ fn headers() -> impl Strategy<Value = Headers> {
         });
         Headers::from_block(Bytes::from(block), spans.collect()).unwrap_or_default()
     });
-    prop_oneof![3 => pushed, 1 => any_block]
+    prop_oneof![3 => pushed, 1 => any_block, 2 => edited()]
+}
+
+/// Fields that were parsed, and what an edit makes of them: what is taken out and put in.
+fn edited() -> impl Strategy<Value = Headers> {
+    let line = ("[A-Za-z]{1,3}", "[ \t]{0,2}[!-~]{0,9}[ \t]{0,2}", prop::sample::select(vec!["\n", "\r\n"]));
+    let lines = prop::collection::vec(line, 0..5);
+    let edits = prop::collection::vec((any::<bool>(), text(), text(), 0usize..5), 0..3);
+    (lines, edits).prop_map(|(lines, edits)| {
+        let lines: String = lines.iter().map(|(name, value, end)| format!("{name}:{value}{end}")).collect();
+        let head = format!("GET / HTTP/1.1\r\n{lines}\r\n");
+        let mut headers = parse_request(Bytes::from(head)).unwrap().headers;
+        for (puts_in, name, value, at) in edits {
+            let there = headers.iter().nth(at).map(|field| field.name.to_vec());
+            match there {
+                Some(there) if !puts_in => _ = headers.remove(there),
+                _ => headers.insert(at, name, value),
+            }
+        }
+        headers
+    })
 }
 
 fn framing() -> impl Strategy<Value = Framing> {

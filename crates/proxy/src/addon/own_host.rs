@@ -30,12 +30,15 @@ fn named_host(request: &Request) -> Option<&[u8]> {
 /// Whether a client of an explicit proxy asks as one asks a server (in origin form), and names the address that it is connected to.
 fn is_for_us(request: &Request, client: &ClientConnection) -> bool {
     let Some(own) = client.connection.sockname else { return false };
+    if request.port != own.port() || !request.authority.is_empty() {
+        return false;
+    }
     let is_explicit = client.mode.starts_with("regular") || client.mode.starts_with("upstream");
-    let is_own_address = match request.host.parse::<IpAddr>() {
+    let is_own_address = || match request.host.parse::<IpAddr>() {
         Ok(ip) => ip == own.ip(),
         Err(_) => own.ip().is_loopback(),
     };
-    is_explicit && is_own_address && request.port == own.port() && request.authority.is_empty()
+    is_explicit && is_own_address()
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ impl Exchange {
         let mut moved = false;
         poll_fn(|cx| {
             let step = self.poll(cx, client, server, &mut moved);
-            if std::mem::take(&mut moved) {
+            if step.is_pending() && std::mem::take(&mut moved) {
                 idle.touch();
             }
             if step.is_pending()

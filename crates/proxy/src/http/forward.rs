@@ -5,7 +5,7 @@
 //! `keep-alive`, `upgrade`, and `TE` for trailers. So most heads cross unchanged.
 
 use bytes::Bytes;
-use flowgate_flow::{Headers, HttpVersion, Request};
+use flowgate_flow::{Field, Headers, HttpVersion, Request};
 use flowgate_wire::http1::is_head_only;
 
 /// Fields that never cross, nominated or not.
@@ -17,30 +17,25 @@ const KEPT_OPTIONS: [&str; 4] = ["close", "keep-alive", "upgrade", "te"];
 
 /// Removes what belongs to the connection it came on.
 pub(crate) fn remove_connection_fields(headers: &mut Headers) {
-    let mut nominated: Vec<Vec<u8>> = Vec::new();
-    let mut hop_by_hop = false;
-    let mut kept = Vec::new();
-    let mut codings = Vec::new();
-    for field in headers.iter() {
-        // Lengths first: most fields are none of these.
+    // Lengths first: most fields are none of these, and of most of the others nothing has to go.
+    let may_have_to_go = |field: Field<'_>| {
+        let is_removed = || ALWAYS_REMOVED.iter().any(|name| field.is(name));
         match field.name.len() {
-            10 if field.is("connection") => {
-                for option in options(field.value) {
-                    if KEPT_OPTIONS.iter().any(|kept| option.eq_ignore_ascii_case(kept.as_bytes())) {
-                        kept.push(option.to_vec());
-                    } else {
-                        nominated.push(option.to_vec());
-                    }
-                }
-            }
-            2 if field.is("te") => codings.extend(options(field.value).map(<[u8]>::to_vec)),
-            10 | 16 | 18 | 19 => hop_by_hop |= ALWAYS_REMOVED.iter().any(|name| field.is(name)),
-            _ => {}
+            10 if field.is("connection") => !options(field.value).all(is_kept),
+            2 => field.is("te"),
+            _ => is_removed(),
         }
+    };
+    if headers.with_name_len(|len| matches!(len, 2 | 10 | 16 | 18 | 19)).any(may_have_to_go) {
+        remove(headers);
     }
-    if hop_by_hop {
-        headers.retain(|field| !ALWAYS_REMOVED.iter().any(|name| field.is(name)));
-    }
+}
+
+fn remove(headers: &mut Headers) {
+    headers.retain(|field| !ALWAYS_REMOVED.iter().any(|name| field.is(name)));
+    let connection = headers.get_all("connection").flat_map(options).map(<[u8]>::to_vec);
+    let (mut kept, mut nominated): (Vec<_>, Vec<_>) = connection.partition(|option| is_kept(option));
+    let codings: Vec<_> = headers.get_all("te").flat_map(options).map(<[u8]>::to_vec).collect();
     // What a peer would take besides trailers it is never sent (RFC 9110 section 10.1.4): a transfer coding is taken off or refused here.
     let is_trailers = |member: &Vec<u8>| member.eq_ignore_ascii_case(b"trailers");
     if !codings.iter().all(is_trailers) {
@@ -66,6 +61,10 @@ pub(crate) fn remove_connection_fields(headers: &mut Headers) {
     }
 }
 
+fn is_kept(option: &[u8]) -> bool {
+    KEPT_OPTIONS.iter().any(|kept| option.eq_ignore_ascii_case(kept.as_bytes()))
+}
+
 /// Makes a request name `host` as its host, and nothing else (RFC 9110 section 7.2).
 pub(crate) fn name_host(request: &mut Request, host: &str) {
     if !request.authority.is_empty() || !request.version.is_http1() {
@@ -81,13 +80,11 @@ pub(crate) fn name_host(request: &mut Request, host: &str) {
 /// Whether a message leaves its connection open for another (RFC 9112 section 9.3).
 pub(crate) fn wants_to_persist(version: &HttpVersion, headers: &Headers) -> bool {
     let mut keep_alive = *version == HttpVersion::Http11;
-    for field in headers.iter().filter(|field| field.name.len() == 10 && field.is("connection")) {
-        for option in options(field.value) {
-            if option.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
-            keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+    for option in headers.get_all("connection").flat_map(options) {
+        if option.eq_ignore_ascii_case(b"close") {
+            return false;
         }
+        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
     }
     keep_alive
 }

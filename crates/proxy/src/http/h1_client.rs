@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use flowgate_flow::{Headers, HttpVersion, Response};
@@ -22,13 +21,12 @@ use super::h1_stream::{H1Stream, Outgoing};
 use super::side::{ClientSide, SideError};
 use super::translate;
 use crate::clock;
+use crate::idle::IdleTimer;
 use crate::limits::{CLIENT_HEADER_TIMEOUT, LINGER_SILENCE_MAX};
 
 /// One HTTP/1 connection from a client.
 pub(crate) struct H1Client {
     stream: H1Stream,
-    /// How long it may rest between requests.
-    idle_timeout: Duration,
     names: Names,
     /// The version of the request in hand; responses are written for it.
     version: HttpVersion,
@@ -59,10 +57,19 @@ pub(crate) struct Unreadable {
     pub(crate) started: flowgate_flow::Timestamp,
 }
 
+/// When a head was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadTimes {
+    /// When its first byte was there.
+    pub(crate) started: flowgate_flow::Timestamp,
+    /// When its last byte was.
+    pub(crate) ended: flowgate_flow::Timestamp,
+}
+
 /// What [`H1Client::next_request`] gives.
 pub(crate) enum NextRequest {
     /// A request, and how its body is delimited.
-    Request { head: RequestHead, framing: Framing, started: flowgate_flow::Timestamp },
+    Request { head: RequestHead, framing: Framing, times: HeadTimes },
     /// The client is done.
     Closed,
     /// Bytes that are no request.
@@ -70,10 +77,9 @@ pub(crate) enum NextRequest {
 }
 
 impl H1Client {
-    pub(crate) fn new(io: BoxIo, idle_timeout: Duration, names: Names) -> Self {
+    pub(crate) fn new(io: BoxIo, names: Names) -> Self {
         Self {
             stream: H1Stream::new(io),
-            idle_timeout,
             names,
             version: HttpVersion::Http11,
             persistent: true,
@@ -86,16 +92,27 @@ impl H1Client {
         }
     }
 
-    /// Waits for the next request.
-    pub(crate) async fn next_request(&mut self) -> NextRequest {
+    /// Waits for the next request, for as long as `idle` says that the client may rest between two.
+    pub(crate) async fn next_request(&mut self, idle: &mut IdleTimer) -> NextRequest {
         // Nothing of the last request is kept while its client rests.
         (self.head, self.method, self.websocket_key) = (Bytes::new(), Bytes::new(), None);
-        match timeout(self.idle_timeout, poll_fn(|cx| self.stream.poll_readable(cx))).await {
-            Err(_) | Ok(Err(_)) => return NextRequest::Closed,
-            Ok(Ok(())) => {}
+        idle.touch();
+        let readable = poll_fn(|cx| match self.stream.poll_readable(cx) {
+            Poll::Ready(readable) => Poll::Ready(readable.is_ok()),
+            Poll::Pending => idle.poll_idle(cx).map(|()| false),
+        });
+        if !readable.await {
+            return NextRequest::Closed;
         }
         let started = clock::now();
-        let head = match poll_fn_within(CLIENT_HEADER_TIMEOUT, |cx| self.stream.poll_head(cx)).await {
+        let (head, ended) = match poll_fn(|cx| Poll::Ready(self.stream.poll_head(cx))).await {
+            Poll::Ready(head) => (Some(head), started),
+            Poll::Pending => {
+                let head = timeout(CLIENT_HEADER_TIMEOUT, poll_fn(|cx| self.stream.poll_head(cx))).await;
+                (head.ok(), clock::now())
+            }
+        };
+        let head = match head {
             None => return self.unreadable(SideError::HeadTimeout, None, &[], started),
             Some(Ok(Some(head))) => head,
             Some(Ok(None) | Err(SideError::Io(_))) => return NextRequest::Closed,
@@ -117,7 +134,7 @@ impl H1Client {
                 self.stream.expect_body(framing);
                 self.version = head.version.clone();
                 self.persistent = wants_to_persist(&head.version, &head.headers);
-                NextRequest::Request { head, framing, started }
+                NextRequest::Request { head, framing, times: HeadTimes { started, ended } }
             }
         }
     }
@@ -329,16 +346,6 @@ impl ClientSide for H1Client {
 
     fn take_refused(&mut self) -> Bytes {
         std::mem::take(&mut self.refused)
-    }
-}
-
-/// Polls until ready or the time is up.
-async fn poll_fn_within<T>(limit: Duration, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
-    // The head is mostly there already: no timer then.
-    let first = poll_fn(|cx| Poll::Ready(poll(cx))).await;
-    match first {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => timeout(limit, poll_fn(poll)).await.ok(),
     }
 }
 

@@ -53,11 +53,12 @@ pub fn check_connection(sent: &[u8], answers: &[&[u8]]) {
 async fn carry(sent: &[u8], answers: &[&[u8]]) -> Crossed {
     let (mut client_end, io) = duplex(PIPE_BYTES);
     say(&mut client_end, sent).await;
-    let mut client = H1Client::new(Box::new(io), IDLE_TIMEOUT, Names::Tokens);
+    let mut client = H1Client::new(Box::new(io), Names::Tokens);
     let mut idle = IdleTimer::new(IDLE_TIMEOUT);
     let (mut to_servers, mut methods) = (Vec::new(), Vec::new());
     for answer in answers {
-        let NextRequest::Request { head, framing, started } = client.next_request().await else { break };
+        let next = client.next_request(&mut idle).await;
+        let NextRequest::Request { head, framing, times } = next else { break };
         methods.push(head.method.clone());
         let mut request = Request {
             version: head.version,
@@ -71,7 +72,7 @@ async fn carry(sent: &[u8], answers: &[&[u8]]) -> Crossed {
             headers: head.headers,
             body: Body::EMPTY,
             trailers: None,
-            timestamp_start: started,
+            timestamp_start: times.started,
             timestamp_end: None,
         };
         remove_connection_fields(&mut request.headers);

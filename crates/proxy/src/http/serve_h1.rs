@@ -4,7 +4,7 @@ use bytes::Bytes;
 use flowgate_flow::{Address, Body, Headers, HttpVersion, PseudoFields, Request, Timestamp};
 use flowgate_net::{BoxIo, Rewound};
 use flowgate_wire::http1::{
-    BodyError, HeadError, RequestHead, Target, TargetError, is_token, parse_authority, parse_target,
+    BodyError, Framing, HeadError, RequestHead, Target, TargetError, is_token, parse_authority, parse_target,
 };
 use flowgate_wire::limits::TARGET_BYTES_MAX;
 
@@ -36,22 +36,22 @@ pub(crate) struct Connect {
 /// Serves a client until it is done, or wants something other than HTTP.
 pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
     let settings = &service.context.settings;
-    let mut client = H1Client::new(io, settings.idle_timeout, settings.header_names());
+    let mut client = H1Client::new(io, settings.header_names());
     let mut idle = IdleTimer::new(settings.idle_timeout);
     let mut stop = std::pin::pin!(service.context.stop.cancelled());
     let mut broke_rules = false;
     loop {
         let next = tokio::select! {
             biased;
-            next = client.next_request() => next,
+            next = client.next_request(&mut idle) => next,
             // Between requests there is nothing the client could still be sending that we would answer.
             () = &mut stop => {
                 client.hang_up().await;
                 return Ended::Closed;
             }
         };
-        let (head, framing, started) = match next {
-            NextRequest::Request { head, framing, started } => (head, framing, started),
+        let (head, framing, times) = match next {
+            NextRequest::Request { head, framing, times } => (head, framing, times),
             NextRequest::Closed => return Ended::Closed,
             NextRequest::Unreadable(unreadable) => {
                 Box::pin(refuse_unreadable(service, &mut client, *unreadable)).await;
@@ -59,8 +59,11 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 break;
             }
         };
-        let (request, mut route) = match resolve(&service.origin, head, started) {
-            Ok(Resolved::Request(request, route)) => (request, route),
+        let (request, mut route) = match resolve(&service.origin, head, times.started) {
+            Ok(Resolved::Request(mut request, route)) => {
+                request.timestamp_end = (framing == Framing::None).then_some(times.ended);
+                (request, route)
+            }
             Ok(Resolved::Connect(request, destination)) => {
                 return Ended::Connect(Box::new(Connect { client, request, destination }));
             }
@@ -144,7 +147,8 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
         Ok(target) => target,
         Err(err) => return Err(Refused::new(request, explain_target(err))),
     };
-    if let Some(message) = refuses_host(&request) {
+    let known = if let Target::Absolute { authority, .. } = &target { authority } else { &Bytes::new() };
+    if let Some(message) = refuses_host(&request, known) {
         return Err(Refused::new(request, message));
     }
     let (tls, asked) = match target {
@@ -195,16 +199,17 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
     Ok(Resolved::Request(request, route))
 }
 
-/// Why a request's `Host` is not acceptable (RFC 9112 section 3.2), if it is not.
-fn refuses_host(request: &Request) -> Option<&'static str> {
+/// Why a request's `Host` is not acceptable (RFC 9112 section 3.2), if it is not; `known` is an authority that is.
+fn refuses_host(request: &Request, known: &[u8]) -> Option<&'static str> {
     let mut hosts = request.headers.get_all("host");
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Some("The request names two hosts (RFC 9112 section 3.2)."),
-        // None at all: where it goes is known by other means, and the server judges the rest, as with mitmproxy.
-        (Some(host), None) if !host.is_empty() && parse_authority(host, Some(80)).is_err() => {
-            Some("The request's Host field is malformed (RFC 9112 section 3.2).")
+        (Some(host), None) => {
+            let is_well_formed = host.is_empty() || host == known || parse_authority(host, Some(80)).is_ok();
+            (!is_well_formed).then_some("The request's Host field is malformed (RFC 9112 section 3.2).")
         }
-        _ => None,
+        // Where it goes is known by other means, and the server judges the rest, as with mitmproxy.
+        (None, _) => None,
     }
 }
 

@@ -10,7 +10,8 @@ use thiserror::Error;
 
 use super::encode::{EncodeError, check_fields, put_fields};
 use super::framing::BodyEvent;
-use super::head::{HeadError, HeadScanner, Names, Scan, check_value, is_head_only, parse_trailers};
+use super::grammar::is_value;
+use super::head::{HeadError, HeadScanner, Names, Scan, is_head_only, parse_trailers};
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// Why chunks were refused.
@@ -142,7 +143,8 @@ fn parse_size(line: &[u8]) -> Result<u64, ChunkError> {
     // RFC 9112 section 7.1.1: "bad white space" may stand before the `;` of an extension, nothing else may.
     match extension.trim_ascii_start().first() {
         None if extension.is_empty() => {}
-        Some(b';') => check_value(extension, 0).map_err(|_| ChunkError::Line)?,
+        Some(b';') if is_value(extension) => {}
+        Some(b';') => return Err(ChunkError::Line),
         _ => return Err(ChunkError::Size),
     }
     let text = std::str::from_utf8(size).map_err(|_| ChunkError::Size)?;

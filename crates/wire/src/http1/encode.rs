@@ -6,7 +6,8 @@ use flowgate_flow::{Headers, HttpVersion};
 use thiserror::Error;
 
 use super::framing::{Framing, request_framing, response_framing};
-use super::head::{Names, check_value, is_token};
+use super::grammar::{is_token, is_value, target_len};
+use super::head::Names;
 
 /// Why a head was not written. Nothing of it was.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -85,7 +86,7 @@ pub fn encode_request_with(
     if !is_token(method) {
         return Err(EncodeError::Method);
     }
-    if target.is_empty() || target.iter().any(|b| *b < 0x21 || *b == 0x7f) {
+    if target.is_empty() || target_len(target) != target.len() {
         return Err(EncodeError::Target);
     }
     if !version.is_http1() {
@@ -135,7 +136,9 @@ pub fn encode_response_with(
     if !version.is_http1() {
         return Err(EncodeError::Version);
     }
-    check_value(reason, 0).map_err(|_| EncodeError::Reason)?;
+    if !is_value(reason) {
+        return Err(EncodeError::Reason);
+    }
     check_fields(headers, names)?;
     out.reserve(reason.len() + 20 + encoded_len(headers));
     out.put_slice(version.as_bytes());
@@ -189,14 +192,19 @@ pub fn check_response_framing(
     }
 }
 
-/// Whether every field may be written.
+/// Whether every field may be written. What our parser read and nobody added to was judged already.
 pub(super) fn check_fields(headers: &Headers, names: Names) -> Result<(), EncodeError> {
+    if headers.is_as_parsed() {
+        return Ok(());
+    }
     for (index, field) in headers.iter().enumerate() {
         let rest = field.line.get(field.name.len()..).unwrap_or_default();
         if !names.take(field.name) || !field.line.starts_with(field.name) || rest.first() != Some(&b':') {
             return Err(EncodeError::Name { index });
         }
-        check_value(rest, 0).map_err(|_| EncodeError::Value { index })?;
+        if !is_value(rest) {
+            return Err(EncodeError::Value { index });
+        }
         // What was judged is the value; what is written is the line. Spans that were put together elsewhere might differ.
         if rest.get(1..).map(<[u8]>::trim_ascii) != Some(field.value.trim_ascii()) {
             return Err(EncodeError::Value { index });
@@ -206,13 +214,18 @@ pub(super) fn check_fields(headers: &Headers, names: Names) -> Result<(), Encode
 }
 
 pub(super) fn put_fields(headers: &Headers, out: &mut BytesMut) {
-    for field in headers.iter() {
-        out.put_slice(field.line);
-        out.put_slice(b"\r\n");
+    if let Some(lines) = headers.lines() {
+        out.put_slice(lines);
+    } else {
+        for field in headers.iter() {
+            out.put_slice(field.line);
+            out.put_slice(b"\r\n");
+        }
     }
     out.put_slice(b"\r\n");
 }
 
-pub(super) fn encoded_len(headers: &Headers) -> usize {
-    headers.iter().map(|field| field.line.len() + 2).sum::<usize>() + 2
+fn encoded_len(headers: &Headers) -> usize {
+    let one_by_one = || headers.iter().map(|field| field.line.len() + 2).sum();
+    headers.lines().map_or_else(one_by_one, <[u8]>::len) + 2
 }

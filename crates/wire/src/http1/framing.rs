@@ -91,19 +91,14 @@ pub fn response_framing(
 }
 
 fn announced(version: &HttpVersion, headers: &Headers) -> Result<Option<Framing>, BodyError> {
-    let (mut length, mut encoding) = (None, None);
-    // One pass: most heads have one of the two, and few fields are as long as their names.
-    for field in headers.iter() {
-        if field.name.len() == 14 && field.is("content-length") {
-            if length.replace(field.value).is_some() || field.value.contains(&b',') {
-                return Err(BodyError::RepeatedLength);
-            }
-        } else if field.name.len() == 17
-            && field.is("transfer-encoding")
-            && encoding.replace(field.value).is_some()
-        {
-            return Err(BodyError::RepeatedEncoding);
-        }
+    let (mut lengths, mut encodings) =
+        (headers.get_all("content-length"), headers.get_all("transfer-encoding"));
+    let (length, encoding) = (lengths.next(), encodings.next());
+    if lengths.next().is_some() || length.is_some_and(|value| value.contains(&b',')) {
+        return Err(BodyError::RepeatedLength);
+    }
+    if encodings.next().is_some() {
+        return Err(BodyError::RepeatedEncoding);
     }
     match (length, encoding) {
         (Some(_), Some(_)) => Err(BodyError::LengthAndEncoding),
@@ -117,9 +112,15 @@ fn announced(version: &HttpVersion, headers: &Headers) -> Result<Option<Framing>
 
 /// Reads a plain decimal number below 2^63.
 pub(crate) fn parse_length(value: &[u8]) -> Result<u64, BodyError> {
-    let plain = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
-    let number = std::str::from_utf8(value).ok().filter(|_| plain).and_then(|text| text.parse::<i64>().ok());
-    number.and_then(|n| u64::try_from(n).ok()).ok_or(BodyError::Length)
+    if value.is_empty() || (value.len() > 1 && value.starts_with(b"0")) {
+        return Err(BodyError::Length);
+    }
+    let mut number = 0_u64;
+    for byte in value {
+        let digit = Some(byte.wrapping_sub(b'0')).filter(|digit| *digit < 10).ok_or(BodyError::Length)?;
+        number = number.checked_mul(10).and_then(|n| n.checked_add(digit.into())).ok_or(BodyError::Length)?;
+    }
+    if number < 1 << 63 { Ok(number) } else { Err(BodyError::Length) }
 }
 
 /// What a [`BodyDecoder`] took out of a buffer.

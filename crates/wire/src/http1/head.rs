@@ -7,6 +7,7 @@ use flowgate_flow::{FieldSpan, Headers, HttpVersion};
 use memchr::{memchr, memchr_iter};
 use thiserror::Error;
 
+use super::grammar::{is_token, target_len, token_len, value_len};
 use crate::limits::{BLANK_LINES_MAX, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, TARGET_BYTES_MAX};
 
 /// A request's head as it was received.
@@ -217,18 +218,18 @@ pub fn parse_request_with(head: Bytes, names: Names) -> Result<RequestHead, Head
         return Err(HeadError::TargetTooLong);
     }
     let target_start = start + method.len() + 1;
-    if let Some(at) = target.iter().position(|b| *b < 0x21 || *b == 0x7f) {
-        return Err(HeadError::TargetByte { at: target_start + at });
+    match target_len(target) {
+        len if len == target.len() => {}
+        at => return Err(HeadError::TargetByte { at: target_start + at }),
     }
     let version = parse_version(version, HeadError::RequestLine)?;
     let (method, target) = (method.len(), target_start..target_start + target.len());
-    let spans = parse_fields(lines, names)?;
+    let spans = parse_fields(&head, lines.at, names)?;
     Ok(RequestHead {
         method: head.slice(start..start + method),
         target: head.slice(target),
         version,
-        // The spans lie inside: they were cut from this block.
-        headers: Headers::from_block(head, spans).unwrap_or_default(),
+        headers: judged(head, spans, names),
     })
 }
 
@@ -265,25 +266,20 @@ pub fn parse_response_with(head: Bytes, names: Names) -> Result<ResponseHead, He
         }
         _ => return Err(HeadError::StatusLine),
     };
-    let spans = parse_fields(lines, names)?;
-    Ok(ResponseHead {
-        version,
-        status,
-        reason,
-        headers: Headers::from_block(head, spans).unwrap_or_default(),
-    })
+    let spans = parse_fields(&head, lines.at, names)?;
+    Ok(ResponseHead { version, status, reason, headers: judged(head, spans, names) })
 }
 
 /// Reads a trailer section, its final empty line included (RFC 9112 section 7.1.2).
 pub(super) fn parse_trailers(section: Bytes) -> Result<Headers, HeadError> {
-    let spans = parse_fields(Lines::new(&section), Names::Tokens)?;
+    let spans = parse_fields(&section, 0, Names::Tokens)?;
     for span in &spans {
         let at = span.line_start as usize;
         if section.get(at..at + span.name_len as usize).is_some_and(is_head_only) {
             return Err(HeadError::NoTrailer { at });
         }
     }
-    Ok(Headers::from_block(section, spans).unwrap_or_default())
+    Ok(judged(section, spans, Names::Tokens))
 }
 
 /// Whether a field frames or addresses a message, and so must stand in its head (RFC 9110 section 6.5.1).
@@ -292,20 +288,6 @@ pub fn is_head_only(name: &[u8]) -> bool {
     ["content-length", "host", "transfer-encoding"]
         .iter()
         .any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
-}
-
-/// Whether it is a token: at least one byte, none of them a delimiter (RFC 9110 section 5.6.2).
-#[must_use]
-pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|b| TOKEN_BYTES.get(usize::from(*b)) == Some(&true))
-}
-
-/// Whether a value or reason phrase may hold these bytes: no control but the tab (RFC 9110 section 5.5).
-pub(crate) fn check_value(value: &[u8], from: usize) -> Result<(), HeadError> {
-    match value.iter().position(|b| VALUE_BYTES.get(usize::from(*b)) != Some(&true)) {
-        Some(at) => Err(HeadError::ControlByte { at: from + at }),
-        None => Ok(()),
-    }
 }
 
 /// The lines of a head without their ends (CR LF, or LF alone), up to the empty one; with their offsets.
@@ -334,18 +316,51 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-fn parse_fields(lines: Lines<'_>, names: Names) -> Result<Vec<FieldSpan>, HeadError> {
+/// Reads the fields that begin at `at`, up to the empty line.
+fn parse_fields(block: &[u8], mut at: usize, names: Names) -> Result<Vec<FieldSpan>, HeadError> {
     let mut spans = Vec::with_capacity(16);
-    for (start, line) in lines {
+    loop {
+        let field = match plain_field(block, at) {
+            Some(field) => Some(field),
+            None => any_field(block, at, names)?,
+        };
+        let Some((span, next)) = field else { return Ok(spans) };
         if spans.len() == HEAD_FIELDS_MAX {
             return Err(HeadError::TooManyFields);
         }
-        spans.push(parse_field(start, line, names)?);
+        spans.push(span);
+        at = next;
     }
-    Ok(spans)
 }
 
-fn parse_field(start: usize, line: &[u8], names: Names) -> Result<FieldSpan, HeadError> {
+/// Reads the field at `start` in one pass, if its name is a token and its line legal; the field, and where the next line begins.
+fn plain_field(block: &[u8], start: usize) -> Option<(FieldSpan, usize)> {
+    let line = block.get(start..)?;
+    let name_len = Some(token_len(line)).filter(|len| *len > 0)?;
+    let after = line.get(name_len..)?.strip_prefix(b":")?;
+    let mut after_len = value_len(after);
+    let end = match after.get(after_len..)? {
+        [b'\n', ..] => 1,
+        [b'\r', b'\n', ..] => 2,
+        _ => return None,
+    };
+    let line_len = name_len + 1 + after_len;
+    let is_space = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let mut value_start = 0;
+    while value_start < after_len && is_space(after.get(value_start)) {
+        value_start += 1;
+    }
+    while value_start < after_len && is_space(after.get(after_len - 1)) {
+        after_len -= 1;
+    }
+    let span = field_span(start, line_len, name_len, name_len + 1 + value_start, after_len - value_start);
+    Some((span, start + line_len + end))
+}
+
+/// Reads the field at `start`, whatever it is; `None` at the empty line.
+fn any_field(block: &[u8], start: usize, names: Names) -> Result<Option<(FieldSpan, usize)>, HeadError> {
+    let mut lines = Lines { head: block, at: start };
+    let Some((start, line)) = lines.next() else { return Ok(None) };
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(HeadError::Folded { at: start });
     }
@@ -358,16 +373,44 @@ fn parse_field(start: usize, line: &[u8], names: Names) -> Result<FieldSpan, Hea
     check_value(after, start + colon + 1)?;
     let value = after.trim_ascii_start();
     let value_start = line.len() - value.len();
-    let value = value.trim_ascii_end();
+    let span = field_span(start, line.len(), name.len(), value_start, value.trim_ascii_end().len());
+    Ok(Some((span, lines.at)))
+}
+
+/// Whether a value or reason phrase that begins at `from` may hold these bytes.
+pub(super) fn check_value(value: &[u8], from: usize) -> Result<(), HeadError> {
+    match value_len(value) {
+        len if len == value.len() => Ok(()),
+        at => Err(HeadError::ControlByte { at: from + at }),
+    }
+}
+
+fn field_span(
+    line_start: usize,
+    line_len: usize,
+    name_len: usize,
+    value_start: usize,
+    value_len: usize,
+) -> FieldSpan {
     // Heads are at most HEAD_BYTES_MAX long, so every offset fits.
     let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Ok(FieldSpan {
-        line_start: narrow(start),
-        line_len: narrow(line.len()),
-        name_len: narrow(name.len()),
+    FieldSpan {
+        line_start: narrow(line_start),
+        line_len: narrow(line_len),
+        name_len: narrow(name_len),
         value_start: narrow(value_start),
-        value_len: narrow(value.len()),
-    })
+        value_len: narrow(value_len),
+    }
+}
+
+/// The fields, as what they were judged to be.
+fn judged(block: Bytes, spans: Vec<FieldSpan>, names: Names) -> Headers {
+    // The spans lie inside: they were cut from this block.
+    let headers = match names {
+        Names::Tokens => Headers::from_parsed(block, spans),
+        Names::Visible => Headers::from_block(block, spans),
+    };
+    headers.unwrap_or_default()
 }
 
 /// Reads a version; `malformed` says what it is if that is none at all.
@@ -380,30 +423,30 @@ const fn parse_version(text: &[u8], malformed: HeadError) -> Result<HttpVersion,
     }
 }
 
-static TOKEN_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let tokens = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut i = 0;
-    while i < tokens.len() {
-        #[expect(clippy::indexing_slicing, reason = "checked while compiling")]
-        {
-            table[tokens[i] as usize] = true;
-        }
-        i += 1;
-    }
-    table
-};
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-static VALUE_BYTES: [bool; 256] = {
-    let mut table = [true; 256];
-    let mut i = 0;
-    while i < 0x20 {
-        #[expect(clippy::indexing_slicing, reason = "checked while compiling")]
-        {
-            table[i] = i == 0x09;
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// What is read in one pass is what is read with time: it only never takes what that refuses.
+        #[test]
+        fn both_ways_to_read_a_field_agree(
+            line in "[a:( \t]{0,3}[A-Za-z:-]{0,12}[ :]{0,2}[a-z: \t]{0,9}[\x00-\x7f]{0,3}[ -~]{0,20}\r?",
+            more in "(\n|\r\n|\r)[a:\r\n]{0,3}",
+        ) {
+            let block = [line.as_bytes(), more.as_bytes()].concat();
+            for start in 0..block.len().min(4) {
+                if let Some(plain) = plain_field(&block, start) {
+                    for names in [Names::Tokens, Names::Visible] {
+                        prop_assert_eq!(any_field(&block, start, names), Ok(Some(plain)));
+                    }
+                } else if let Ok(Some((span, next))) = any_field(&block, start, Names::Tokens) {
+                    prop_assert!(false, "{span:?} {next} of {block:?}");
+                }
+            }
         }
-        i += 1;
     }
-    table[0x7f] = false;
-    table
-};
+}

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use flowgate_flow::Address;
 use thiserror::Error;
 
+use super::grammar::byte_set;
+
 /// A request target, taken apart.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Target {
@@ -101,15 +103,30 @@ pub fn parse_authority(text: &[u8], default_port: Option<u16>) -> Result<Address
         // RFC 3986 section 3.2.3: an empty port is the default port.
         [] | [b':'] => default_port.ok_or(TargetError::Port)?,
         [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) => {
-            let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u16>().ok());
-            number.filter(|port| *port != 0).ok_or(TargetError::Port)?
+            let number = digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+            u16::try_from(number).ok().filter(|port| *port != 0).ok_or(TargetError::Port)?
         }
         _ => return Err(TargetError::Port),
     };
-    let is_host_byte = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:".contains(b) || *b >= 0x80;
+    let is_host_byte = |b: &u8| HOST_BYTES.get(usize::from(*b)) == Some(&true);
     if host.is_empty() || !host.iter().all(is_host_byte) {
         return Err(TargetError::Host);
     }
     let host = std::str::from_utf8(host).map_err(|_| TargetError::Host)?;
     Ok(Address { host: host.to_owned(), port })
 }
+
+/// What stands in a host: names and addresses (RFC 3986 section 3.2.2), and whatever is not ASCII.
+static HOST_BYTES: [bool; 256] = {
+    let mut table =
+        byte_set(b"-._~!$&'()*+,;=%:0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+    let mut byte = 0x80;
+    while byte < table.len() {
+        #[expect(clippy::indexing_slicing, reason = "checked while compiling")]
+        {
+            table[byte] = true;
+        }
+        byte += 1;
+    }
+    table
+};

@@ -56,7 +56,7 @@ impl Ended {
 }
 
 fn new_client(io: DuplexStream) -> H1Client {
-    H1Client::new(Box::new(io), IDLE, Names::Tokens)
+    H1Client::new(Box::new(io), Names::Tokens)
 }
 
 /// Runs one exchange in a task of its own; gives the peers' ends of the two pipes.
@@ -71,7 +71,8 @@ fn start_limited(body_bytes_max: u64) -> (DuplexStream, DuplexStream, tokio::tas
     let running = tokio::spawn(async move {
         let (mut client, mut server) =
             (new_client(client), H1Server::new(Box::new(server), None, Names::Tokens));
-        let NextRequest::Request { head, framing, started } = client.next_request().await else {
+        let mut idle = IdleTimer::new(IDLE);
+        let NextRequest::Request { head, framing, times } = client.next_request(&mut idle).await else {
             panic!("no request")
         };
         let request = Request {
@@ -86,12 +87,11 @@ fn start_limited(body_bytes_max: u64) -> (DuplexStream, DuplexStream, tokio::tas
             headers: head.headers,
             body: Body::EMPTY,
             trailers: None,
-            timestamp_start: started,
+            timestamp_start: times.started,
             timestamp_end: None,
         };
         let mut exchange = Exchange::new(request, framing, 0);
         exchange.body_bytes_max = body_bytes_max;
-        let mut idle = IdleTimer::new(IDLE);
         let result = exchange.run(&mut client, &mut server, &mut idle, IDLE).await;
         Ended { exchange, result, client, server }
     });
@@ -481,7 +481,7 @@ async fn a_head_has_its_time_however_it_drips() {
             peer.write_all(&[*last]).await.ok();
             peer
         });
-        match client.next_request().await {
+        match client.next_request(&mut IdleTimer::new(IDLE)).await {
             NextRequest::Request { .. } => assert!(expected),
             NextRequest::Unreadable(unreadable) => {
                 assert!(!expected && matches!(unreadable.error, SideError::HeadTimeout));
@@ -499,7 +499,7 @@ async fn a_client_may_rest_between_requests_for_its_time() {
     let (_peer, end) = duplex(PIPE_BYTES);
     let mut client = new_client(end);
     let began = Instant::now();
-    assert!(matches!(client.next_request().await, NextRequest::Closed));
+    assert!(matches!(client.next_request(&mut IdleTimer::new(IDLE)).await, NextRequest::Closed));
     assert_eq!(began.elapsed(), IDLE);
     poll_fn(|cx| client.poll_flush(cx)).await.unwrap();
 }

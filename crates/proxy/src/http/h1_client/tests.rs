@@ -1,5 +1,7 @@
 //! How long a connection is read that is being closed, in virtual time.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncWriteExt, duplex};
 use tokio::time::{Instant, sleep};
 
@@ -9,7 +11,7 @@ use crate::limits::LINGER_TIMEOUT;
 /// How long closing takes with a client that sends a byte every so often, if at all.
 async fn closing_takes(every: Option<Duration>, stop: &CancellationToken) -> Duration {
     let (mut peer, io) = duplex(64);
-    let client = H1Client::new(Box::new(io), Duration::MAX, Names::Tokens);
+    let client = H1Client::new(Box::new(io), Names::Tokens);
     let sending = tokio::spawn(async move {
         while let Some(every) = every
             && peer.write_all(b"x").await.is_ok()

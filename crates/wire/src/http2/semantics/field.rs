@@ -3,7 +3,7 @@
 use flowgate_flow::Headers;
 
 use super::MessageError;
-use crate::http1::{check_value, is_head_only, is_token};
+use crate::http1::{is_head_only, is_token, is_value};
 
 /// Fields that belong to one connection of HTTP/1 (section 8.2.2).
 const CONNECTION_FIELDS: [&str; 5] =
@@ -26,7 +26,7 @@ pub(super) fn check_name(name: &[u8], index: usize) -> Result<(), MessageError> 
 /// (RFC 9110 section 5.5), since none of them could go on in HTTP/1.
 pub(super) fn check_field_value(value: &[u8], index: usize) -> Result<(), MessageError> {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    if is_space(value.first()) || is_space(value.last()) || check_value(value, 0).is_err() {
+    if is_space(value.first()) || is_space(value.last()) || !is_value(value) {
         return Err(MessageError::Value { index });
     }
     Ok(())
