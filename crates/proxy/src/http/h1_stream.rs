@@ -270,8 +270,11 @@ impl H1Stream {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<usize>> {
         if self.read.is_empty() && self.read.capacity() < want {
-            // What was read before may still be on its way elsewhere: a fresh buffer instead of waiting for it.
-            self.read = BytesMut::with_capacity(want);
+            // What was read before may still be on its way elsewhere: a fresh buffer then, instead of waiting for it. After a long body
+            // the buffer is too large for heads.
+            if !self.read.try_reclaim(want) || self.read.capacity() > 2 * want {
+                self.read = BytesMut::with_capacity(want);
+            }
         } else if self.read.capacity() - self.read.len() < HEAD_READ_BYTES {
             self.read.reserve(want);
         }
