@@ -38,10 +38,11 @@ impl Dumper {
         }
     }
 
-    /// `WebSocket connection closed by client: 1000 reason`, or an error line for every other code.
+    /// `WebSocket connection closed by client: 1000 reason`, or an error line for every other code. Differs from mitmproxy: what could
+    /// not be read is said behind it, or where there is no code instead of `UNKNOWN_ERROR=None`.
     pub(crate) fn websocket_closed(&self, flow: &Flow, out: &mut String) {
         let Some(websocket) = http(flow).and_then(|http| http.websocket.as_ref()) else { return };
-        let reason = websocket.close_reason.as_deref();
+        let (reason, fault) = (websocket.close_reason.as_deref(), flow.websocket_fault());
         // Writing to a `String` cannot fail.
         if let Some(code @ (1000 | 1001 | 1005)) = websocket.close_code {
             let closer = if websocket.closed_by_client == Some(true) { "client" } else { "server" };
@@ -59,7 +60,12 @@ impl Dumper {
                 let _ = match (websocket.close_code, websocket.close_code.and_then(close_code_name)) {
                     (_, Some(name)) => out.write_str(name),
                     (Some(code), None) => write!(out, "UNKNOWN_ERROR={code}"),
-                    (None, None) => out.write_str("UNKNOWN_ERROR=None"),
+                    (None, None) => {
+                        if let Some(fault) = fault {
+                            return escape::push_line(out, fault);
+                        }
+                        out.write_str("UNKNOWN_ERROR=None")
+                    }
                 };
                 if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
                     out.push_str(" (reason: ");
@@ -67,6 +73,11 @@ impl Dumper {
                     out.push(')');
                 }
             });
+        }
+        if let Some(fault) = fault.filter(|_| websocket.close_code.is_some()) {
+            out.push_str(" (not read: ");
+            escape::push_line(out, fault);
+            out.push(')');
         }
         out.push('\n');
     }

@@ -106,6 +106,18 @@ impl Flow {
         })
     }
 
+    /// The metadata that says which of a WebSocket's bytes could not be read as messages, and why.
+    pub const WEBSOCKET_FAULT: &str = "flowgate.websocket_error";
+
+    /// What could not be read of a WebSocket, if something could not (see [`Flow::WEBSOCKET_FAULT`]). It crossed all the same.
+    #[must_use]
+    pub fn websocket_fault(&self) -> Option<&str> {
+        self.metadata.iter().find_map(|(name, value)| match value {
+            MetadataValue::Text(text) if name == Self::WEBSOCKET_FAULT => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     /// A flow with nothing but its id, connections and kind.
     #[must_use]
     pub const fn new(

@@ -200,6 +200,13 @@ pub(crate) fn websocket(
     flow
 }
 
+/// A WebSocket whose frames could not be read.
+fn unread(mut flow: Flow) -> Flow {
+    let fault = "client: client sent a frame without a mask, in the frame at byte 0";
+    flow.metadata.push((Flow::WEBSOCKET_FAULT.into(), MetadataValue::Text(fault.into())));
+    flow
+}
+
 pub(crate) fn dns_message(query: bool) -> DnsMessage {
     let question = DnsQuestion { name: "dns.google".into(), kind: 1, class: 1 };
     let asked = DnsMessage::query(7, question);
@@ -418,6 +425,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("WebSocket, protocol error", websocket(Some(1002), Some(false), Some("x"), true)).at(&[1]),
         Case::new("WebSocket, own code", websocket(Some(4000), Some(true), None, true)).at(&[1]),
         Case::new("WebSocket, cut", websocket(None, None, None, true)).at(&[1]),
+        Case::new("WebSocket, cut and not readable", unread(websocket(None, None, None, true))).at(&[1]).differs(),
+        Case::new("WebSocket, closed and not readable", unread(websocket(Some(1000), Some(true), None, true))).at(&[1]).differs(),
         Case::new("WebSocket, still open", websocket(None, None, None, false)).at(&[1]).differs(),
         Case::new("TCP", flow(FlowKind::Tcp(raw(&[(true, b"hello\n"), (false, b"\x16\x03\x01\x02\0\0\0\0")])))).at(&[0, 1, 2, 3]),
         Case::new("TCP failed", failed(flow(FlowKind::Tcp(raw(&[]))), "connection reset")).at(&[1]),

@@ -130,7 +130,7 @@ impl<'a> Record<'a> {
         }
         if !self.faults.is_empty() {
             let faults = MetadataValue::Text(self.faults.join("; "));
-            self.flow.metadata.push(("flowgate.websocket_error".into(), faults));
+            self.flow.metadata.push((Flow::WEBSOCKET_FAULT.into(), faults));
         }
         if let FlowKind::Http(http) = &mut self.flow.kind {
             http.websocket = Some(self.data);
