@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use flowgate_flow::{Headers, HttpVersion, Response};
 use flowgate_wire::http1::Framing;
+use flowgate_wire::http2::semantics::announces_trailers;
 use http::StatusCode;
 
 /// Fields that HTTP/2 messages must not have (RFC 9113 section 8.2.2).
@@ -25,8 +26,8 @@ pub(crate) fn response_fields(headers: &Headers) -> Headers {
     fields
 }
 
-/// Adds to the fields of a response of HTTP/2 what delimits its body in HTTP/1, where that was the stream's end; `version` is the
-/// client's. Without it the connection would have to end with the response.
+/// Adds to the fields of a response of HTTP/2 what delimits its body in HTTP/1, where that was the stream's end or trailers are
+/// announced; `version` is the client's. Without it the connection would have to end with the response, or the trailers be dropped.
 pub(crate) fn frame_response(
     fields: &mut Headers,
     status: u16,
@@ -38,6 +39,11 @@ pub(crate) fn frame_response(
     let never_has_body = method == b"HEAD" || matches!(status, 204 | 304) || tunnel;
     match framing {
         Framing::UntilClose if *version == HttpVersion::Http11 && !tunnel => {
+            fields.push("transfer-encoding", "chunked");
+            Framing::Chunked
+        }
+        Framing::Length(_) if *version == HttpVersion::Http11 && announces_trailers(fields) => {
+            fields.remove("content-length");
             fields.push("transfer-encoding", "chunked");
             Framing::Chunked
         }

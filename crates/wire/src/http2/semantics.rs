@@ -19,7 +19,7 @@ pub use encode::{check_trailers, encode_request, encode_response, encode_trailer
 pub use error::MessageError;
 pub use length::BodyLength;
 pub use read::{EndStream, ExtendedConnect, read_request, read_response, read_trailers};
-pub use to_http1::{Http1Request, request_to_http1, response_to_http1};
+pub use to_http1::{Http1Request, announces_trailers, request_to_http1, response_to_http1};
 pub use websocket::{
     is_websocket_connect, websocket_connect, websocket_connected, websocket_switched, websocket_upgrade,
     websocket_upgrade_key,

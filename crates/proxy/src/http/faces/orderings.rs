@@ -497,51 +497,51 @@ async fn streams_above_the_last_of_goaway_go_elsewhere() {
     assert_eq!(client.told(5), "- 0 REFUSED_STREAM");
 }
 
-/// HTTP/1 has no room for trailers behind a length: they are dropped (RFC 9110 section 6.5.1), the body is whole, the connections go on,
-/// and the flow has them.
+/// HTTP/1 has no room for trailers behind a length. Where they are announced, chunks take its place; where they are not, they are dropped
+/// (RFC 9110 section 6.5.1). In either case the body is whole, the connections go on, and the flow has them. They were dropped always.
 #[tokio::test(start_paused = true)]
-async fn trailers_behind_a_length_are_dropped_in_http1_and_shown() {
+async fn trailers_behind_a_length_cross_if_they_are_announced() {
     let proxy = Proxy::new();
-    let (mut client, mut served) = begin(&proxy, H1, H2).await;
-    client.say(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    let mut server = accept(&mut served, H2, b"").await;
-    let answer = |stream| {
-        [
-            frame(1, 4, stream, &block(&[(":status", "200"), ("content-length", "4")])),
-            frame(0, 0, stream, b"body"),
-            frame(1, 5, stream, &block(&[("checksum", "x")])),
-        ]
-        .concat()
-    };
-    server.say(&answer(1)).await;
-    client.hear().await;
-    client.say(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    server.say(&answer(3)).await;
-    client.hear().await;
-    let expected = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody".repeat(2);
-    assert_eq!(String::from_utf8_lossy(&client.text), expected);
-    let flows = proxy.told.take_flows();
-    assert_eq!(flows.len(), 2);
-    for flow in &flows {
-        let FlowKind::Http(http) = &flow.kind else { unreachable!() };
-        let HttpFlow { response: Some(response), .. } = &**http else { unreachable!() };
-        let trailers = response.trailers.as_ref().expect("trailers");
-        assert_eq!(trailers.get("checksum"), Some(&b"x"[..]));
+    let chunks = "transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nchecksum: x\r\n\r\n";
+    for (announced, wanted) in [(false, "content-length: 4\r\n\r\nbody"), (true, chunks)] {
+        let message = |stream, pseudo: &[(&'static str, &'static str)]| {
+            let mut fields = pseudo.to_vec();
+            fields.push(("content-length", "4"));
+            if announced {
+                fields.push(("trailer", "checksum"));
+            }
+            let trailers = frame(1, 5, stream, &block(&[("checksum", "x")]));
+            [frame(1, 4, stream, &block(&fields)), frame(0, 0, stream, b"body"), trailers].concat()
+        };
+        let trailer = if announced { "trailer: checksum\r\n" } else { "" };
+        let (mut client, mut served) = begin(&proxy, H1, H2).await;
+        client.say(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut server = accept(&mut served, H2, b"").await;
+        server.say(&message(1, &[(":status", "200")])).await;
+        client.hear().await;
+        client.say(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        server.say(&message(3, &[(":status", "200")])).await;
+        client.hear().await;
+        let expected = format!("HTTP/1.1 200 OK\r\n{trailer}{wanted}").repeat(2);
+        assert_eq!(String::from_utf8_lossy(&client.text), expected);
+        let flows = proxy.told.take_flows();
+        assert_eq!(flows.len(), 2);
+        for flow in &flows {
+            let FlowKind::Http(http) = &flow.kind else { unreachable!() };
+            let HttpFlow { response: Some(response), .. } = &**http else { unreachable!() };
+            let trailers = response.trailers.as_ref().expect("trailers");
+            assert_eq!(trailers.get("checksum"), Some(&b"x"[..]));
+        }
+        // And the other way.
+        let (mut client, mut served) = begin(&proxy, H2, H1).await;
+        let pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/a")];
+        client.say(&message(1, &pseudo)).await;
+        let mut server = accept(&mut served, H1, b"").await;
+        let expected = format!("POST /a HTTP/1.1\r\nHost: a\r\n{trailer}{wanted}");
+        assert_eq!(String::from_utf8_lossy(&server.text), expected);
+        server.say(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        client.hear().await;
+        assert_eq!(client.told(1), "204 0 end");
+        proxy.told.take_flows();
     }
-    // And the other way.
-    let (mut client, mut served) = begin(&proxy, H2, H1).await;
-    let head = block(&[
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":authority", "a"),
-        (":path", "/a"),
-        ("content-length", "4"),
-    ]);
-    let trailers = frame(1, 5, 1, &block(&[("checksum", "x")]));
-    client.say(&[frame(1, 4, 1, &head), frame(0, 0, 1, b"body"), trailers].concat()).await;
-    let mut server = accept(&mut served, H1, b"").await;
-    assert!(server.text.ends_with(b"content-length: 4\r\n\r\nbody"), "{}", server.text.escape_ascii());
-    server.say(b"HTTP/1.1 204 No Content\r\n\r\n").await;
-    client.hear().await;
-    assert_eq!(client.told(1), "204 0 end");
 }

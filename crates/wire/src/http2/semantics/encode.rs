@@ -111,7 +111,9 @@ pub fn encode_response(
     let digits = [digit(status / 100), digit(status / 10), digit(status)];
     encoder.start_block(out);
     encoder.encode_field(FieldRef { name: b":status", value: &digits, sensitive: false }, out);
-    carrier.encode(|_| false, encoder, out);
+    // RFC 9110 section 8.6: they must not have one. Clients of HTTP/1 pass over it, those of HTTP/2 take the response for malformed.
+    let misplaced = |field: &Field<'_>| (status < 200 || status == 204) && field.is("content-length");
+    carrier.encode(misplaced, encoder, out);
     Ok(())
 }
 

@@ -24,8 +24,8 @@ pub struct Http1Request {
     pub framing: Framing,
 }
 
-/// A request of HTTP/2 in HTTP/1: `Host` from `:authority`, one `Cookie`, chunks for a body of unknown length, and
-/// `Connection: TE` beside `TE` (RFC 9110 section 10.1.4). Everything else stays where it is.
+/// A request of HTTP/2 in HTTP/1: `Host` from `:authority`, one `Cookie`, chunks for a body of unknown length or with trailers that
+/// are announced, and `Connection: TE` beside `TE` (RFC 9110 section 10.1.4). Everything else stays where it is.
 ///
 /// # Errors
 /// If something was put into it that HTTP/2 could not have carried, or that HTTP/1 cannot.
@@ -67,7 +67,12 @@ pub(super) fn in_http1(
         has_host |= field.is("host");
         asks_for_trailers |= field.is("te");
     }
-    let chunked = matches!(framing, Framing::Chunked | Framing::UntilClose) && kind == Kind::Plain;
+    let in_chunks = match framing {
+        Framing::Chunked | Framing::UntilClose => true,
+        Framing::Length(_) => announces_trailers(&request.headers),
+        Framing::None => false,
+    };
+    let chunked = in_chunks && kind == Kind::Plain;
     let cookie =
         (cookies > 1).then(|| request.headers.get_all("cookie").collect::<Vec<_>>().join(&b"; "[..]));
     let mut fields: Vec<(&[u8], &[u8])> = Vec::with_capacity(request.headers.len() + 4);
@@ -88,6 +93,7 @@ pub(super) fn in_http1(
             }
             // Ours stands there.
             _ if websocket_key.is_some() && field.is("sec-websocket-key") => {}
+            _ if chunked && field.is("content-length") => {}
             // Section 8.3.1: it is to be replaced, since others might read the two differently after all.
             _ if field.is("host") => fields.push((field.name, authority.unwrap_or(field.value))),
             _ => fields.push((field.name, field.value)),
@@ -109,6 +115,13 @@ pub(super) fn in_http1(
         headers: fields.into_iter().collect(),
         framing,
     })
+}
+
+/// Whether a message says that trailers stand behind its body (RFC 9110 section 6.6.2). HTTP/1 has room for them behind chunks only,
+/// HTTP/2 behind any body.
+#[must_use]
+pub fn announces_trailers(headers: &Headers) -> bool {
+    headers.get_all("trailer").any(|value| !value.is_empty())
 }
 
 /// The fields of a response of HTTP/2 in HTTP/1: the same. How the body is delimited there is for the one who sends it.
