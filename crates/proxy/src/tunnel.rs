@@ -215,6 +215,8 @@ struct Learned {
     sni: Fact<String>,
     host: Fact<String>,
     hello: Option<ClientHello>,
+    /// HTTP/2 is not spoken (option `http2`): its preface is a request of HTTP/1, and not one that is taken.
+    only_http1: bool,
     /// Some rule wants the fingerprint of the hello.
     wants_ja4: bool,
     ja4: String,
@@ -231,7 +233,9 @@ impl<'a> Tunnel<'a> {
         server: ServerState,
         decrypted: Option<Decrypted>,
     ) -> Self {
-        let mut learned = Learned { wants_ja4: context.settings.rules.ask_ja4(), ..Learned::default() };
+        let settings = &context.settings;
+        let (only_http1, wants_ja4) = (!settings.http2, settings.rules.ask_ja4());
+        let mut learned = Learned { only_http1, wants_ja4, ..Learned::default() };
         if let Some(first) = decrypted.as_ref().and_then(|tls| FirstBytes::of_alpn(&tls.alpn)) {
             learned.first = first;
             learned.host = Fact::Absent;
@@ -599,6 +603,7 @@ impl Learned {
                 Sniff::NeedMore => FirstBytes::Partial,
                 Sniff::Tls => FirstBytes::Tls,
                 Sniff::Http1 => FirstBytes::Http1,
+                Sniff::Http2Preface if self.only_http1 => FirstBytes::Http1,
                 Sniff::Http2Preface => FirstBytes::Http2,
                 Sniff::Other => FirstBytes::Other,
             };

@@ -140,3 +140,23 @@ fn without_http2_both_sides_speak_http1() {
     assert_eq!((reply.exit, reply.version.as_str()), (0, "1.1"));
     assert!(reply.text().contains("\nprotocol=HTTP/1.1\n"), "{}", reply.text());
 }
+
+/// `--no-http2` was about ALPN alone: a client that began with the preface of HTTP/2, as one does that knows what the server speaks, was
+/// served in HTTP/2 all the same.
+#[test]
+fn without_http2_its_preface_is_refused() {
+    let server = RawServer::start(|connection| connection.read_to_end().map(drop));
+    for (arguments, refused) in [(&["--no-http2"][..], true), (&[], false)] {
+        let flowgate = flowgate()
+            .args(arguments.iter().copied())
+            .args(["--mode", &format!("reverse:{}", server.http_url(""))])
+            .start();
+        let mut client = Client::connect(&flowgate);
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0");
+        if refused {
+            assert!(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 505 "));
+        } else {
+            assert_eq!(client.read_count(5)[3..], [4, 0], "SETTINGS");
+        }
+    }
+}
