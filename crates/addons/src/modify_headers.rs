@@ -2,12 +2,16 @@
 //!
 //! As in mitmproxy, all conditions are asked of the message as it came, then all named fields are removed, then those with a value
 //! are added, in the order of the rules: two rules of one name make two fields.
+//!
+//! `Host` is the address of a request of HTTP/2, too, where it is written as `:authority`. Differs from mitmproxy, which sends a second
+//! address beside the first.
 
 use std::borrow::Cow;
 use std::path::Path;
 
+use bytes::Bytes;
 use flowgate_filter::Case;
-use flowgate_flow::{Flow, Headers};
+use flowgate_flow::{Flow, Headers, Request};
 use flowgate_options::Level;
 use flowgate_pattern::unescape;
 use flowgate_proxy::{Addon, HookFuture, LiveFlow};
@@ -72,18 +76,23 @@ impl ModifyHeaders {
         meant.map(|rule| Edit { name: rule.name.clone(), value: rule.value.clone() }).collect()
     }
 
-    /// Changes the head that `fields` finds in a flow.
+    /// Changes the head that `fields` finds in a flow; `readdress` takes a `Host` that was written.
     fn act<'a>(
         &'a self,
         flow: &'a mut LiveFlow,
         fields: fn(&mut LiveFlow) -> Option<&mut Headers>,
+        readdress: fn(&mut LiveFlow),
     ) -> HookFuture<'a> {
         let edits = self.edits(flow.flow());
         if edits.is_empty() {
             return HookFuture::DONE;
         }
+        let names_host = edits.iter().any(|edit| edit.name.eq_ignore_ascii_case(b"host"));
         if !edits.iter().any(Edit::reads_a_file) {
             let problems = fields(flow).map(|headers| apply(&edits, headers)).unwrap_or_default();
+            if names_host {
+                readdress(flow);
+            }
             self.tell(flow, &problems);
             return HookFuture::DONE;
         }
@@ -96,6 +105,9 @@ impl ModifyHeaders {
             let Ok((headers, problems)) = applied.await else { return };
             if let Some(place) = fields(flow) {
                 *place = headers;
+            }
+            if names_host {
+                readdress(flow);
             }
             self.tell(flow, &problems);
         })
@@ -114,12 +126,22 @@ impl Addon for ModifyHeaders {
     }
 
     fn requestheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        self.act(flow, |flow| Some(&mut flow.request_mut().headers))
+        self.act(flow, |flow| Some(&mut flow.request_mut().headers), |flow| readdress(flow.request_mut()))
     }
 
     fn responseheaders<'a>(&'a self, flow: &'a mut LiveFlow) -> HookFuture<'a> {
-        self.act(flow, |flow| flow.response_mut().map(|response| &mut response.headers))
+        self.act(flow, |flow| flow.response_mut().map(|response| &mut response.headers), |_| {})
     }
+}
+
+/// A request of HTTP/2 has the address that was written into its fields.
+fn readdress(request: &mut Request) {
+    if request.version.is_http1() || request.authority.is_empty() {
+        return;
+    }
+    let Some(host) = request.headers.get("host") else { return };
+    request.authority = Bytes::copy_from_slice(host);
+    request.headers.remove("host");
 }
 
 impl Edit {
@@ -174,6 +196,7 @@ fn is_value(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::testing;
+    use flowgate_flow::HttpVersion;
     use std::fs;
 
     fn rules(texts: &[&str]) -> Result<ModifyHeaders, FeatureError> {
@@ -200,6 +223,23 @@ mod tests {
         check(&["/~hq b/a/", "/~hq a:/b/"], &[]);
         check(&[r"|~all|a|\x41/|"], &["b: 2", "a: A/|"]);
         check(&["/~s/a/"], &["A: 1", "b: 2", "a: 3"]);
+    }
+
+    /// A field beside `:authority` made two addresses, and such a request is not sent.
+    #[test]
+    fn a_host_is_the_address_of_http2() {
+        let address = |version, authority: &'static str| {
+            let mut request = testing::request(&testing::flow("GET http://example.com/a", &[])).clone();
+            (request.version, request.authority) = (version, Bytes::from_static(authority.as_bytes()));
+            request.headers.set("Host", "other.test");
+            readdress(&mut request);
+            let host = request.headers.get("host").map(|host| String::from_utf8_lossy(host).into_owned());
+            (String::from_utf8_lossy(&request.authority).into_owned(), host)
+        };
+        let in_field = |authority: &str| (authority.to_owned(), Some("other.test".to_owned()));
+        assert_eq!(address(HttpVersion::Http2, "a.test"), ("other.test".to_owned(), None));
+        assert_eq!(address(HttpVersion::Http2, ""), in_field(""));
+        assert_eq!(address(HttpVersion::Http11, "a.test"), in_field("a.test"));
     }
 
     #[test]
