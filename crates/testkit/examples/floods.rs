@@ -1,7 +1,7 @@
 //! What floods of HTTP/2 cost their sender, and what they cost us: seconds of CPU, memory, the time that another client waits meanwhile.
 //!
-//! `cargo build --release -p flowgate && cargo run --release -p flowgate-testkit --example floods -- target/release/flowgate [SECONDS
-//! [SLOW_CLIENTS [SLOW_SECONDS [NAME]]]]`, all or the one of this name; Linux only. Each flood is sent for so long by one thread, as fast
+//! `cargo build --release -p flowgate && cargo run --release -p flowgate-testkit --example floods -- [--tls] target/release/flowgate
+//! [SECONDS [SLOW_CLIENTS [SLOW_SECONDS [NAME]]]]`, all or the one of this name, in TLS or in the clear; Linux only. Each flood is sent for so long by one thread, as fast
 //! as it is taken, on one connection after the other: those that we end are opened anew. None shall cost us more than its sender, nor
 //! more than 16 MiB; another client shall wait for 100 ms at most; and whoever floods shall be told ENHANCE_YOUR_CALM. Behind them stand
 //! clients of HTTP/1 that are slow: what each takes in memory (32 KiB at most), how long another client waits meanwhile, and when they are
@@ -18,11 +18,15 @@ use std::env;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flowgate_testkit::Flowgate;
 use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How much is sent at a time: what a sender does that wants to spare itself.
@@ -43,7 +47,8 @@ const CONTINUATION: u8 = 9;
 type Nth = fn(u32, &mut Vec<u8>);
 
 fn main() {
-    let mut arguments = env::args().skip(1);
+    let mut arguments = env::args().skip(1).peekable();
+    let in_tls = arguments.next_if(|argument| argument == "--tls").is_some();
     let binary = arguments.next().expect("the path of the binary");
     let binary = std::path::absolute(binary).expect("a path");
     let mut number = |default: u64| arguments.next().map_or(default, |text| text.parse().expect("a number"));
@@ -66,10 +71,19 @@ fn main() {
         "another",
         "busy"
     );
+    let target = Target {
+        address: flowgate.address(),
+        tls: in_tls.then(|| Tls {
+            http2: client_config(&flowgate, b"h2"),
+            http1: client_config(&flowgate, b"http/1.1"),
+        }),
+    };
+    // The certificate is made for the first.
+    ask(&target);
     let begun = resident(&flowgate);
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     for (name, nth) in FLOODS.iter().filter(|(name, _)| wanted(name)) {
-        measure(&flowgate, name, *nth, Duration::from_secs(seconds));
+        measure(&flowgate, &target, name, *nth, Duration::from_secs(seconds));
     }
     thread::sleep(Duration::from_secs(10));
     println!(
@@ -78,8 +92,95 @@ fn main() {
     );
     println!("\n{clients} slow clients: {:>13} {:>14}  for {rest} s", "KiB for each", "another waits");
     for (name, request) in SLOW.iter().filter(|(name, _)| wanted(name)) {
-        slow(&flowgate, name, request, clients, Duration::from_secs(rest));
+        slow(&flowgate, &target, name, request, clients, Duration::from_secs(rest));
     }
+}
+
+/// How the proxy is reached.
+#[derive(Clone)]
+struct Target {
+    address: SocketAddr,
+    /// Unless it is in the clear.
+    tls: Option<Tls>,
+}
+
+#[derive(Clone)]
+struct Tls {
+    http2: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+}
+
+/// A connection to it.
+enum Link {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Target {
+    /// For HTTP/2.
+    fn flood(&self) -> std::io::Result<Link> {
+        Ok(Link::new(TcpStream::connect(self.address)?, self.tls.as_ref().map(|tls| &tls.http2)))
+    }
+
+    /// On this socket, for HTTP/1.
+    fn http1(&self, socket: TcpStream) -> Link {
+        Link::new(socket, self.tls.as_ref().map(|tls| &tls.http1))
+    }
+}
+
+impl Link {
+    fn new(socket: TcpStream, config: Option<&Arc<ClientConfig>>) -> Self {
+        let Some(config) = config else { return Self::Clear(socket) };
+        let name = ServerName::try_from("a.test").unwrap();
+        let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
+        Self::Tls(Box::new(StreamOwned::new(connection, socket)))
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Clear(socket) => socket,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Clear(socket) => socket.read(buf),
+            Self::Tls(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Clear(socket) => socket.write(buf),
+            Self::Tls(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Clear(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+fn client_config(flowgate: &Flowgate, alpn: &[u8]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let pem = fs::read(flowgate.ca_certificate()).unwrap();
+    CertificateDer::pem_slice_iter(&pem).for_each(|root| roots.add(root.unwrap()).unwrap());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    Arc::new(config)
 }
 
 /// What slow clients send before they rest.
@@ -89,7 +190,7 @@ const SLOW: [(&str, &str); 3] = [
     ("slow reading", "GET /large HTTP/1.1\r\nHost: a\r\n\r\n"),
 ];
 
-fn slow(flowgate: &Flowgate, name: &str, request: &str, clients: u64, how_long: Duration) {
+fn slow(flowgate: &Flowgate, target: &Target, name: &str, request: &str, clients: u64, how_long: Duration) {
     let before = resident(flowgate);
     let began = Instant::now();
     let mut held: Vec<_> = (0..clients)
@@ -97,11 +198,12 @@ fn slow(flowgate: &Flowgate, name: &str, request: &str, clients: u64, how_long: 
             let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
             // As little room as the system lets anybody have.
             sockopt::set_socket_recv_buffer_size(&socket, 1).unwrap();
-            connect(&socket, &flowgate.address()).unwrap();
-            let mut socket = TcpStream::from(socket);
-            socket.write_all(request.as_bytes()).unwrap();
-            socket.set_nonblocking(true).unwrap();
-            socket
+            connect(&socket, &target.address).unwrap();
+            let mut link = target.http1(TcpStream::from(socket));
+            link.write_all(request.as_bytes()).unwrap();
+            link.flush().unwrap();
+            link.socket().set_nonblocking(true).unwrap();
+            link
         })
         .collect();
     let (mut most, mut longest, mut ended) = (0, Duration::ZERO, None);
@@ -109,14 +211,14 @@ fn slow(flowgate: &Flowgate, name: &str, request: &str, clients: u64, how_long: 
         thread::sleep(Duration::from_secs(5).min(how_long));
         most = most.max(resident(flowgate).saturating_sub(before));
         // Now and then a byte.
-        held.retain_mut(|socket| {
-            let moved = if name == "slow reading" { socket.read(&mut [0]) } else { socket.write(b"a") };
+        held.retain_mut(|link| {
+            let moved = if name == "slow reading" { link.read(&mut [0]) } else { link.write(b"a") };
             !matches!(moved, Ok(0)) && moved.err().is_none_or(|err| err.kind() == ErrorKind::WouldBlock)
         });
         if held.is_empty() {
             ended.get_or_insert_with(|| began.elapsed());
         }
-        longest = longest.max((0..20).map(|_| ask(flowgate.address())).max().unwrap_or_default());
+        longest = longest.max((0..20).map(|_| ask(target)).max().unwrap_or_default());
     }
     let each = most as f64 / 1024.0 / clients as f64;
     let ended = match ended {
@@ -130,12 +232,13 @@ fn slow(flowgate: &Flowgate, name: &str, request: &str, clients: u64, how_long: 
 }
 
 /// How long a client waits for the answer to a request of its own.
-fn ask(address: SocketAddr) -> Duration {
+fn ask(target: &Target) -> Duration {
     let began = Instant::now();
-    let mut client = TcpStream::connect(address).unwrap();
+    let mut client = target.http1(TcpStream::connect(target.address).unwrap());
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
-    client.read_to_end(&mut answer).unwrap();
+    // An end without the end of TLS is none, but what matters is there.
+    let _ = client.read_to_end(&mut answer);
     assert!(answer.starts_with(b"HTTP/1.1 200 "));
     began.elapsed()
 }
@@ -171,6 +274,8 @@ const FLOODS: &[(&str, Nth)] = &[
     }),
     ("PING", |_, out| frame(PING, 0, 0, &[0; 8], out)),
     ("SETTINGS", |_, out| frame(SETTINGS, 0, 0, b"", out)),
+    ("SETTINGS, answered", |_, out| frame(SETTINGS, 1, 0, b"", out)),
+    ("SETTINGS, long", |_, out| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1].repeat(2730), out)),
     ("SETTINGS, windows", |n, out| {
         if n < 90 {
             frame(HEADERS, 4, stream(n), GET, out);
@@ -183,6 +288,23 @@ const FLOODS: &[(&str, Nth)] = &[
         }
         frame(DATA, 0, 1, b"", out);
     }),
+    ("tiny DATA", |n, out| {
+        if n == 0 {
+            frame(HEADERS, 4, 1, b"\x83\x86\x84\x41\x01a", out);
+        }
+        frame(DATA, 0, 1, b"x", out);
+    }),
+    ("DATA behind reset", |n, out| {
+        if n == 0 {
+            frame(HEADERS, 4, 1, b"\x83\x86\x84\x00\x01X\x01y", out);
+        }
+        frame(DATA, 0, 1, b"x", out);
+    }),
+    ("HEADERS behind reset", |_, out| {
+        // The first is malformed: its stream is reset.
+        frame(HEADERS, 4, 1, b"\x83\x86\x84\x00\x01X\x01y", out);
+    }),
+    ("GOAWAY", |_, out| frame(GOAWAY, 0, 0, &[0; 8], out)),
     ("WINDOW_UPDATE", |_, out| frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes(), out)),
     ("PRIORITY", |n, out| frame(PRIORITY, 0, stream(n), &[0; 5], out)),
     ("unknown frames", |_, out| frame(0xbb, 0, 0, b"", out)),
@@ -241,22 +363,22 @@ struct Flooded {
     codes: BTreeMap<u32, u64>,
 }
 
-fn measure(flowgate: &Flowgate, name: &str, nth: Nth, how_long: Duration) {
+fn measure(flowgate: &Flowgate, target: &Target, name: &str, nth: Nth, how_long: Duration) {
     let (before, memory) = (process_cpu(flowgate), resident(flowgate));
-    let address = flowgate.address();
+    let flooded = target.clone();
     let sending = thread::spawn(move || {
-        let mut flooded = Flooded::default();
+        let (target, mut flooded) = (flooded, Flooded::default());
         let began = Instant::now();
         while began.elapsed() < how_long {
             flooded.connections += 1;
-            flood(address, nth, began, how_long, &mut flooded);
+            flood(&target, nth, began, how_long, &mut flooded);
         }
         flooded.cpu = thread_cpu();
         flooded
     });
     let (mut most, mut longest) = (0, Duration::ZERO);
     while !sending.is_finished() {
-        longest = longest.max(ask(address));
+        longest = longest.max(ask(target));
         most = most.max(resident(flowgate).saturating_sub(memory));
         thread::sleep(Duration::from_millis(10));
     }
@@ -292,9 +414,9 @@ fn code_name(code: u32) -> String {
 }
 
 /// Sends on one connection until it ends or the time is up.
-fn flood(address: SocketAddr, nth: Nth, began: Instant, how_long: Duration, flooded: &mut Flooded) {
-    let Ok(mut socket) = TcpStream::connect(address) else { return };
-    socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+fn flood(target: &Target, nth: Nth, began: Instant, how_long: Duration, flooded: &mut Flooded) {
+    let Ok(mut link) = target.flood() else { return };
+    link.socket().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let mut batch = PREFACE.to_vec();
     frame(SETTINGS, 0, 0, b"", &mut batch);
     frame(SETTINGS, 1, 0, b"", &mut batch);
@@ -304,13 +426,13 @@ fn flood(address: SocketAddr, nth: Nth, began: Instant, how_long: Duration, floo
             nth(n, &mut batch);
             n += 1;
         }
-        over = socket.write_all(&batch).is_err();
+        over = link.write_all(&batch).is_err();
         flooded.sent += batch.len() as u64;
         batch.clear();
         // What is answered is hardly looked at, so that nobody waits for it.
-        socket.set_nonblocking(true).unwrap();
-        over |= answers.take(&mut socket);
-        socket.set_nonblocking(false).unwrap();
+        link.socket().set_nonblocking(true).unwrap();
+        over |= answers.take(&mut link);
+        link.socket().set_nonblocking(false).unwrap();
     }
     if let Some(code) = answers.go_away {
         *flooded.codes.entry(code).or_default() += 1;
@@ -328,10 +450,10 @@ struct Answers {
 
 impl Answers {
     /// Reads what is there; whether that is all there ever will be.
-    fn take(&mut self, socket: &mut TcpStream) -> bool {
+    fn take(&mut self, link: &mut Link) -> bool {
         let mut heard = [0; BATCH_BYTES];
         loop {
-            match socket.read(&mut heard) {
+            match link.read(&mut heard) {
                 Ok(0) => return true,
                 Ok(count) => self.hear(&heard[..count]),
                 Err(err) => return err.kind() != ErrorKind::WouldBlock,

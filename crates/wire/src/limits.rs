@@ -48,13 +48,13 @@ pub const H2_STREAM_QUEUE_BYTES: usize = 64 * 1024;
 /// After which time half of what counts against the limits below is forgotten, in seconds.
 pub const H2_FLOOD_PERIOD_SECONDS: u64 = 10;
 /// The most HTTP/2 streams in a period that a peer opens and resets, besides one for each head that we sent, and that it makes us reset
-/// or refuse.
+/// or refuse; and the most header blocks behind such a reset.
 pub const H2_RESETS_MAX: u32 = 500;
 /// The most malformed requests in a period.
 pub const H2_MALFORMED_MAX: u32 = 50;
 /// The most PING frames in a period, besides one for each frame of heads or data that we sent.
 pub const H2_PINGS_MAX: u32 = 500;
-/// The most SETTINGS frames in a period.
+/// The most SETTINGS frames in a period, acknowledgements included.
 pub const H2_SETTINGS_MAX: u32 = 100;
 /// The most DATA frames without data in a period.
 pub const H2_EMPTY_DATA_MAX: u32 = 500;
@@ -62,6 +62,10 @@ pub const H2_EMPTY_DATA_MAX: u32 = 500;
 pub const H2_WINDOW_UPDATES_MAX: u32 = 2000;
 /// The most frames without effect (PRIORITY, unknown types) in a period, besides one for each frame that we sent.
 pub const H2_IGNORED_FRAMES_MAX: u32 = 1000;
+/// The most small DATA frames in a period on streams that we reset. Who streams short messages may have many on their way by then.
+pub const H2_LATE_DATA_MAX: u32 = 5000;
+/// From how many bytes on a DATA frame is not small.
+pub const H2_LATE_DATA_BYTES_MIN: usize = 1024;
 /// How many of a peer's first SETTINGS are kept with its connection's flows.
 pub const H2_BEGINNING_SETTINGS_MAX: usize = 32;
 /// How many PRIORITY frames before a peer's first message are kept with its connection's flows.

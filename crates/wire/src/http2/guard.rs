@@ -12,11 +12,11 @@ use crate::limits;
 pub enum Flood {
     /// Streams that the peer opened and reset (rapid reset).
     Resets,
-    /// Streams that the peer made us reset (made you reset), or that we refused.
+    /// Streams that the peer made us reset (made you reset), or that we refused; and header blocks behind that.
     ProvokedResets,
     /// PING.
     Pings,
-    /// SETTINGS.
+    /// SETTINGS, and acknowledgements of them.
     Settings,
     /// DATA without data that does not end its stream.
     EmptyData,
@@ -28,12 +28,14 @@ pub enum Flood {
     LargeHeaders,
     /// Requests that are malformed (section 8.1.1).
     Malformed,
+    /// DATA in small frames behind a reset of ours.
+    LateData,
 }
 
 /// The counters of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    counts: [u32; 9],
+    counts: [u32; 10],
     useful: u32,
     /// How much of that were heads.
     heads: u32,
@@ -56,6 +58,7 @@ impl Guard {
             Flood::Ignored => (limits::H2_IGNORED_FRAMES_MAX, self.useful, "too many frames of no effect"),
             Flood::LargeHeaders => (limits::H2_LARGE_HEADERS_MAX, 0, "too many header lists are too large"),
             Flood::Malformed => (limits::H2_MALFORMED_MAX, 0, "too many requests are malformed"),
+            Flood::LateData => (limits::H2_LATE_DATA_MAX, 0, "too many small DATA frames behind a reset"),
         };
         let Some(count) = self.counts.get_mut(flood as usize) else { return Ok(()) };
         *count = count.saturating_add(1);
@@ -102,6 +105,7 @@ mod tests {
             (Flood::Ignored, limits::H2_IGNORED_FRAMES_MAX, 1),
             (Flood::LargeHeaders, limits::H2_LARGE_HEADERS_MAX, 0),
             (Flood::Malformed, limits::H2_MALFORMED_MAX, 0),
+            (Flood::LateData, limits::H2_LATE_DATA_MAX, 0),
         ] {
             let mut guard = Guard::default();
             guard.earn_by_head();

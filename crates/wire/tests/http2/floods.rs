@@ -3,8 +3,8 @@
 use flowgate_wire::http2::{Code, Role};
 use flowgate_wire::limits::{
     H2_CONTINUATIONS_MAX, H2_EMPTY_DATA_MAX, H2_HEADER_BLOCK_BYTES_MAX, H2_IGNORED_FRAMES_MAX,
-    H2_LARGE_HEADERS_MAX, H2_MALFORMED_MAX, H2_PINGS_MAX, H2_RESETS_MAX, H2_SETTINGS_MAX,
-    H2_WINDOW_UPDATES_MAX,
+    H2_LARGE_HEADERS_MAX, H2_LATE_DATA_BYTES_MIN, H2_LATE_DATA_MAX, H2_MALFORMED_MAX, H2_PINGS_MAX,
+    H2_RESETS_MAX, H2_SETTINGS_MAX, H2_WINDOW_UPDATES_MAX,
 };
 
 use crate::support::{End, block, frame, get, rst, settings, window_update};
@@ -15,12 +15,20 @@ type Nth<'a> = &'a dyn Fn(u32) -> Vec<u8>;
 #[test]
 fn floods() {
     let large = block(&[("x", &"y".repeat(4096))]);
-    let rows: [(&str, u32, Nth<'_>); 8] = [
+    // Who opens a window by nothing has the stream reset.
+    let reset = |n: u32, then: Vec<u8>| {
+        if n == 0 { [get(1, false), window_update(1, 0), then].concat() } else { then }
+    };
+    let rows: [(&str, u32, Nth<'_>); 11] = [
         ("rapid reset", H2_RESETS_MAX, &|n| [get(n * 2 + 1, false), rst(n * 2 + 1, 8)].concat()),
         ("made you reset", H2_RESETS_MAX, &|n| [get(n * 2 + 1, true), window_update(n * 2 + 1, 0)].concat()),
         ("PING", H2_PINGS_MAX, &|_| frame(6, 0, 0, &[0; 8])),
-        // The first SETTINGS count too.
-        ("SETTINGS", H2_SETTINGS_MAX - 1, &|_| settings(&[])),
+        // The first SETTINGS count too, and the acknowledgement of ours.
+        ("SETTINGS", H2_SETTINGS_MAX - 2, &|_| settings(&[])),
+        ("SETTINGS acknowledged", H2_SETTINGS_MAX - 2, &|_| frame(4, 1, 0, b"")),
+        ("small DATA behind our reset", H2_LATE_DATA_MAX, &|n| reset(n, frame(0, 0, 1, b"x"))),
+        // The reset counts too.
+        ("HEADERS behind our reset", H2_RESETS_MAX - 1, &|n| reset(n, frame(1, 4, 1, &block(&[("x", "y")])))),
         ("empty DATA", H2_EMPTY_DATA_MAX, &|n| {
             let data = frame(0, 8, 1, &[1, 0]);
             if n == 0 { [get(1, false), data].concat() } else { data }
@@ -45,6 +53,26 @@ fn floods() {
         }
         assert_eq!(end.give(&nth(max)).map_err(|err| err.code), Err(Code::ENHANCE_YOUR_CALM), "{name}");
         assert!(end.told().last().is_some_and(|said| said.starts_with("GOAWAY")), "{name}");
+    }
+}
+
+/// What a sender of large pieces has on its way behind our reset does not count, however much of it there is. It counts for the window
+/// of the connection, which is opened again.
+#[test]
+fn large_data_behind_our_reset() {
+    for (len, ends) in [(H2_LATE_DATA_BYTES_MIN, false), (H2_LATE_DATA_BYTES_MIN - 1, true)] {
+        let mut end = End::new(Role::Server);
+        end.give(&[get(1, false), window_update(1, 0)].concat()).unwrap();
+        let data = frame(0, 0, 1, &vec![0; len]);
+        let given = (0..=H2_LATE_DATA_MAX).try_for_each(|_| {
+            end.frames();
+            end.give(&data)
+        });
+        assert_eq!(
+            given.map_err(|err| err.code),
+            if ends { Err(Code::ENHANCE_YOUR_CALM) } else { Ok(()) },
+            "{len}"
+        );
     }
 }
 

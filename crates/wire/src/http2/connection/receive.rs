@@ -16,12 +16,20 @@ use crate::http2::settings;
 use crate::http2::stream::{By, Direction, Incoming, Reset, Stream, StreamId};
 use crate::limits::{
     H2_BEGINNING_PRIORITIES_MAX, H2_BEGINNING_SETTINGS_MAX, H2_CONTINUATIONS_MAX, H2_HEADER_BLOCK_BYTES_MAX,
-    INTERIM_RESPONSES_MAX,
+    H2_LATE_DATA_BYTES_MIN, INTERIM_RESPONSES_MAX,
 };
 
 /// What a server of HTTP/1 begins its answer with (RFC 9112 section 4), whatever it was sent.
 const HTTP1_VERSION: &[u8] = b"HTTP/1.";
 const ON_ITSELF: &str = "stream depends on itself";
+
+/// What came for a stream that takes nothing any more.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Late {
+    /// DATA with a payload of so many bytes.
+    Data(usize),
+    Headers,
+}
 
 impl<T: Default> Connection<T> {
     /// Takes whole frames from the front of `input` until there is none.
@@ -126,11 +134,11 @@ impl<T: Default> Connection<T> {
         let padding = payload.len() - data.len();
         let Some(stream) = self.streams.get_mut(&header.stream) else {
             self.consume(0, payload.len());
-            return self.on_missing(header.stream, "DATA");
+            return self.on_missing(header.stream, Late::Data(payload.len()));
         };
         if let Some(reset) = stream.reset {
             self.consume(0, payload.len());
-            return self.on_late(header.stream, reset);
+            return self.on_late(header.stream, reset, Late::Data(payload.len()));
         }
         let receiving = stream.receiving;
         if receiving != Direction::Body {
@@ -226,11 +234,11 @@ impl<T: Default> Connection<T> {
             return if self.config.role == Role::Server && id > self.peer_highest {
                 self.on_opening(head, fields)
             } else {
-                self.on_missing(id, "HEADERS")
+                self.on_missing(id, Late::Headers)
             };
         };
         if let Some(reset) = stream.reset {
-            return self.on_late(id, reset);
+            return self.on_late(id, reset, Late::Headers);
         }
         if priority.is_some_and(|priority| priority.depends_on == id) {
             return self.stream_error(id, Code::PROTOCOL_ERROR, ON_ITSELF);
@@ -349,7 +357,7 @@ impl<T: Default> Connection<T> {
         if header.has(ACK) {
             self.settings_acknowledged = true;
             return if payload.is_empty() {
-                Ok(())
+                self.guard.count(Flood::Settings)
             } else {
                 Err(Error::size("acknowledgement of SETTINGS is not empty"))
             };
@@ -477,25 +485,36 @@ impl<T: Default> Connection<T> {
     }
 
     /// A frame came for a stream that is not here.
-    fn on_missing(&mut self, id: u32, what: &'static str) -> Result<(), Error> {
+    fn on_missing(&mut self, id: u32, late: Late) -> Result<(), Error> {
         if self.is_idle(id) {
-            return Err(Error::protocol(match what {
-                "DATA" => "DATA on a stream that was never opened",
-                _ => "HEADERS on a stream that cannot be opened",
+            return Err(Error::protocol(match late {
+                Late::Data(_) => "DATA on a stream that was never opened",
+                Late::Headers => "HEADERS on a stream that cannot be opened",
             }));
         }
         match self.closed.find(id) {
-            Some(Ended::ByUs) => Ok(()),
+            Some(Ended::ByUs) => self.pass_over(late),
             Some(Ended::ByPeer | Ended::ByPeerAndTold) => self.on_behind_own_reset(id),
             Some(Ended::Cleanly) => Err(Error::new(Code::STREAM_CLOSED, "frame on a stream that is over")),
-            None if what == "HEADERS" => Err(Error::protocol("a stream's number is lower than one before")),
+            None if late == Late::Headers => {
+                Err(Error::protocol("a stream's number is lower than one before"))
+            }
             None => Err(Error::new(Code::STREAM_CLOSED, "frame on a stream that is over")),
         }
     }
 
     /// A frame came for a stream that was reset and that somebody still looks at.
-    fn on_late(&mut self, id: u32, reset: Reset) -> Result<(), Error> {
-        if reset.by == By::Us { Ok(()) } else { self.on_behind_own_reset(id) }
+    fn on_late(&mut self, id: u32, reset: Reset, late: Late) -> Result<(), Error> {
+        if reset.by == By::Us { self.pass_over(late) } else { self.on_behind_own_reset(id) }
+    }
+
+    /// A frame came behind our reset. The peer may not have read that yet; what costs it less than us is counted all the same.
+    fn pass_over(&mut self, late: Late) -> Result<(), Error> {
+        match late {
+            Late::Data(len) if len >= H2_LATE_DATA_BYTES_MIN => Ok(()),
+            Late::Data(_) => self.guard.count(Flood::LateData),
+            Late::Headers => self.guard.count(Flood::ProvokedResets),
+        }
     }
 
     /// The peer reset a stream and sends more on it.
