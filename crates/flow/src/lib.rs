@@ -36,5 +36,5 @@ pub use id::FlowId;
 pub use pseudo::{PseudoField, PseudoFields, PseudoOrder};
 pub use raw::{RawFlow, RawMessage};
 pub use time::Timestamp;
-pub use url::HostFrom;
+pub use url::{HostFrom, UrlHost};
 pub use websocket::{WebSocketData, WebSocketMessage};

@@ -171,7 +171,10 @@ fn what_cannot_be_said_is_an_error() {
         ],
     );
     check(
-        |http| http.request.headers.set("host", "a b"),
+        |http| {
+            http.request.host = "a b".to_owned();
+            http.request.headers.set("host", "a b");
+        },
         &[("curl", "error: curl cannot send this URL: http://a b/path?q=1")],
     );
     let tcp = flow(FlowKind::Tcp(RawFlow { messages: Vec::new() }));
@@ -181,6 +184,19 @@ fn what_cannot_be_said_is_an_error() {
             Err(ExportError::NoRequest)
         ));
     }
+}
+
+/// A Host header of `b.example::080` stood in the URL, which curl refused; a path without a slash was a part of the host's name.
+#[test]
+fn the_url_is_one_whatever_the_request_says() {
+    for host in ["b.example::080", "a b"] {
+        let command = format!("-H 'host: {host}' -H 'Accept: */*' 'http://example.com/path?q=1'");
+        check(|http| http.request.headers.set("host", host), &[("curl", &format!("curl {command}"))]);
+    }
+    check(
+        |http| http.request.path = ".evil.test/".into(),
+        &[("curl", "curl --path-as-is -H 'Accept: */*' http://example.com/.evil.test/")],
+    );
 }
 
 #[test]

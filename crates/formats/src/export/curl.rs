@@ -43,11 +43,10 @@ pub(super) fn command(
     }
     if options.preserve_original_ip
         && let Some(ip) = flow.server.connection.peername.map(|address| address.ip())
-        && request.pretty_host() != ip.to_string().as_bytes()
+        && let Some(host) = request.url_host().filter(|host| host.host != ip.to_string())
     {
         let ip = if matches!(ip, IpAddr::V6(_)) { format!("[{ip}]") } else { ip.to_string() };
-        let host = request.pretty_host();
-        add(&[b"--resolve", &[&host, format!(":{}:{ip}", request.port).as_bytes()].concat()]);
+        add(&[b"--resolve", format!("{host}:{ip}").as_bytes()]);
     }
     for field in headers.iter().filter(|field| !is_redundant(field.name, field.value, request)) {
         if !is_token(field.name) || field.name.starts_with(b"@") || !is_value(field.value) {
@@ -92,19 +91,16 @@ pub(super) fn command(
     Ok(format!("{} | {command} --data-binary @-", printf(&body)))
 }
 
-/// The URL, if it is one of HTTP; what cannot stand in one is percent-encoded.
+/// The URL, if it is one of HTTP; what cannot stand in one is percent-encoded. Its host is one that every program reads alike.
 pub(super) fn url(command: &'static str, request: &Request) -> Result<Vec<u8>, ExportError> {
-    let raw = request.url(HostFrom::Header);
-    let bad = || ExportError::inexpressible(command, "URL", &raw);
-    let after = raw.strip_prefix(b"http://").or_else(|| raw.strip_prefix(b"https://")).ok_or_else(bad)?;
-    let host_end = after.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(after.len());
-    let (host, path) = after.split_at(host_end);
-    // A host of other letters would be read as one, or as several with what stands around it.
-    let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"-._:[]".contains(byte);
-    if host.is_empty() || !host.iter().all(is_host) || std::str::from_utf8(host).is_err() {
-        return Err(bad());
+    let origin = origin(request)
+        .ok_or_else(|| ExportError::inexpressible(command, "URL", &request.url(HostFrom::Header)))?;
+    let mut url = origin.into_bytes();
+    // Without a slash it would be more of the host.
+    if !matches!(request.path.first(), Some(b'/' | b'*') | None) {
+        url.push(b'/');
     }
-    let mut url = raw.get(..raw.len() - path.len()).unwrap_or_default().to_vec();
+    let path = if &*request.path == b"*" { b"" } else { &*request.path };
     for byte in path {
         if (0x21..=0x7e).contains(byte) && !matches!(byte, b'#') {
             url.push(*byte);
@@ -115,6 +111,16 @@ pub(super) fn url(command: &'static str, request: &Request) -> Result<Vec<u8>, E
     Ok(url)
 }
 
+/// The beginning of the URL of a request that is one of HTTP and no CONNECT.
+fn origin(request: &Request) -> Option<String> {
+    let scheme = match &*request.scheme {
+        b"http" => "http",
+        b"https" => "https",
+        _ => return None,
+    };
+    request.url_host().filter(|_| !request.is_connect()).map(|host| host.origin(scheme))
+}
+
 /// What the program says by itself.
 pub(super) fn is_redundant(name: &[u8], value: &[u8], request: &Request) -> bool {
     let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
@@ -122,10 +128,8 @@ pub(super) fn is_redundant(name: &[u8], value: &[u8], request: &Request) -> bool
 }
 
 fn says_the_url_too(host: &[u8], request: &Request) -> bool {
-    let url = request.url(HostFrom::Header);
-    let authority = url.splitn(2, |byte| *byte == b':').nth(1).and_then(|rest| rest.strip_prefix(b"//"));
-    let authority = authority.map(|rest| rest.split(|byte| b"/?#".contains(byte)).next().unwrap_or_default());
-    authority == Some(host)
+    let origin = origin(request);
+    origin.and_then(|origin| Some(origin.split_once("://")?.1.as_bytes() == host)).unwrap_or_default()
 }
 
 /// RFC 9110 §5.6.2.

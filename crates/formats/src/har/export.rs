@@ -6,13 +6,11 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flowgate_filter::BodyDecoder;
-use flowgate_flow::{
-    Body, Flow, Headers, HostFrom, HttpFlow, Request, Response, Timestamp, WebSocketMessage,
-};
+use flowgate_flow::{Body, Flow, Headers, HttpFlow, Request, Response, Timestamp, WebSocketMessage};
 use serde::Serialize;
 
 use super::cookies::{SetCookie, form, sent};
-use super::{text, time};
+use super::{text, time, url};
 
 /// Bytes of a body that are written; of a larger one the comment says how large it was.
 pub(super) const BODY_BYTES_MAX: usize = 64 << 20;
@@ -211,8 +209,6 @@ fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<Span> {
 }
 
 fn request(from: &Request, decoder: &dyn BodyDecoder) -> io::Result<HarRequest> {
-    let url = lossy(&from.url(HostFrom::Header));
-    let is_connect = from.is_connect();
     let content_type = from.headers.get("content-type").unwrap_or_default();
     let has_body =
         matches!(&*from.method, b"POST" | b"PUT" | b"PATCH") || from.body.len().is_some_and(|len| len > 0);
@@ -230,7 +226,7 @@ fn request(from: &Request, decoder: &dyn BodyDecoder) -> io::Result<HarRequest> 
     };
     Ok(HarRequest {
         method: lossy(&from.method),
-        url: if is_connect { format!("https://{url}/") } else { url },
+        url: url::write(from),
         http_version: from.version.to_string(),
         cookies: pairs(from.headers.get_all("cookie").flat_map(sent)),
         headers: fields(&from.headers),
