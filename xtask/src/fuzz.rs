@@ -1,6 +1,9 @@
 //! A short run of every fuzz target: not to search long, but to see that each still builds, starts from its corpus, and
 //! finds nothing at once. Needs a nightly toolchain; cargo-fuzz is installed if it is missing.
 //!
+//! Every run goes the same way, from one seed and with nothing that another run has found: what is found is the change's doing, and is
+//! found again. Searching is for runs by hand (CONTRIBUTING.md).
+//!
 //! All fuzz workspaces are built into one folder and without a sanitizer, so that what they depend on is compiled once and
 //! compiles fast. What is looked for here panics; memory is the business of longer runs, with cargo-fuzz's defaults.
 
@@ -25,6 +28,12 @@ const PROTOCOL_SECONDS: usize = 30;
 
 /// The crates that read what both hostile sides send.
 const PROTOCOLS: [&str; 2] = ["wire", "proxy"];
+
+/// Where chance begins.
+const SEED: &str = "-seed=1";
+
+/// Bytes of an input that is shown as text besides.
+const SHOWN_BYTES_MAX: usize = 8 << 10;
 
 /// Runs each target for a while.
 pub(crate) fn smoke(workspace: &Workspace) -> anyhow::Result<Outcome> {
@@ -52,6 +61,9 @@ pub(crate) fn smoke(workspace: &Workspace) -> anyhow::Result<Outcome> {
     }
     // A target needs one processor.
     let (targets, found) = (Mutex::new(targets.into_iter()), workspace.target.join("fuzz-smoke"));
+    if found.exists() {
+        fs::remove_dir_all(&found)?;
+    }
     let next = || targets.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
         let mut passed = true;
@@ -93,15 +105,31 @@ impl Target {
         let mut command = fuzz(folder, "run");
         command.args(["--fuzz-dir", "fuzz", "--sanitizer", "none", "--target-dir"]).arg(built);
         command.arg(name).arg(found).args(Some(corpus).filter(|corpus| folder.join(corpus).is_dir()));
-        command.args(["--", &format!("-max_total_time={seconds}"), "-verbosity=0"]);
+        command.args(["--", SEED, "-reload=0", &format!("-max_total_time={seconds}"), "-verbosity=0"]);
         let ended = command.stdin(Stdio::null()).output()?;
         let outcome = if ended.status.success() { "passed" } else { "FAILED" };
         report::line(&format!("{name} of {}, {seconds} s: {outcome}", folder.display()));
         if !ended.status.success() {
-            report::line(&String::from_utf8_lossy(&ended.stderr));
+            let said = String::from_utf8_lossy(&ended.stderr);
+            report::line(&said);
+            if let Some(input) =
+                kept(&said).and_then(|path| fs::read(path).ok()).and_then(|input| escaped(&input))
+            {
+                report::line(&format!("the input as text: {input}"));
+            }
         }
         Ok(ended.status.success())
     }
+}
+
+/// The file of the input that made a target fail, as the target says it.
+fn kept(said: &str) -> Option<&Path> {
+    said.lines().find_map(|line| Some(Path::new(line.split_once("Test unit written to ")?.1)))
+}
+
+/// An input in ASCII, as a literal of bytes would have it; `None` if it is long.
+fn escaped(input: &[u8]) -> Option<String> {
+    (input.len() <= SHOWN_BYTES_MAX).then(|| format!("b\"{}\"", input.escape_ascii()))
 }
 
 /// Installs cargo-fuzz for this user; whether that worked.
@@ -124,4 +152,19 @@ fn fuzz(folder: &Path, command: &str) -> Command {
     let mut cargo = cargo_of("nightly");
     cargo.args(["fuzz", command]).current_dir(folder);
     cargo
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An input of a red run was a list of 1,200 numbers; nobody saw that it was JSON.
+    #[test]
+    fn a_short_input_is_shown_as_text() {
+        let said = "==9== ERROR: libFuzzer: deadly signal\nartifact_prefix='/t/'; Test unit written to /t/crash-1f\nBase64: eA==\n";
+        assert_eq!(kept(said), Some(Path::new("/t/crash-1f")));
+        assert_eq!(kept("error: could not compile"), None);
+        assert_eq!(escaped(b"{\"a\":\0\xff}\n").unwrap(), r#"b"{\"a\":\x00\xff}\n""#);
+        assert_eq!(escaped(&[b'x'; SHOWN_BYTES_MAX + 1]), None);
+    }
 }
