@@ -146,7 +146,7 @@ fn what_cannot_be_said() {
         exit 2
         error: cannot read flows from none.flows
           cause: No such file or directory (os error 2)
-        hint: `-r` names a file of flows, or the folder of a store
+        hint: flows are read from a flow file, a HAR file, or the folder of a store
     "#]]
     .assert_eq(&of(&["check", "checks/good.toml", "-r", "none.flows"]));
     fs::write(home.path().join("wrong.toml"), "[[check]]\nname = \"a\"\nonly_host = [\"b\"]\n").unwrap();

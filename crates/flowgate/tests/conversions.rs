@@ -127,6 +127,18 @@ fn every_form_into_every_other() {
     }
 }
 
+/// As PowerShell's `>` saves what a program prints.
+#[test]
+fn har_in_utf_16_is_read() {
+    let home = home();
+    let run = |arguments: &[&str]| run(home.path(), arguments);
+    assert_eq!(run(&["convert", "a.flows", "a.har", "~http"]), "exit 0\n8 flows written to a.har\n");
+    let text = fs::read_to_string(home.path().join("a.har")).unwrap();
+    let utf_16 = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes);
+    fs::write(home.path().join("wide.har"), utf_16.collect::<Vec<u8>>()).unwrap();
+    assert_eq!(run(&["flows", "--json", "-r", "wide.har"]), run(&["flows", "--json", "-r", "a.har"]));
+}
+
 #[test]
 fn exports_of_one_flow_and_of_some() {
     let home = home();

@@ -245,7 +245,7 @@ fn flows_are_exported() {
             exit 1
             error: cannot read flows from nothing.flows
               cause: No such file or directory (os error 2)
-            hint: `-r` names a file of flows, or the folder of a store
+            hint: flows are read from a flow file, a HAR file, or the folder of a store
         "#]],
     );
     check(

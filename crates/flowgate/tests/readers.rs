@@ -252,7 +252,7 @@ fn conversion_loses_nothing() {
         exit 1
         error: cannot read flows from none.flows
           cause: No such file or directory (os error 2)
-        hint: `-r` names a file of flows, or the folder of a store
+        hint: flows are read from a flow file, a HAR file, or the folder of a store
     "#]]
     .assert_eq(&run(&["convert", "none.flows", "c.flows"]));
     expect![[r#"
@@ -293,7 +293,7 @@ fn sources_that_are_none() {
         exit 1
         error: cannot read flows from none
           cause: No such file or directory (os error 2)
-        hint: `-r` names a file of flows, or the folder of a store
+        hint: flows are read from a flow file, a HAR file, or the folder of a store
     "#]]
     .assert_eq(&run(&["flows", "-r", "none"]));
     expect![[r#"

@@ -16,8 +16,10 @@ mod lenient;
 mod read;
 mod text;
 mod time;
+mod unicode;
 mod url;
 mod write;
 
 pub use read::{HarError, HarLimits, HarSummary, read_har};
+pub use unicode::NotText;
 pub use write::HarWriter;

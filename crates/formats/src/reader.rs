@@ -54,8 +54,8 @@ pub enum ReadError {
         #[source]
         problem: Problem,
     },
-    /// The file begins with `{`, perhaps after a byte order mark: HAR, most likely. Reading ends; the input stands at
-    /// the `{`, see [`FlowReader::into_inner`].
+    /// The file begins as JSON does: with `{`, white space or a byte order mark. HAR, most likely. Reading ends; nothing was taken from
+    /// the input, see [`FlowReader::into_inner`].
     #[error("this is HAR or other JSON, not a flow file")]
     Json,
     /// A version from before the ones that are read. Reading goes on with the next flow.
@@ -133,7 +133,7 @@ impl<R: BufRead> FlowReader<R> {
         self.offset
     }
 
-    /// The input as it stands: after [`ReadError::Json`] a reader of HAR can go on from here.
+    /// The input as it stands: after [`ReadError::Json`] a reader of HAR can begin with it.
     pub fn into_inner(self) -> R {
         self.input
     }
@@ -164,25 +164,18 @@ impl<R: BufRead> FlowReader<R> {
         Ok(Some(flow))
     }
 
-    /// Looks for JSON: a `{`, with or without a byte order mark before it.
+    /// Looks for JSON, without taking anything. Flow files begin with a digit.
     fn check_beginning(&mut self) -> Result<(), ReadError> {
-        let mut mark = BYTE_ORDER_MARK.iter();
         loop {
-            let first = match self.input.fill_buf() {
-                Ok(available) => available.first().copied(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            match self.input.fill_buf() {
+                Ok([b'{' | b' ' | b'\t' | b'\r' | b'\n' | UTF8_MARK | UTF16_LE_MARK | UTF16_BE_MARK, ..]) => {
+                    return Err(ReadError::Json);
+                }
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Err(self.ended_by(FrameError::Io { offset: self.offset, error }));
                 }
-            };
-            match first {
-                Some(b'{') if matches!(self.offset, 0 | 3) => return Err(ReadError::Json),
-                Some(byte) if mark.next() == Some(&byte) => {
-                    self.input.consume(1);
-                    self.offset += 1;
-                }
-                _ if self.offset == 0 => return Ok(()),
-                _ => return Err(self.corrupted(SyntaxError { offset: 0, problem: Problem::Length })),
             }
         }
     }
@@ -242,4 +235,7 @@ pub fn read_state(item: &[u8], connections: Option<&Connections>) -> Result<Flow
     }
 }
 
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+/// What the byte order marks of Unicode begin with.
+const UTF8_MARK: u8 = 0xef;
+const UTF16_LE_MARK: u8 = 0xff;
+const UTF16_BE_MARK: u8 = 0xfe;

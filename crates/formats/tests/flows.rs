@@ -448,9 +448,11 @@ fn takes_what_it_does_not_know() {
 
 #[test]
 fn json_is_left_for_its_reader() {
-    let mut reader = FlowReader::new(&b"\xef\xbb\xbf{}"[..]);
-    assert!(matches!(reader.next(), Some(Err(ReadError::Json))));
-    assert_eq!(reader.into_inner(), b"{}");
+    for json in [&b"{}"[..], b"\xef\xbb\xbf{}", b"\n {}", b"\xff\xfe{\0}\0", b"\xfe\xff\0{\0}"] {
+        let mut reader = FlowReader::new(json);
+        assert!(matches!(reader.next(), Some(Err(ReadError::Json))));
+        assert_eq!(reader.into_inner(), json);
+    }
 }
 
 #[test]

@@ -262,6 +262,43 @@ fn what_is_no_exchange_is_counted() {
     assert_eq!(&*http(&flows[0]).request.method, b"GET");
 }
 
+/// PowerShell's `>` makes UTF-16 of what a program prints; editors put marks before UTF-8.
+#[test]
+fn files_of_unicode_are_read_whatever_their_encoding() {
+    let file = json!({"log": {"entries": [{"request": {"url": "http://h/\u{e9}\u{1f347}"}}]}}).to_string();
+    let utf16 = |text: &str, to_bytes: fn(u16) -> [u8; 2]| {
+        text.encode_utf16().flat_map(to_bytes).collect::<Vec<u8>>()
+    };
+    let marked = format!("\u{feff}{file}");
+    let (little, big) = (utf16(&marked, u16::to_le_bytes), utf16(&marked, u16::to_be_bytes));
+    for bytes in [file.as_bytes(), marked.as_bytes(), format!("\r\n {file}\n").as_bytes(), &little, &big] {
+        let (flows, outcome) = read(bytes);
+        assert_eq!(outcome.unwrap().flows, 1);
+        assert_eq!(&*http(&flows[0]).request.path, "/\u{e9}\u{1f347}".as_bytes());
+    }
+    // What is wrong with such a file, and where.
+    let check = |bytes: &[u8], flows: usize, message: &str| {
+        let (read, outcome) = read(bytes);
+        assert_eq!(read.len(), flows);
+        let error = outcome.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap();
+        assert_eq!(format!("{error}: {cause}"), message);
+    };
+    let mark = "the byte order mark of neither UTF-8 nor UTF-16";
+    check(b"\xff{", 0, &format!("HAR file corrupted at byte 2 after 0 flows: {mark}"));
+    check(b"\xef\xbb", 0, &format!("HAR file corrupted at byte 2 after 0 flows: {mark}"));
+    for half in [&[0xdc00, 0x20][..], &[0xd800, 0x20], &[0xd800]] {
+        let end = little.len() - 2 * "}".len();
+        let wrong: Vec<u8> = half.iter().flat_map(|unit: &u16| unit.to_le_bytes()).collect();
+        let bytes = [&little[..end], &wrong].concat();
+        let at = end + if half[0] == 0xdc00 { 2 } else { wrong.len() };
+        check(&bytes, 1, &format!("HAR file corrupted at byte {at} after 1 flows: not UTF-16"));
+    }
+    let cut = little.len() - 1;
+    let end = format!("EOF while parsing an object at line 1 column {}", file.len() - 1);
+    check(&little[..cut], 1, &format!("HAR file corrupted at byte {cut} after 1 flows: {end}"));
+}
+
 /// Once these were passed over without a word; mitmproxy refuses the file.
 #[test]
 fn entries_without_a_request_are_told_and_the_others_read() {

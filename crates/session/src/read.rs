@@ -73,7 +73,7 @@ impl ReadFlowsError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Open { .. } => Some("`-r` names a file of flows, or the folder of a store".to_owned()),
+            Self::Open { .. } => Some("flows are read from a flow file, a HAR file, or the folder of a store".to_owned()),
             Self::Content { source: ReadError::Corrupted { offset: 0, .. }, .. } => Some(
                 "flow files of mitmproxy and flowgate, HAR files and stores are read; captures for Wireshark are only written".to_owned(),
             ),

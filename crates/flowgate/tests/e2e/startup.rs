@@ -113,7 +113,7 @@ fn files_that_are_not_there() {
             exit 1
             error: cannot read flows from FOLDER/none
               cause: No such file or directory (os error 2)
-            hint: `-r` names a file of flows, or the folder of a store
+            hint: flows are read from a flow file, a HAR file, or the folder of a store
             files: []
         "#]],
     );

@@ -10,6 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use super::entry::Entry;
 use super::import;
 use super::lenient::{Object, Text};
+use super::unicode::{NotText, Utf8};
 use super::url::NoUrl;
 
 /// What is accepted of a HAR file. Depth is bounded besides: at 127 lists and objects within each other.
@@ -78,6 +79,17 @@ pub enum HarError {
         #[source]
         error: serde_json::Error,
     },
+    /// Bytes that stand in no text of UTF-8 or UTF-16.
+    #[error("HAR file corrupted at byte {offset} after {flows} flows")]
+    Text {
+        /// Bytes read before.
+        offset: u64,
+        /// Flows read before.
+        flows: u64,
+        /// What is wrong with them.
+        #[source]
+        error: NotText,
+    },
     /// JSON without `log.entries`.
     #[error("this JSON is no HAR file: it has no list `log.entries`")]
     NoEntries,
@@ -111,7 +123,7 @@ fn more_like_it(more: u64) -> String {
     if more == 0 { String::new() } else { format!(", nor have {more} more") }
 }
 
-/// Hands each flow of a HAR file to `each`, in order; a byte order mark before it is passed over.
+/// Hands each flow of a HAR file to `each`, in order. It may begin with a byte order mark, and is UTF-16 if that says so.
 ///
 /// # Errors
 /// See [`HarError`]; what was read before has been handed out.
@@ -121,7 +133,7 @@ pub fn read_har(
     each: impl FnMut(Flow),
 ) -> Result<HarSummary, HarError> {
     let (offset, mark) = (Cell::new(0), Cell::new(0));
-    let input = Counted { input, offset: &offset, mark: &mark, limit: limits.entry_bytes_max, begun: false };
+    let input = Counted { input, offset: &offset, mark: &mark, limit: limits.entry_bytes_max };
     let mut state = State {
         each,
         summary: HarSummary::default(),
@@ -131,7 +143,7 @@ pub fn read_har(
         mark: &mark,
         limits: *limits,
     };
-    let mut json = serde_json::Deserializer::from_reader(input);
+    let mut json = serde_json::Deserializer::from_reader(Utf8::new(input));
     let outcome = Level::Top(&mut state).deserialize(&mut json).and_then(|()| json.end());
     let flows = state.summary.flows;
     let offset = offset.get();
@@ -145,7 +157,14 @@ pub fn read_har(
         Err(_) if offset - mark.get() > limits.entry_bytes_max => {
             Err(HarError::EntryBytes { offset, flows, limit: limits.entry_bytes_max })
         }
-        Err(error) if error.is_io() => Err(HarError::Io { offset, flows, error: error.into() }),
+        Err(error) if error.is_io() => {
+            let error = io::Error::from(error);
+            let not_text = error.get_ref().and_then(|error| error.downcast_ref::<NotText>()).copied();
+            Err(match not_text {
+                Some(error) => HarError::Text { offset, flows, error },
+                None => HarError::Io { offset, flows, error },
+            })
+        }
         Err(error) => Err(HarError::Corrupted { offset, flows, error }),
     }
 }
@@ -246,39 +265,15 @@ struct Counted<'c, R> {
     offset: &'c Cell<u64>,
     mark: &'c Cell<u64>,
     limit: u64,
-    begun: bool,
 }
 
-impl<R: BufRead> Read for Counted<'_, R> {
+impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if !std::mem::replace(&mut self.begun, true) {
-            self.pass_over_mark()?;
-        }
         if self.offset.get() - self.mark.get() > self.limit {
             return Err(io::Error::other("an entry is too large"));
         }
         let n = self.input.read(buf)?;
         self.offset.set(self.offset.get() + n as u64);
         Ok(n)
-    }
-}
-
-impl<R: BufRead> Counted<'_, R> {
-    fn pass_over_mark(&mut self) -> io::Result<()> {
-        for byte in [0xef, 0xbb, 0xbf] {
-            let first = loop {
-                match self.input.fill_buf() {
-                    Ok(available) => break available.first().copied(),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            };
-            if first != Some(byte) {
-                return Ok(());
-            }
-            self.input.consume(1);
-            self.offset.set(self.offset.get() + 1);
-        }
-        Ok(())
     }
 }
