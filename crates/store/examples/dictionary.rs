@@ -4,6 +4,8 @@
 //! come again, and how often each byte does. The same each time. A dictionary that stores were written with is never changed.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
 
+mod random;
+
 use std::fs::File;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use flowgate_flow::{
     PseudoFields, RawFlow, RawMessage, Request, Response, ServerConnection, Timestamp,
 };
 use flowgate_store::{BodyReader, StoreWriter, scan_segment};
+use random::Random;
 
 /// Flows whose records are looked at.
 const FLOWS: usize = 6000;
@@ -152,21 +155,7 @@ const MARKUP: [&str; 10] = [
     "<path d=\"M12 #.#h-#v#z\" fill=\"none\"/></svg>",
 ];
 
-/// Numbers without pattern, the same in each run (xorshift64*).
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
     fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

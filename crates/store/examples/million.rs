@@ -5,6 +5,8 @@
 //! this process's peak (`VmHWM`).
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
 
+mod random;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,25 +19,10 @@ use flowgate_flow::{
     Request, Response, ServerConnection, Timestamp,
 };
 use flowgate_store::{StoreReader, StoreWriter};
+use random::Random;
 
 /// Flows in one batch, as a busy proxy's saver has them.
 const BATCH: usize = 256;
-
-/// Numbers without pattern, the same in each run (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -195,7 +182,7 @@ fn flow(number: u64, body_bytes: usize, random: &mut Random) -> Flow {
 fn body(number: u64, bytes: usize, random: &mut Random) -> Bytes {
     let mut text = format!("{{\"id\":\"needle-{number}\"");
     while text.len() < bytes {
-        let field = ["name", "value", "created_at", "owner", "description"][random.below(5) as usize];
+        let field = ["name", "value", "created_at", "owner", "description"][random.below(5)];
         text += &format!(",\"{field}\":\"{:x} word{}\"", random.below(1 << 32), random.below(3000));
     }
     text.truncate(bytes.saturating_sub(1));

@@ -1,5 +1,7 @@
 //! Cookies, queries and forms as lists of names and values. Only for reading: nothing is made of them again.
 
+use percent_encoding::percent_decode;
+
 /// The pairs of a query or a form, percent-decoded, `+` as a space.
 pub(super) fn form(text: &[u8]) -> impl Iterator<Item = (String, String)> {
     text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
@@ -53,27 +55,8 @@ fn split(pair: &[u8], at: u8) -> (&[u8], &[u8]) {
 }
 
 fn unescaped(text: &[u8]) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        match (byte, after) {
-            (b'+', _) => out.push(b' '),
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    out.push(high << 4 | low);
-                    rest = after;
-                }
-                _ => out.push(b'%'),
-            },
-            (byte, _) => out.push(*byte),
-        }
-    }
-    lossy(&out)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).decode_utf8_lossy().into_owned()
 }
 
 fn lossy(bytes: &[u8]) -> String {
