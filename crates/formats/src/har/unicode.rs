@@ -19,6 +19,8 @@ enum Place {
     Utf8,
     /// In units made of two bytes like this.
     Utf16(fn([u8; 2]) -> u16),
+    /// Behind what is no text: a reader that goes on asking gets nothing more, so that the place stays the one of the error.
+    Wrong(NotText),
 }
 
 /// Bytes that no text has there.
@@ -36,6 +38,19 @@ pub enum NotText {
 impl<R: Read> Utf8<R> {
     pub(super) const fn new(input: R) -> Self {
         Self { input, place: Place::Beginning, character: [0; 4], left: 0 }
+    }
+
+    /// Makes the next character ready, unless the input's own bytes are handed out: then it says so.
+    fn advance(&mut self) -> io::Result<bool> {
+        if let Place::Beginning = self.place {
+            self.place = self.begin()?;
+        }
+        match self.place {
+            Place::Wrong(wrong) => Err(wrong.into()),
+            _ if self.left > 0 => Ok(false),
+            Place::Utf16(unit_of) => self.next_character(unit_of).map(|()| false),
+            Place::Beginning | Place::Utf8 => Ok(true),
+        }
     }
 
     /// Takes a byte order mark, and tells by it what comes.
@@ -91,14 +106,14 @@ impl<R: Read> Utf8<R> {
 
 impl<R: Read> Read for Utf8<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let Place::Beginning = self.place {
-            self.place = self.begin()?;
+        let outcome = self.advance();
+        if let Err(error) = &outcome
+            && let Some(wrong) = error.get_ref().and_then(|error| error.downcast_ref())
+        {
+            self.place = Place::Wrong(*wrong);
         }
-        if self.left == 0 {
-            match self.place {
-                Place::Utf16(unit_of) => self.next_character(unit_of)?,
-                Place::Beginning | Place::Utf8 => return self.input.read(buf),
-            }
+        if outcome? {
+            return self.input.read(buf);
         }
         let (_, mut left) = self.character.split_at(4 - self.left);
         let n = left.read(buf)?;
