@@ -89,7 +89,8 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
             }
             _ => service,
         };
-        match service.serve(&mut client, request, framing, &route, &mut idle).await {
+        let mut exchange = service.exchange(request, framing);
+        match service.serve(&mut client, &mut exchange, &route, &mut idle).await {
             Next::Continue if client.can_continue() => {}
             // What it is still told goes out when it is closed, which waits for nobody for long.
             Next::Continue | Next::Close => break,

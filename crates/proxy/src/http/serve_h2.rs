@@ -226,7 +226,8 @@ async fn serve_request(service: &Service, stream: H2Stream, id: StreamId, timer:
     }
     // What follows an extended CONNECT is no body.
     let framing = if websocket { Framing::None } else { framing };
-    match service.serve(&mut client, request, framing, route, timer).await {
+    let mut exchange = service.exchange(request, framing);
+    match service.serve(&mut client, &mut exchange, route, timer).await {
         Next::Continue | Next::Close => {}
         Next::Upgrade(upgrade) => {
             let cut = Cut::default();

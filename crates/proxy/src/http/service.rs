@@ -23,6 +23,7 @@ use super::replay_client::ReplayClient;
 use super::servers::{Link, Route, Servers, Wanted};
 use super::side::{ClientSide, ServerSide, SideError};
 use super::upgrade::{Switched, Upgrade};
+use crate::addon::no_request;
 use crate::clock;
 use crate::context::Context;
 use crate::egress::{Egress, Purpose, basic};
@@ -126,16 +127,8 @@ impl Service {
         }
     }
 
-    /// Carries one request through.
-    // Not an `async fn`: its future would hold the request twice more.
-    pub(crate) fn serve<'a>(
-        &'a self,
-        client: &'a mut impl ClientSide,
-        mut request: Request,
-        framing: Framing,
-        route: &'a Route,
-        idle: &'a mut IdleTimer,
-    ) -> impl Future<Output = Next> {
+    /// Sets up the exchange of a request.
+    pub(super) fn exchange(&self, mut request: Request, framing: Framing) -> Exchange {
         let is_own = || self.context.settings.addons.own_request(&request, &self.context.client);
         let hooks = self.has_hooks() || is_own();
         if !hooks {
@@ -153,38 +146,44 @@ impl Service {
             let hooked = Hooked::new(&exchange.request, framing, kept_bytes_max, large, replay);
             exchange.hooked = Some(Box::new(hooked));
         }
-        async move {
-            // A panic leaves the exchange as it stood: it is only looked at from then on. What is rare is boxed, here and below, so that
-            // idle clients have no room for it.
-            let carried = if exchange.hooked.is_some() {
-                Box::pin(
-                    AssertUnwindSafe(self.carry_hooked(client, &mut exchange, route, idle)).catch_unwind(),
-                )
-                .await
-            } else {
-                AssertUnwindSafe(self.carry(client, &mut exchange, route, idle)).catch_unwind().await
-            };
-            match carried {
-                Ok(Carried::Through(facts)) => {
-                    let next = if exchange.left_body_unread() { Next::Close } else { Next::Continue };
-                    self.context.report(Self::flow(&self.context, exchange, facts, None)).await;
-                    next
-                }
-                Ok(Carried::Upgraded(server)) => {
-                    let flow = Self::flow(&self.context, exchange, server.facts(), None);
-                    Next::Upgrade(Box::new(Upgrade { server, flow }))
-                }
-                Ok(Carried::Failed(facts, failure)) => {
-                    Box::pin(self.failed(client, exchange, facts, failure)).await;
-                    Next::Close
-                }
-                Ok(Carried::NoServer(error)) => Box::pin(self.no_server(client, exchange, error)).await,
-                Err(panic) => {
-                    self.context.proxy.count_panic(self.context.peer, &*panic);
-                    drop(panic);
-                    Box::pin(self.panicked(client, exchange)).await;
-                    Next::Close
-                }
+        exchange
+    }
+
+    /// Carries one request through. Nothing is left of the exchange, which stays where it is only because it is large.
+    pub(super) async fn serve(
+        &self,
+        client: &mut impl ClientSide,
+        exchange: &mut Exchange,
+        route: &Route,
+        idle: &mut IdleTimer,
+    ) -> Next {
+        // A panic leaves the exchange as it stood: it is only looked at from then on. What is rare is boxed, here and below, so that
+        // idle clients have no room for it.
+        let carried = if exchange.hooked.is_some() {
+            Box::pin(AssertUnwindSafe(self.carry_hooked(client, exchange, route, idle)).catch_unwind()).await
+        } else {
+            AssertUnwindSafe(self.carry(client, exchange, route, idle)).catch_unwind().await
+        };
+        match carried {
+            Ok(Carried::Through(facts)) => {
+                let next = if exchange.left_body_unread() { Next::Close } else { Next::Continue };
+                self.context.report(Self::flow(&self.context, exchange, facts, None)).await;
+                next
+            }
+            Ok(Carried::Upgraded(server)) => {
+                let flow = Self::flow(&self.context, exchange, server.facts(), None);
+                Next::Upgrade(Box::new(Upgrade { server, flow }))
+            }
+            Ok(Carried::Failed(facts, failure)) => {
+                Box::pin(self.failed(client, exchange, facts, failure)).await;
+                Next::Close
+            }
+            Ok(Carried::NoServer(error)) => Box::pin(self.no_server(client, exchange, error)).await,
+            Err(panic) => {
+                self.context.proxy.count_panic(self.context.peer, &*panic);
+                drop(panic);
+                Box::pin(self.panicked(client, exchange)).await;
+                Next::Close
             }
         }
     }
@@ -281,7 +280,7 @@ impl Service {
     }
 
     /// We failed ourselves inside an exchange: the flow says so, the client sees it, and nobody else notices.
-    async fn panicked(&self, client: &mut impl ClientSide, mut exchange: Exchange) {
+    async fn panicked(&self, client: &mut impl ClientSide, exchange: &mut Exchange) {
         exchange.keep_bodies();
         let address = Address { host: exchange.request.host.clone(), port: exchange.request.port };
         let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(address)));
@@ -300,7 +299,12 @@ impl Service {
     }
 
     /// Answers a request that has no server.
-    async fn no_server(&self, client: &mut impl ClientSide, exchange: Exchange, error: ServerError) -> Next {
+    async fn no_server(
+        &self,
+        client: &mut impl ClientSide,
+        exchange: &mut Exchange,
+        error: ServerError,
+    ) -> Next {
         let flow_error = error.flow_error();
         self.answer(client, exchange, Arc::clone(&error.facts), flow_error, error.status).await;
         Next::Close
@@ -309,7 +313,7 @@ impl Service {
     async fn failed(
         &self,
         client: &mut impl ClientSide,
-        exchange: Exchange,
+        exchange: &mut Exchange,
         facts: Arc<ServerConnection>,
         failure: Failure,
     ) {
@@ -333,7 +337,7 @@ impl Service {
     async fn answer(
         &self,
         client: &mut impl ClientSide,
-        exchange: Exchange,
+        exchange: &mut Exchange,
         facts: Arc<ServerConnection>,
         error: FlowError,
         status: u16,
@@ -349,7 +353,7 @@ impl Service {
     }
 
     /// Offers a flow that failed to the addons, and reports it.
-    async fn report_failed(&self, exchange: Exchange, facts: Arc<ServerConnection>, error: FlowError) {
+    async fn report_failed(&self, exchange: &mut Exchange, facts: Arc<ServerConnection>, error: FlowError) {
         let mut flow = Self::flow(&self.context, exchange, facts, Some(error));
         if self.has_hooks() {
             flow = Box::pin(self.hook_error(flow)).await;
@@ -359,21 +363,26 @@ impl Service {
 
     fn flow(
         context: &Context,
-        exchange: Exchange,
+        exchange: &mut Exchange,
         server: Arc<ServerConnection>,
         error: Option<FlowError>,
     ) -> Flow {
-        let created = exchange.request.timestamp_start;
-        let http = HttpFlow { request: exchange.request, response: exchange.response, websocket: None };
-        let kind = FlowKind::Http(Box::new(http));
-        let id = exchange.telling.map_or_else(clock::new_id, |telling| telling.id().clone());
+        let request = std::mem::replace(&mut exchange.request, no_request());
+        let created = request.timestamp_start;
+        let kind = FlowKind::Http(Box::new(HttpFlow {
+            request,
+            response: exchange.response.take(),
+            websocket: None,
+        }));
+        let id = exchange.telling.take().map_or_else(clock::new_id, |telling| telling.id().clone());
         let mut flow = Flow::new(id, Arc::clone(&context.client), server, kind, created);
         flow.error = error;
-        if let Some(hooked) = exchange.hooked {
+        if let Some(hooked) = exchange.hooked.take() {
             flow = hooked.note_on(flow);
         }
         if !exchange.refused.is_empty() {
-            flow.metadata.push((Flow::REFUSED.into(), MetadataValue::Bytes(exchange.refused)));
+            let refused = std::mem::take(&mut exchange.refused);
+            flow.metadata.push((Flow::REFUSED.into(), MetadataValue::Bytes(refused)));
         }
         flow
     }
@@ -421,7 +430,7 @@ impl Service {
         let address = Address { host: request.host.clone(), port: request.port };
         let facts = Arc::new(ServerConnection::new(clock::new_id(), Some(address)));
         let failure = Failure::on_client(Phase::Head, gone);
-        self.failed(client, Exchange::new(request, Framing::None, 0), facts, failure).await;
+        self.failed(client, &mut Exchange::new(request, Framing::None, 0), facts, failure).await;
     }
 
     /// Refuses a request before it has a server: tells the client and reports the flow.
@@ -456,7 +465,7 @@ impl Service {
         };
         let mut exchange = Exchange::new(request, Framing::None, 0);
         exchange.refused = bytes;
-        self.answer(client, exchange, facts, error, status).await;
+        self.answer(client, &mut exchange, facts, error, status).await;
     }
 }
 
@@ -479,7 +488,8 @@ pub(crate) async fn replay_request(context: &Context, mut request: Request) {
         Allowed::No(why) => return service.refuse(&mut client, request, 403, &why).await,
     };
     let mut idle = IdleTimer::new(context.settings.idle_timeout);
-    if let Next::Upgrade(upgrade) = service.serve(&mut client, request, framing, &route, &mut idle).await {
+    let mut exchange = service.exchange(request, framing);
+    if let Next::Upgrade(upgrade) = service.serve(&mut client, &mut exchange, &route, &mut idle).await {
         // Nobody is there to speak the other protocol.
         context.report(upgrade.flow).await;
     }

@@ -2,6 +2,8 @@
 //!
 //! Not here: what the fields mean for the body (`framing`), and what a target names (`target`).
 
+use std::ops::Range;
+
 use bytes::{Buf, Bytes, BytesMut};
 use flowgate_flow::{FieldSpan, Headers, HttpVersion};
 use memchr::{memchr, memchr_iter};
@@ -223,10 +225,10 @@ pub fn parse_request_with(head: Bytes, names: Names) -> Result<RequestHead, Head
         at => return Err(HeadError::TargetByte { at: target_start + at }),
     }
     let version = parse_version(version, HeadError::RequestLine)?;
-    let (method, target) = (method.len(), target_start..target_start + target.len());
+    let (method, target) = (start..start + method.len(), target_start..target_start + target.len());
     let spans = parse_fields(&head, lines.at, names)?;
     Ok(RequestHead {
-        method: head.slice(start..start + method),
+        method: word(&head, method),
         target: head.slice(target),
         version,
         headers: judged(head, spans, names),
@@ -262,12 +264,23 @@ pub fn parse_response_with(head: Bytes, names: Names) -> Result<ResponseHead, He
         [b' ', text @ ..] => {
             let from = start + line.len() - text.len();
             check_value(text, from)?;
-            head.slice(from..from + text.len())
+            word(&head, from..from + text.len())
         }
         _ => return Err(HeadError::StatusLine),
     };
     let spans = parse_fields(&head, lines.at, names)?;
     Ok(ResponseHead { version, status, reason, headers: judged(head, spans, names) })
+}
+
+/// A part of a head, which has no share in it if it is what most heads have there.
+fn word(head: &Bytes, part: Range<usize>) -> Bytes {
+    let usual: &'static [u8] = match head.get(part.clone()).unwrap_or_default() {
+        b"GET" => b"GET",
+        b"POST" => b"POST",
+        b"OK" => b"OK",
+        _ => return head.slice(part),
+    };
+    Bytes::from_static(usual)
 }
 
 /// Reads a trailer section, its final empty line included (RFC 9112 section 7.1.2).
