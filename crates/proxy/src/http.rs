@@ -36,6 +36,7 @@ mod slow_client;
 // What carries them.
 mod h2_driver;
 mod h2_link;
+mod spare;
 mod turn;
 mod write_queue;
 

@@ -34,6 +34,10 @@ pub const UNSENT_REST_SILENCE_MAX: Duration = Duration::from_millis(250);
 pub const PEEK_BYTES_MAX: usize = 128 * 1024;
 /// How much of one read, in bytes, when a head is awaited.
 pub const HEAD_READ_BYTES: usize = 4 * 1024;
+/// How many buffers for that each thread keeps which no connection needs at the moment.
+pub const SPARE_BUFFERS_MAX: usize = 32;
+/// Up to how many bytes a piece of a body is copied out of what was read, so that it does not keep that whole in memory.
+pub const COPIED_PIECE_BYTES_MAX: usize = 2 * 1024;
 /// How much of one read, in bytes, at the very beginning of a body: what a reader that takes nothing makes us hold.
 pub const BODY_START_READ_BYTES: usize = 8 * 1024;
 /// From where on a body is read in larger pieces: a reader with hardly any room has filled the buffers of sockets by then.

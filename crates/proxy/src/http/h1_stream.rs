@@ -16,10 +16,11 @@ use tokio_util::io::poll_read_buf;
 
 use super::farewell::Farewell;
 use super::side::SideError;
+use super::spare;
 use super::write_queue::WriteQueue;
 use crate::limits::{
     BODY_FIRST_BYTES, BODY_FIRST_READ_BYTES, BODY_READ_BYTES, BODY_START_BYTES, BODY_START_READ_BYTES,
-    FIRST_WRITE_QUEUE_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES,
+    COPIED_PIECE_BYTES_MAX, FIRST_WRITE_QUEUE_BYTES, HEAD_READ_BYTES, REFUSED_BYTES_MAX, WRITE_QUEUE_BYTES,
 };
 
 /// One HTTP/1 connection, either side.
@@ -83,6 +84,7 @@ impl H1Stream {
                 // Copied, so that a recorded head does not keep the whole read buffer alive.
                 let head = Bytes::copy_from_slice(self.read.get(..len).unwrap_or_default());
                 self.read.advance(len);
+                spare::give_back(&mut self.read);
                 return Poll::Ready(Ok(Some(head)));
             }
             if self.eof {
@@ -129,14 +131,9 @@ impl H1Stream {
     /// Ready if reading fails. What comes meanwhile is kept for later; an end is none of this one's business.
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         while !self.eof && self.read.len() < HEAD_READ_BYTES {
-            // On the stack: mostly nothing comes, and a buffer for it would be there for as long as the exchange.
-            let mut piece = [MaybeUninit::uninit(); HEAD_READ_BYTES];
-            let mut into = ReadBuf::uninit(&mut piece);
-            if let Err(err) = ready!(Pin::new(&mut self.io).poll_read(cx, &mut into)) {
+            if let Err(err) = ready!(self.poll_fill_by_stack(cx)) {
                 return Poll::Ready(err);
             }
-            self.eof = into.filled().is_empty();
-            self.read.extend_from_slice(into.filled());
         }
         Poll::Pending
     }
@@ -161,6 +158,12 @@ impl H1Stream {
                 {
                     return Poll::Ready(Err(SideError::Unclosed));
                 }
+                BodyEvent::Data(data) if data.len() <= COPIED_PIECE_BYTES_MAX => {
+                    let copied = Bytes::copy_from_slice(&data);
+                    drop(data);
+                    spare::give_back(&mut self.read);
+                    return Poll::Ready(Ok(BodyEvent::Data(copied)));
+                }
                 event => {
                     self.body_read |= matches!(event, BodyEvent::End(_));
                     return Poll::Ready(Ok(event));
@@ -178,7 +181,7 @@ impl H1Stream {
         self.outgoing = outgoing;
         self.sparing = false;
         self.sent_bytes = 0;
-        encode(&mut self.queue.tail)
+        encode(self.queue.tail())
     }
 
     /// Queues a piece of a body. One that is longer than its head says would be read as the next message.
@@ -190,7 +193,7 @@ impl H1Stream {
                 self.queue.push(data);
             }
             Outgoing::UntilClose => self.queue.push(data),
-            Outgoing::Chunked => push_chunk(&data, &mut self.queue.tail),
+            Outgoing::Chunked => push_chunk(&data, self.queue.tail()),
         }
         Ok(())
     }
@@ -200,7 +203,7 @@ impl H1Stream {
             Outgoing::Length(0) | Outgoing::UntilClose => Ok(()),
             Outgoing::Length(_) => Err(EncodeError::BodyLength.into()),
             Outgoing::Chunked => {
-                push_last_chunk(trailers, &mut self.queue.tail)?;
+                push_last_chunk(trailers, self.queue.tail())?;
                 // Whatever is sent behind it is an error.
                 self.outgoing = Outgoing::Length(0);
                 Ok(())
@@ -249,7 +252,9 @@ impl H1Stream {
         if self.queue.is_clean() {
             return Poll::Ready(Ok(()));
         }
-        self.queue.poll_write(cx, &mut self.io).map_err(SideError::Io)
+        let written = ready!(self.queue.poll_write(cx, &mut self.io));
+        self.queue.spare_tail();
+        Poll::Ready(written.map_err(SideError::Io))
     }
 
     /// Ends our direction; what was queued goes out before.
@@ -269,6 +274,9 @@ impl H1Stream {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<io::Result<usize>> {
+        if want == HEAD_READ_BYTES && self.read.capacity() == 0 {
+            return self.poll_fill_by_stack(cx);
+        }
         if self.read.is_empty() && self.read.capacity() < want {
             // What was read before may still be on its way elsewhere: a fresh buffer then, instead of waiting for it. After a long body
             // the buffer is too large for heads.
@@ -281,6 +289,20 @@ impl H1Stream {
         let n = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read))?;
         self.eof |= n == 0;
         Poll::Ready(Ok(n))
+    }
+
+    /// Reads up to [`HEAD_READ_BYTES`] by way of the stack: nobody knows for how long nothing comes, and until then there is no buffer.
+    fn poll_fill_by_stack(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut piece = [MaybeUninit::uninit(); HEAD_READ_BYTES];
+        let mut into = ReadBuf::uninit(&mut piece);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
+        let came = into.filled();
+        self.eof |= came.is_empty();
+        if self.read.capacity() == 0 && !came.is_empty() {
+            self.read = spare::take();
+        }
+        self.read.extend_from_slice(came);
+        Poll::Ready(Ok(came.len()))
     }
 }
 

@@ -10,6 +10,7 @@ use flowgate_net::BoxIo;
 use flowgate_wire::http2::Sink;
 use tokio::io::AsyncWrite;
 
+use super::spare;
 use crate::limits::{COALESCE_BYTES, WRITE_QUEUE_BYTES};
 
 /// What waits to be written.
@@ -17,8 +18,8 @@ use crate::limits::{COALESCE_BYTES, WRITE_QUEUE_BYTES};
 pub(super) struct WriteQueue {
     pieces: VecDeque<Bytes>,
     pieces_bytes: usize,
-    /// What stands behind the pieces, to be appended to.
-    pub(super) tail: BytesMut,
+    /// What stands behind the pieces.
+    tail: BytesMut,
     unflushed: bool,
     /// The transport took no more, and has not taken all since.
     blocked: bool,
@@ -45,6 +46,19 @@ impl WriteQueue {
         self.pieces.iter_mut().for_each(|piece| *piece = Bytes::copy_from_slice(piece));
         self.pieces.shrink_to_fit();
         self.tail = BytesMut::from(&self.tail[..]);
+    }
+
+    /// What stands behind the pieces, to be appended to; in a spare buffer if there is nothing yet.
+    pub(super) fn tail(&mut self) -> &mut BytesMut {
+        if self.tail.capacity() == 0 {
+            self.tail = spare::take();
+        }
+        &mut self.tail
+    }
+
+    /// Gives a buffer back that is empty.
+    pub(super) fn spare_tail(&mut self) {
+        spare::give_back(&mut self.tail);
     }
 
     /// Appends a piece.
@@ -157,7 +171,7 @@ mod tests {
     fn streams_wait_when_the_queue_is_full() {
         for (waiting, is_full) in [(WRITE_QUEUE_BYTES - 1, false), (WRITE_QUEUE_BYTES, true)] {
             let mut queue = WriteQueue::default();
-            queue.tail.extend_from_slice(b"head");
+            queue.tail().extend_from_slice(b"head");
             queue.push(vec![b'x'; waiting - 4].into());
             assert_eq!(queue.is_full(), is_full, "{waiting}");
         }
