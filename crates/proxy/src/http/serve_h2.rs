@@ -34,13 +34,14 @@ use crate::idle::IdleTimer;
 
 /// Serves a client until it is done.
 pub(crate) async fn serve(mut service: Service, io: BoxIo) {
-    let mut client = Driver::for_client(io, service.context.settings.idle_timeout);
-    let (mut servers, mut opened) = (Vec::new(), Vec::new());
-    begin(&service, &mut client, &mut servers, &mut opened).await;
+    let client = Driver::for_client(io, service.context.settings.idle_timeout);
+    let mut drivers = Drivers { client, servers: Vec::new() };
+    let opened = begin(&service, &mut drivers).await;
     let mut told = ClientConnection::clone(&service.context.client);
-    told.connection.http2 = Some(Box::new(client.link.lock().connection.beginning().clone()));
+    told.connection.http2 = Some(Box::new(drivers.client.link.lock().connection.beginning().clone()));
     service.context = service.context.with_client(told);
-    carry(&service, &mut client, &mut servers, opened).await;
+    carry(&service, &mut drivers, opened).await;
+    let Drivers { client, servers } = drivers;
     let failure = client.failure();
     if let Some(error) = failure {
         service.context.log(Level::Warn, format_args!("HTTP/2 with the client failed: {error}"));
@@ -58,8 +59,40 @@ pub(crate) async fn serve(mut service: Service, io: BoxIo) {
     }
 }
 
+/// The connections that the task of a client moves.
+struct Drivers {
+    client: Driver,
+    servers: Vec<Driver>,
+}
+
+impl Drivers {
+    /// Reads from all of them, and looks at the time; appends the streams that the client opened. Whether anything was done.
+    fn poll_read(&mut self, cx: &mut Context<'_>, opened: &mut Vec<StreamId>) -> bool {
+        let mut moved = self.client.poll_read(cx, opened) || self.client.poll_time(cx);
+        for server in &mut self.servers {
+            moved |= server.poll_read(cx, &mut Vec::new()) || server.poll_time(cx);
+        }
+        moved
+    }
+
+    /// Writes to all of them. Whether anything was done.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = self.client.poll_write(cx);
+        for server in &mut self.servers {
+            moved |= server.poll_write(cx);
+        }
+        moved
+    }
+
+    /// There is nothing to do until something comes.
+    fn rest(&mut self) {
+        self.client.rest();
+        self.servers.iter_mut().for_each(Driver::rest);
+    }
+}
+
 /// Serves a client, whose first streams are `opened`, as long as there is something to do.
-async fn carry(service: &Service, client: &mut Driver, servers: &mut Vec<Driver>, mut opened: Vec<StreamId>) {
+async fn carry(service: &Service, drivers: &mut Drivers, mut opened: Vec<StreamId>) {
     let turn = Arc::new(Turn::default());
     let waker = Waker::from(Arc::clone(&turn));
     let mut exchanges = FuturesUnordered::new();
@@ -76,41 +109,33 @@ async fn carry(service: &Service, client: &mut Driver, servers: &mut Vec<Driver>
             let mut moved = turn.take_woken();
             if !stopping && stop.as_mut().poll(cx).is_ready() {
                 stopping = true;
-                client.link.lock().connection.shut_down();
+                drivers.client.link.lock().connection.shut_down();
             }
-            moved |= client.poll_read(cx, &mut opened) || client.poll_time(cx);
-            service.servers.take_drivers(servers);
-            for server in &mut *servers {
-                moved |= server.poll_read(cx, &mut Vec::new()) || server.poll_time(cx);
-            }
-            if !opened.is_empty() && client.is_flooded() {
+            moved |= drivers.poll_read(cx, &mut opened);
+            if !opened.is_empty() && drivers.client.is_flooded() {
                 // Beginning them would cost us more than opening them did. The log has the one line that tells of it.
                 opened.clear();
             }
             for id in opened.drain(..) {
                 let timer =
                     timers.pop().unwrap_or_else(|| IdleTimer::new(service.context.settings.idle_timeout));
-                exchanges.push(serve_stream(service, client.link.stream(id), id, timer));
+                exchanges.push(serve_stream(service, drivers.client.link.stream(id), id, timer));
             }
             while let Poll::Ready(Some(timer)) = exchanges.poll_next_unpin(cx) {
                 timers.extend(timer);
                 moved = true;
             }
-            service.servers.take_drivers(servers);
-            moved |= client.poll_write(cx);
-            for server in &mut *servers {
-                moved |= server.poll_write(cx);
-            }
-            let over = servers.extract_if(.., |server| server.is_over());
+            service.servers.take_drivers(&mut drivers.servers);
+            moved |= drivers.poll_write(cx);
+            let over = drivers.servers.extract_if(.., |server| server.is_over());
             for server in over {
                 service.context.proxy.tasks.spawn(server.close(service.context.stop.clone()));
             }
-            if client.is_over() && exchanges.is_empty() {
+            if drivers.client.is_over() && exchanges.is_empty() {
                 return Poll::Ready(());
             }
             if !moved && turn.end() {
-                client.rest();
-                servers.iter_mut().for_each(Driver::rest);
+                drivers.rest();
                 return Poll::Pending;
             }
             turn.begin(task.waker());
@@ -120,38 +145,29 @@ async fn carry(service: &Service, client: &mut Driver, servers: &mut Vec<Driver>
 }
 
 /// Waits for the client's first streams. By then it has said what it says of itself, which stands with the flows of all of them.
-async fn begin(
-    service: &Service,
-    client: &mut Driver,
-    servers: &mut Vec<Driver>,
-    opened: &mut Vec<StreamId>,
-) {
+async fn begin(service: &Service, drivers: &mut Drivers) -> Vec<StreamId> {
+    let mut opened = Vec::new();
     let mut stop = pin!(service.context.stop.cancelled());
     poll_fn(|cx| {
         // One that was connected to ahead may speak first.
-        service.servers.take_drivers(servers);
+        service.servers.take_drivers(&mut drivers.servers);
         loop {
-            let mut moved = false;
-            for driver in servers.iter_mut() {
-                moved |= driver.poll_read(cx, &mut Vec::new()) || driver.poll_time(cx);
-                moved |= driver.poll_write(cx);
-            }
-            moved |= client.poll_read(cx, opened) || client.poll_time(cx);
+            let mut moved = drivers.poll_read(cx, &mut opened);
             if !opened.is_empty() {
                 return Poll::Ready(());
             }
-            moved |= client.poll_write(cx);
-            if client.is_over() || stop.as_mut().poll(cx).is_ready() {
+            moved |= drivers.poll_write(cx);
+            if drivers.client.is_over() || stop.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             if !moved {
-                client.rest();
-                servers.iter_mut().for_each(Driver::rest);
+                drivers.rest();
                 return Poll::Pending;
             }
         }
     })
     .await;
+    opened
 }
 
 /// Serves one stream; gives its timer back.

@@ -105,8 +105,8 @@ pub struct Connection<T> {
     /// How much of the client's preface is still to come.
     preface_left: usize,
     settings_seen: bool,
-    /// The peer sent a header block.
-    messages_seen: bool,
+    /// The peer has sent no header block yet.
+    is_beginning: bool,
     /// What the peer said of itself before that.
     beginning: Http2Beginning,
     settings_acknowledged: bool,
@@ -191,7 +191,7 @@ impl<T> Connection<T> {
             peer: PeerSettings::default(),
             preface_left: if is_client { 0 } else { PREFACE.len() },
             settings_seen: false,
-            messages_seen: false,
+            is_beginning: true,
             beginning: Http2Beginning::default(),
             settings_acknowledged: false,
             fragment: None,

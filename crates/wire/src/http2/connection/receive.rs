@@ -216,15 +216,10 @@ impl<T: Default> Connection<T> {
         }
     }
 
-    /// Whether the peer has sent no message yet.
-    const fn is_beginning(&self) -> bool {
-        !self.messages_seen
-    }
-
     /// A header block is there whole.
     fn on_block(&mut self, head: BlockHead, block: &[u8]) -> Result<(), Error> {
         let BlockHead { stream: id, ends, priority } = head;
-        self.messages_seen = true;
+        self.is_beginning = false;
         // Read in any case: the tables have to stay the same on both sides.
         let fields = self.decoder.decode(block, self.config.header_list_bytes_max as usize)?;
         if fields.too_large {
@@ -326,7 +321,7 @@ impl<T: Default> Connection<T> {
         if priority.depends_on == header.stream {
             return self.stream_error(header.stream, Code::PROTOCOL_ERROR, ON_ITSELF);
         }
-        if self.is_beginning() && self.beginning.priorities.len() < H2_BEGINNING_PRIORITIES_MAX {
+        if self.is_beginning && self.beginning.priorities.len() < H2_BEGINNING_PRIORITIES_MAX {
             self.beginning.priorities.push((header.stream, priority));
         }
         Ok(())
@@ -455,7 +450,7 @@ impl<T: Default> Connection<T> {
             if !self.send_window.change(increment.into()) {
                 return Err(Error::new(Code::FLOW_CONTROL_ERROR, "the connection's window is too large"));
             }
-            if self.is_beginning() {
+            if self.is_beginning {
                 self.beginning.window_bytes = self.beginning.window_bytes.saturating_add(increment);
             }
             return Ok(());
