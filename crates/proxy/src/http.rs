@@ -49,7 +49,7 @@ mod in_memory;
 pub use in_memory::{check_connection, check_http2_connection};
 
 pub(crate) use error_page::{OwnResponse, connect_established, connect_refusal};
-pub(crate) use farewell::Farewells;
+pub(crate) use farewell::{Farewell, Farewells};
 pub(crate) use forward::name_host;
 pub(crate) use h1_client::H1Client;
 pub(crate) use serve_h1::{Connect, Ended, serve as serve_h1};

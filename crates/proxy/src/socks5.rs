@@ -15,14 +15,14 @@ use flowgate_wire::socks5::{
     Credentials, Method, Parsed, Reply, Socks5Error, encode_credentials_answer, parse_credentials,
     parse_greeting, parse_request,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::addon::LiveLogin;
 use crate::context::Context;
 use crate::early;
-use crate::http::{self, Allowed};
-use crate::limits::{CLIENT_HEADER_TIMEOUT, CONNECT_TIMEOUT, LINGER_SILENCE_MAX};
+use crate::http::{self, Allowed, Farewell};
+use crate::limits::{CLIENT_HEADER_TIMEOUT, CONNECT_TIMEOUT};
 use crate::peek::Peeked;
 use crate::server::ServerError;
 use crate::tunnel::{self, Target};
@@ -48,12 +48,12 @@ pub(crate) async fn serve(context: &Context, client: BoxIo) {
     };
     if let (Allowed::No(_), _) = http::explicit_allowed(context, &destination, Entry::Tunnel) {
         // Before anybody is connected to; why was logged (RFC 1928 section 6: not allowed by ruleset).
-        return handshake.refuse(Reply::NotAllowed).await;
+        return handshake.refuse(context, Reply::NotAllowed).await;
     }
     let (context, server) = early::open(context, &destination).await;
     let server = match server {
         Ok(server) => server,
-        Err(error) => return handshake.refuse(reply_for(&error)).await,
+        Err(error) => return handshake.refuse(&context, reply_for(&error)).await,
     };
     let bound = server.as_ref().and_then(|open| open.facts.connection.sockname);
     let mut client = handshake.client.rewind();
@@ -128,40 +128,32 @@ impl Handshake {
     async fn fail(self, context: &Context, failure: Failure) {
         match failure {
             Failure::Gone => {}
-            Failure::NotLetIn => self.answer(&encode_credentials_answer(false)).await,
+            Failure::NotLetIn => self.answer(context, &encode_credentials_answer(false)).await,
             Failure::NoMethod(wanted) => {
                 let why = match wanted {
                     Method::UserPassword => "the SOCKS client does not offer to say its name and password",
                     _ => "the SOCKS client wants to authenticate, and no method it offers is known here",
                 };
                 context.log(Level::Warn, format_args!("{why}"));
-                self.answer(&Method::NoneAcceptable.encode()).await;
+                self.answer(context, &Method::NoneAcceptable.encode()).await;
             }
             Failure::Refused(error) => {
                 let hint = version_hint(error, self.client.bytes());
                 context.log(Level::Warn, format_args!("Invalid SOCKS request: {error}.{hint}"));
                 if let Some(reply) = error.reply() {
-                    self.refuse(reply).await;
+                    self.refuse(context, reply).await;
                 }
             }
         }
     }
 
-    async fn refuse(self, reply: Reply) {
-        self.answer(&reply.encode(NOT_BOUND)).await;
+    async fn refuse(self, context: &Context, reply: Reply) {
+        self.answer(context, &reply.encode(NOT_BOUND)).await;
     }
 
     /// Says a last thing, and closes so that it arrives although the client may still be sending.
-    async fn answer(self, bytes: &[u8]) {
-        let mut io = self.client.rewind();
-        let lingering = async {
-            if send(&mut io, bytes).await && io.shutdown().await.is_ok() {
-                let mut discarded = [0; 512];
-                while let Ok(1..) = io.read(&mut discarded).await {}
-            }
-        };
-        // The time being up is as good an end as any.
-        let _ = timeout(LINGER_SILENCE_MAX, lingering).await;
+    async fn answer(self, context: &Context, bytes: &[u8]) {
+        Farewell::of(self.client.rewind(), bytes).say(usize::MAX, &context.stop).await;
     }
 }
 

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use flowgate_net::BoxIo;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -24,7 +25,7 @@ use super::write_queue::WriteQueue;
 use crate::limits::{FAREWELL_READ_BYTES, FAREWELLS_MAX, LINGER_SILENCE_MAX, LINGER_TIMEOUT};
 
 /// What is left of a connection that ends.
-pub(super) struct Farewell {
+pub(crate) struct Farewell {
     io: BoxIo,
     last_words: WriteQueue,
 }
@@ -35,9 +36,16 @@ impl Farewell {
         Self { io, last_words }
     }
 
+    /// With these last words, of whatever protocol.
+    pub(crate) fn of(io: BoxIo, last_words: &[u8]) -> Self {
+        let mut queue = WriteQueue::default();
+        queue.push(Bytes::copy_from_slice(last_words));
+        Self { io, last_words: queue }
+    }
+
     /// Says the last words, ends our direction, and reads on for a while, but no more than so many bytes. Nobody is waited for when
     /// `stop` is cancelled.
-    pub(super) async fn say(mut self, bytes_max: usize, stop: &CancellationToken) {
+    pub(crate) async fn say(mut self, bytes_max: usize, stop: &CancellationToken) {
         let ending = async {
             poll_fn(|cx| self.last_words.poll_write(cx, &mut self.io)).await?;
             poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await
