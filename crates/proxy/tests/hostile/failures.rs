@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -291,28 +292,52 @@ async fn servers_that_die_are_told_and_never_look_well() {
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), ROWS.len(), wrong.join("\n"));
 }
 
+/// A server that reads so many requests on a connection, and dies on them.
+struct Dying {
+    url: String,
+    /// How many requests it was sent.
+    asked: Arc<AtomicUsize>,
+    serving: JoinHandle<()>,
+}
+
+impl Dying {
+    async fn start(requests: usize, count: fn(&[u8]) -> usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let total = Arc::clone(&asked);
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let (read, _) = read_to_end(&mut socket, |read| count(read) == requests).await;
+                total.fetch_add(count(&read), Ordering::Relaxed);
+            }
+        });
+        Self { url, asked, serving }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Dying {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
 /// A connection that was opened before anything was asked counted as one that had been used: a server that died on its first request got
 /// that twice.
 #[tokio::test]
 async fn a_server_that_dies_on_its_first_request_is_asked_once() {
     for strategy in [ConnectionStrategy::Lazy, ConnectionStrategy::Eager] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
-        let serving = tokio::spawn(async move {
-            loop {
-                let (mut socket, _) = listener.accept().await.unwrap();
-                let (head, _) = read_to_end(&mut socket, |read| read.ends_with(b"\r\n\r\n")).await;
-                count.fetch_add(usize::from(!head.is_empty()), Ordering::Relaxed);
-            }
-        });
-        let fixture = Fixture::build(Build { strategy, ..Build::reverse(&server) }).await;
+        let server = Dying::start(1, |read| usize::from(read.ends_with(b"\r\n\r\n"))).await;
+        let fixture = Fixture::build(Build { strategy, ..Build::reverse(&server.url) }).await;
         let mut client = fixture.connect().await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let (answer, _) = read_to_end(&mut client, |_| false).await;
-        assert_eq!((statuses(&answer), asked.load(Ordering::Relaxed)), (vec![502], 1), "{strategy:?}");
-        serving.abort();
+        assert_eq!((statuses(&answer), server.asked()), (vec![502], 1), "{strategy:?}");
     }
 }
 
@@ -322,18 +347,8 @@ async fn a_server_of_http2_that_dies_on_its_first_requests_is_asked_once() {
     for (strategy, requests) in
         [(ConnectionStrategy::Lazy, 1), (ConnectionStrategy::Lazy, 2), (ConnectionStrategy::Eager, 1)]
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
-        let serving = tokio::spawn(async move {
-            loop {
-                let (mut socket, _) = listener.accept().await.unwrap();
-                let (read, _) = read_to_end(&mut socket, |read| heads(read) == requests).await;
-                count.fetch_add(heads(&read), Ordering::Relaxed);
-            }
-        });
-        let fixture = Fixture::build(Build { strategy, ..Build::reverse(&server) }).await;
+        let server = Dying::start(requests, heads).await;
+        let fixture = Fixture::build(Build { strategy, ..Build::reverse(&server.url) }).await;
         let (send, connection) = h2::client::handshake(fixture.connect().await).await.unwrap();
         let connection = tokio::spawn(connection);
         let answers = (0..requests).map(async |_| {
@@ -342,10 +357,8 @@ async fn a_server_of_http2_that_dies_on_its_first_requests_is_asked_once() {
             answer.await.unwrap().status().as_u16()
         });
         let statuses = timeout(PATIENCE, join_all(answers)).await.unwrap();
-        let expected = (vec![502; requests], requests);
-        assert_eq!((statuses, asked.load(Ordering::Relaxed)), expected, "{strategy:?}");
+        assert_eq!((statuses, server.asked()), (vec![502; requests], requests), "{strategy:?}");
         connection.abort();
-        serving.abort();
     }
 }
 
