@@ -95,10 +95,9 @@ fn the_page_is_up_to_date() {
 /// Constants that no test names, and why that is well.
 const UNNAMED: &[(&str, &str)] = &[
     (
-        "HEAD_READ_BYTES",
+        "COALESCE_BYTES",
         "how much at a time: changes nothing but the speed, and every way to cut the input is tested",
     ),
-    ("COALESCE_BYTES", "likewise"),
     ("HELD_READ_BYTES", "likewise"),
     ("INJECTED_MESSAGES_MAX", "the room of a channel, which refuses what is beyond or makes its sender wait"),
     ("HELD_BODY_BYTES_MAX", "tested through option `stream_large_bodies`, which lowers it"),

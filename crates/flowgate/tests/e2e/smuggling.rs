@@ -113,6 +113,31 @@ fn ambiguous_requests_are_refused_in_absolute_form() {
     assert!(saved_flows(&flowgate).iter().all(|flow| flow.error.is_some()));
 }
 
+/// CONNECT has no body. To us what it announced as one was the beginning of the tunnel; to others on the way it would have been a body.
+#[test]
+fn a_connect_with_a_body_is_refused() {
+    let server = RawServer::start(|connection| connection.read_to_end().map(drop));
+    let flowgate = flowgate().start();
+    let connect = |fields: &str, behind: &str| {
+        let mut client = Client::connect(&flowgate);
+        let address = server.address();
+        client.send(format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n{behind}"));
+        client.end();
+        text(&client.read_to_end())
+    };
+    for (fields, behind) in [
+        ("Content-Length: 5\r\n", "hello"),
+        ("Content-Length: 5\r\n", ""),
+        ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+    ] {
+        let answer = connect(fields, behind);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{fields}: {answer}");
+    }
+    assert_eq!(server.connections(), 0, "nobody was even connected to");
+    // What some clients say in every request.
+    assert!(connect("Content-Length: 0\r\n", "").starts_with("HTTP/1.1 200 "));
+}
+
 /// `validate_inbound_headers=false` lets header names be odd, and nothing be ambiguous.
 #[test]
 fn without_validation_only_names_are_relaxed() {

@@ -59,7 +59,7 @@ pub(crate) async fn serve(service: &Service, io: BoxIo) -> Ended {
                 break;
             }
         };
-        let (request, mut route) = match resolve(&service.origin, head, times.started) {
+        let (request, mut route) = match resolve(&service.origin, head, framing, times.started) {
             Ok(Resolved::Request(mut request, route)) => {
                 request.timestamp_end = (framing == Framing::None).then_some(times.ended);
                 (request, route)
@@ -127,8 +127,13 @@ impl Refused {
     }
 }
 
-/// Where a request goes, or the status and words with which it is refused.
-fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Resolved, Box<Refused>> {
+/// Where a request goes, or the status and words with which it is refused. `framing` is how its body is delimited.
+fn resolve(
+    origin: &Origin,
+    head: RequestHead,
+    framing: Framing,
+    started: Timestamp,
+) -> Result<Resolved, Box<Refused>> {
     let mut request = Request {
         version: head.version,
         method: head.method,
@@ -158,6 +163,12 @@ fn resolve(origin: &Origin, head: RequestHead, started: Timestamp) -> Result<Res
             request.path = Bytes::new();
             (request.host, request.port) = (destination.host.clone(), destination.port);
             return match origin {
+                // It has none (RFC 9110 section 9.3.6), so to some that is the beginning of what goes through the tunnel, and others take it
+                // out.
+                _ if !matches!(framing, Framing::None | Framing::Length(0)) => Err(Refused::new(
+                    request,
+                    "CONNECT with a body, which could also be meant for the server.",
+                )),
                 Origin::Explicit { .. } => Ok(Resolved::Connect(request, destination)),
                 Origin::Fixed { .. } | Origin::Blocked(..) => {
                     Err(Refused::new(request, "CONNECT inside a connection that has its destination."))
@@ -230,7 +241,7 @@ async fn refuse_unreadable(service: &Service, client: &mut H1Client, unreadable:
     let line = first_line(&received);
     let start = line.get(..80).unwrap_or(line).escape_ascii();
     service.context.log(Level::Warn, format_args!("refused a request: {error}; it begins \"{start}\""));
-    let request = match head.map(|head| resolve(&service.origin, head, started)) {
+    let request = match head.map(|head| resolve(&service.origin, head, Framing::None, started)) {
         Some(Ok(Resolved::Request(request, _) | Resolved::Connect(request, _))) => request,
         Some(Err(refused)) => refused.request,
         None => guessed(&received, started),

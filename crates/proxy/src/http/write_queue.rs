@@ -167,6 +167,13 @@ fn poll_write_pieces(
 mod tests {
     use super::*;
 
+    impl WriteQueue {
+        /// How much memory it has to append to.
+        pub(in super::super) fn tail_capacity(&self) -> usize {
+            self.tail.capacity()
+        }
+    }
+
     #[test]
     fn streams_wait_when_the_queue_is_full() {
         for (waiting, is_full) in [(WRITE_QUEUE_BYTES - 1, false), (WRITE_QUEUE_BYTES, true)] {

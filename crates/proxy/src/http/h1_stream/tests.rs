@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 
-use tokio::io::{AsyncReadExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
 
@@ -101,5 +101,30 @@ fn little_waits_at_the_beginning_of_a_body_and_more_behind_it() {
         (BODY_FIRST_BYTES, WRITE_QUEUE_BYTES),
     ] {
         assert_eq!(write_queue_bytes(queued), wait, "{queued}");
+    }
+}
+
+/// A client and its server that rested after an exchange held three buffers for what might come.
+#[tokio::test]
+async fn who_rests_holds_no_buffer() {
+    for (len, is_copied) in [(COPIED_PIECE_BYTES_MAX, true), (COPIED_PIECE_BYTES_MAX + 1, false)] {
+        let (mut peer, io) = duplex(2 * HEAD_READ_BYTES);
+        let mut stream = H1Stream::new(Box::new(io));
+        poll_fn(|cx| Poll::Ready(assert!(stream.poll_stale(cx).is_pending()))).await;
+        assert_eq!(stream.read.capacity(), 0, "nothing came yet");
+        peer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        peer.write_all(&vec![b'x'; len]).await.unwrap();
+        poll_fn(|cx| stream.poll_head(cx)).await.unwrap().unwrap();
+        stream.expect_body(Framing::Length(len as u64));
+        let buffer = stream.read.as_ptr();
+        let BodyEvent::Data(data) = poll_fn(|cx| stream.poll_body(cx)).await.unwrap() else { unreachable!() };
+        assert_eq!(data, vec![b'x'; len]);
+        assert_eq!(data.as_ptr() == buffer, !is_copied, "{len}");
+        assert_eq!(stream.read.capacity() == 0, is_copied, "{len}");
+        stream
+            .send_head(Outgoing::Length(0), |out| Ok::<(), SideError>(out.extend_from_slice(b"head")))
+            .unwrap();
+        poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
+        assert_eq!(stream.queue.tail_capacity(), 0);
     }
 }
