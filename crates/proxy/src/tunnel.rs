@@ -160,12 +160,7 @@ pub(crate) async fn run(
         Action::Decrypt => Box::pin(tunnel.decrypt(false)).await,
         Action::RecordRaw { decrypt: true } => Box::pin(tunnel.decrypt(true)).await,
         Action::Refuse if blocked => Box::pin(tunnel.block()).await,
-        Action::Refuse => {
-            tunnel.context.log(
-                Level::Warn,
-                format_args!("Cannot parse ClientHello for {}; closed", tunnel.target.address),
-            );
-        }
+        Action::Refuse => tunnel.tell_broken_hello(),
     }
 }
 
@@ -529,8 +524,8 @@ impl<'a> Tunnel<'a> {
         (service, self.client.rewind())
     }
 
-    async fn decrypt(self: Box<Self>, raw: bool) {
-        let Some(hello) = self.learned.hello else { return };
+    async fn decrypt(mut self: Box<Self>, raw: bool) {
+        let Some(hello) = self.hello().await else { return };
         let server = match self.server {
             Server::NotYet => ServerState::NotYet,
             Server::Failed(error) => ServerState::Failed(error),
@@ -541,6 +536,44 @@ impl<'a> Tunnel<'a> {
         let client = self.client.rewind();
         // Boxed: what is inside is a tunnel again.
         Box::pin(decrypt::run(&self.context, self.target, client, &hello, server, raw)).await;
+    }
+
+    /// The client's whole hello. It may come in pieces, and a verdict that needs no name of it does not wait for them. `None` if it does
+    /// not come; why is logged.
+    async fn hello(&mut self) -> Option<ClientHello> {
+        let give_up_at = Instant::now() + CLIENT_HEADER_TIMEOUT;
+        loop {
+            if let Some(hello) = self.learned.hello.take() {
+                return Some(hello);
+            }
+            if self.learned.first != FirstBytes::Tls {
+                self.tell_broken_hello();
+                return None;
+            }
+            let read = tokio::select! {
+                biased;
+                read = poll_fn(|cx| self.client.poll_more(cx)) => read,
+                () = self.context.stop.cancelled() => return None,
+                () = sleep_until(give_up_at) => {
+                    let address = &self.target.address;
+                    self.context.log(
+                        Level::Warn,
+                        format_args!("the client did not send its ClientHello for {address} in time; closed"),
+                    );
+                    return None;
+                }
+            };
+            if read.is_err() {
+                self.cut();
+                return None;
+            }
+            self.learned.learn(&self.client);
+        }
+    }
+
+    fn tell_broken_hello(&self) {
+        let address = &self.target.address;
+        self.context.log(Level::Warn, format_args!("Cannot parse ClientHello for {address}; closed"));
     }
 }
 

@@ -3,9 +3,11 @@
 use std::net::TcpStream;
 
 use flowgate_flow::FlowKind;
-use flowgate_testkit::RawServer;
+use flowgate_testkit::{RawServer, TestCa};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 
-use crate::support::{Client, flowgate, saved_flows, text};
+use crate::support::{Client, client_config, flowgate, https_server, saved_flows, text};
 
 #[test]
 fn a_server_that_speaks_first_is_relayed_and_recorded() {
@@ -95,6 +97,34 @@ fn a_reset_crosses_as_an_end_and_is_recorded() {
     assert_eq!(client.read_to_end(), b"");
     let flows = saved_flows(&flowgate);
     assert!(flows[0].error.as_ref().is_some_and(|error| error.message.starts_with("server: ")), "{flows:?}");
+}
+
+/// A hello with keys against quantum computers is longer than a packet. Where no option looked at its name, the verdict did not wait for
+/// its end, and the connection was closed without a word.
+#[test]
+fn a_hello_in_pieces_is_waited_for() {
+    let ca = TestCa::new();
+    let server = https_server(&ca, &["localhost"]);
+    let authority = format!("localhost:{}", server.address().port());
+    for mode in ["regular".to_owned(), format!("reverse:https://{authority}")] {
+        let flowgate = flowgate()
+            .args(["-v", "--mode", &mode])
+            .set("ssl_verify_upstream_trusted_ca", ca.certificate_path().display())
+            .start();
+        let mut client = match mode.as_str() {
+            "regular" => Client::tunnel(&flowgate, &authority),
+            _ => Client::connect(&flowgate),
+        };
+        let config = client_config(&flowgate.ca_certificate(), &[]);
+        let mut tls = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
+        let mut hello = Vec::new();
+        tls.write_tls(&mut hello).unwrap();
+        let (first, second) = hello.split_at(hello.len() / 2);
+        client.send(first);
+        flowgate.wait_for(|line| line.contains("] decrypt: "));
+        client.send(second);
+        assert_eq!(client.read_count(1), [22], "a handshake");
+    }
 }
 
 #[test]
