@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::farewell::Farewell;
 use super::h2_link::{H2Link, Lost};
 use super::write_queue::WriteQueue;
-use crate::limits::{H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, WRITE_QUEUE_BYTES};
+use crate::limits::{
+    CLIENT_HEADER_TIMEOUT, H2_LINGER_BYTES_MAX, H2_READ_BYTES, H2_SETTINGS_TIMEOUT, WRITE_QUEUE_BYTES,
+};
 use crate::server::ServerGuard;
 
 /// One end of a connection.
@@ -34,6 +36,8 @@ pub(super) struct Driver {
     /// When something last came.
     heard: Instant,
     began: Instant,
+    /// Since when a client has been in the middle of a head.
+    head_began: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     /// How long a client may rest.
     idle_timeout: Duration,
@@ -76,6 +80,7 @@ impl Driver {
             renewed: now,
             heard: now,
             began: now,
+            head_began: None,
             timer: None,
             idle_timeout,
             keepalive,
@@ -125,6 +130,8 @@ impl Driver {
                     state.connection.renew();
                 }
                 let received = state.connection.receive(&mut self.read);
+                let in_head = self.role == Role::Server && state.connection.is_in_head(&self.read);
+                self.head_began = in_head.then(|| self.head_began.unwrap_or(now));
                 state.dispatch(opened);
                 if let Err(error) = received {
                     state.lose(Lost::Protocol(error));
@@ -172,11 +179,13 @@ impl Driver {
             let acknowledged = state.connection.is_acknowledged();
             let rests = self.role == Role::Server && state.connection.streams() == 0;
             let due = match (acknowledged, rests, self.keepalive) {
-                (false, ..) => self.began + H2_SETTINGS_TIMEOUT,
-                (true, true, _) => self.heard + self.idle_timeout,
-                (true, false, Some(keepalive)) => self.heard + keepalive,
-                (true, false, None) => return false,
+                (false, ..) => Some(self.began + H2_SETTINGS_TIMEOUT),
+                (true, true, _) => Some(self.heard + self.idle_timeout),
+                (true, false, Some(keepalive)) => Some(self.heard + keepalive),
+                (true, false, None) => None,
             };
+            let head_due = self.head_began.map(|began| began + CLIENT_HEADER_TIMEOUT);
+            let Some(due) = due.into_iter().chain(head_due).min() else { return false };
             // A timer that fires too early is moved on then: most never fire.
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
             if timer.deadline() > due {
@@ -188,6 +197,12 @@ impl Driver {
             if Instant::now() < due {
                 timer.as_mut().reset(due);
                 continue;
+            }
+            if head_due == Some(due) {
+                state.connection.fail(Code::NO_ERROR, "a request was not sent in time");
+                let error = state.connection.failure();
+                state.lose(error.map_or(Lost::Closed, Lost::Protocol));
+                return true;
             }
             if acknowledged && self.keepalive.is_some() {
                 if std::mem::replace(&mut self.pinged, true) {

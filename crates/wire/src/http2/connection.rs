@@ -16,7 +16,7 @@ use super::PREFACE;
 use super::closed::{Closed, Ended};
 use super::error::{Code, Error};
 use super::flow::{ReceiveWindow, SendWindow, WINDOW_INITIAL};
-use super::frame;
+use super::frame::{self, FrameHeader, Kind};
 use super::guard::{Flood, Guard};
 use super::settings::{self, PeerSettings};
 use super::stream::{By, Direction, End, Incoming, Reset, Stream, StreamId};
@@ -242,6 +242,13 @@ impl<T> Connection<T> {
     #[must_use]
     pub const fn is_acknowledged(&self) -> bool {
         self.settings_acknowledged
+    }
+
+    /// Whether the peer is in the middle of a header block, of which `input` is what was not taken yet.
+    #[must_use]
+    pub fn is_in_head(&self, input: &[u8]) -> bool {
+        let begins_headers = || FrameHeader::read(input).is_some_and(|header| header.kind == Kind::Headers);
+        self.fragment.is_some() || (self.preface_left == 0 && begins_headers())
     }
 
     /// How many streams are here, those that are over and not released among them.

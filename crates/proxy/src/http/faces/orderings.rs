@@ -13,8 +13,8 @@ use super::script::{block, frame};
 use crate::http::in_memory::listener::{Listener, value};
 use crate::http::in_memory::network::PIPE_BYTES;
 use crate::limits::{
-    CLIENT_PROGRESS_TIMEOUT, H2_LINGER_BYTES_MAX, H2_STREAM_WINDOW_BYTES, IDLE_TIMEOUT, LINGER_TIMEOUT,
-    REST_SILENCE_MAX,
+    CLIENT_HEADER_TIMEOUT, CLIENT_PROGRESS_TIMEOUT, H2_LINGER_BYTES_MAX, H2_STREAM_WINDOW_BYTES,
+    IDLE_TIMEOUT, LINGER_TIMEOUT, REST_SILENCE_MAX,
 };
 
 use Version::{H1, H2};
@@ -472,6 +472,42 @@ async fn a_server_that_answers_no_ping_is_given_up() {
     let error = flows[0].error.as_ref().unwrap();
     assert_eq!(error.side, Some(Side::Server));
     assert!(error.message.contains("PING"), "{}", error.message);
+}
+
+/// A head in drops, between frames or inside of one, was waited for as long as anybody may be silent, and longer if more drops came.
+#[tokio::test(start_paused = true)]
+async fn a_head_in_drops_is_not_waited_for() {
+    let proxy = Proxy::new();
+    let path = "/".repeat(100);
+    let block = block(&[(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", &path)]);
+    let second = Duration::from_secs(1);
+    for inside in [false, true] {
+        let (mut client, _served) = begin(&proxy, H2, H1).await;
+        let head = frame(1, if inside { 5 } else { 1 }, 1, &block);
+        let began = tokio::time::Instant::now();
+        client.say(if inside { &head[..10] } else { &head }).await;
+        for at in 10..50 {
+            tokio::time::sleep(second).await;
+            client.say(&if inside { vec![head[at % head.len()]] } else { frame(9, 0, 1, b"") }).await;
+            if !client.listener.go_aways.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(client.listener.go_aways, [(0, Code::NO_ERROR)], "{inside}");
+        let took = began.elapsed();
+        assert!((CLIENT_HEADER_TIMEOUT..CLIENT_HEADER_TIMEOUT + 3 * second).contains(&took), "{took:?}");
+    }
+    // One that is whole in time begins anew with the next.
+    let (mut client, mut served) = begin(&proxy, H2, H1).await;
+    for stream in [1, 3] {
+        client.say(&frame(1, 1, stream, &block)).await;
+        tokio::time::sleep(CLIENT_HEADER_TIMEOUT - second).await;
+        client.say(&frame(9, 4, stream, b"")).await;
+    }
+    let mut server = accept(&mut served, H1, b"").await;
+    server.say(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+    client.hear().await;
+    assert_eq!(client.told(1), "204 0 end");
 }
 
 /// Streams above the last of a GOAWAY were not looked at: those that can be asked again go to a new connection, and a client is
