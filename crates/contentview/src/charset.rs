@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_8};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use crate::escape;
 
@@ -21,10 +21,20 @@ pub(crate) fn decode<'a>(
             let label = content_type.and_then(|value| parameter(value, b"charset"));
             let said =
                 label.and_then(Encoding::for_label).or_else(|| Encoding::for_label(declared(beginning)?));
+            let said = said.filter(|said| !(is_utf_16(said) && is_plain_utf_8(bytes)));
             (said.unwrap_or(UTF_8), bytes)
         }
     };
     if encoding == UTF_8 { utf8(bytes) } else { encoding.decode_without_bom_handling(bytes).0 }
+}
+
+fn is_utf_16(encoding: &'static Encoding) -> bool {
+    encoding == UTF_16LE || encoding == UTF_16BE
+}
+
+/// Whether this is UTF-8 that says UTF-16 of itself, as .NET writes XML into strings. In UTF-16 every ASCII character has a zero byte.
+fn is_plain_utf_8(bytes: &[u8]) -> bool {
+    !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
 }
 
 /// UTF-8; what is not, as `\xNN`.
@@ -93,6 +103,15 @@ mod tests {
                 "<?xml version=\"1.0\" encoding='latin1'?>ä",
             ),
             (b"\xef\xbb\xbfa", Some("text/html; charset=latin1"), "a"),
+            // These became Chinese.
+            (
+                b"<?xml version='1.0' encoding='utf-16'?><a/>",
+                None,
+                "<?xml version='1.0' encoding='utf-16'?><a/>",
+            ),
+            (b"null", Some("text/html; charset=utf-16"), "null"),
+            (b"a\0\xe4\0", Some("text/html; charset=utf-16"), "aä"),
+            (b"\0a\0\xe4", Some("text/html; charset=utf-16be"), "aä"),
             (b"\xff\xfea\0\xe4\0", None, "aä"),
             (b"<meta charset=", None, "<meta charset="),
         ] {
