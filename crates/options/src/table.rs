@@ -390,7 +390,7 @@ options! {
 
         /// Save each flow to this file when it is complete. The file is emptied first unless the path starts with
         /// `+`. The codes of strftime in it (`%Y-%m-%d`) are the local time: when they change what the path says, another
-        /// file is begun, and the folders it needs are made.
+        /// file is begun. Folders that are missing are made.
         save_stream_file: Option<String> = None, ALL, Some(Flag::value("PATH").short('w'));
 
         /// Save each HTTP flow to this file when it is complete, as HAR 1.2: compressed if its name ends in `.zhar`. The file

@@ -36,14 +36,8 @@ impl FlowFileError {
     /// What a user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Some("the folder has to exist".to_owned())
-            }
-            Self::Open { .. } => {
-                Some("option `save_stream_file` (`-w`) names a file that can be written".to_owned())
-            }
-        }
+        let Self::Open { .. } = self;
+        Some("option `save_stream_file` (`-w`) names a file that can be written".to_owned())
     }
 }
 

@@ -27,7 +27,7 @@ pub struct StreamFile {
 
 impl StreamFile {
     /// Opens the file for now. `spec` is the value of the option, its `~` expanded: a path, behind a `+` if flows are to be
-    /// appended. Folders that the codes name are made.
+    /// appended. Folders that are missing are made.
     ///
     /// # Errors
     /// If it cannot be opened for writing.
@@ -39,7 +39,7 @@ impl StreamFile {
         let (append, path) = appended(spec);
         let name = Name::new(path);
         let path = name.at(now);
-        let file = open(&name, &path, append)?;
+        let file = open(&path, append)?;
         Ok(Self { name, append, path, second: now.timestamp().as_second(), file: Some(file) })
     }
 
@@ -64,7 +64,7 @@ impl StreamFile {
             if path != self.path || self.file.is_none() {
                 // Flows of this moment belong into no other file.
                 self.file = None;
-                let file = open(&self.name, &path, self.append).map_err(FlowFileError::into_io)?;
+                let file = open(&path, self.append).map_err(FlowFileError::into_io)?;
                 // Nothing is left to start that could fail.
                 file.emptying()?.empty()?;
                 (self.file, self.path) = (Some(file), path);
@@ -97,14 +97,17 @@ fn appended(spec: &Path) -> (bool, &Path) {
     text.map_or((false, spec), |text| (true, Path::new(text)))
 }
 
-fn open(name: &Name, path: &Path, append: bool) -> Result<FlowFile, FlowFileError> {
-    if name.varies
-        && let Some(folder) = path.parent()
-    {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| FlowFileError::Open { path: path.to_owned(), source })?;
+fn open(path: &Path, append: bool) -> Result<FlowFile, FlowFileError> {
+    match (FlowFile::open(path, append), path.parent()) {
+        (Err(FlowFileError::Open { source, .. }), Some(folder))
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| FlowFileError::Open { path: path.to_owned(), source })?;
+            FlowFile::open(path, append)
+        }
+        (opened, _) => opened,
     }
-    FlowFile::open(path, append)
 }
 
 /// A path with codes of strftime in it, as Python (and so mitmproxy) knows them in the C locale.
@@ -217,6 +220,20 @@ mod tests {
             file.take_at(flow(), &at("2026-01-02T10:01:00[UTC]")).unwrap();
             assert_eq!(counted(&inside)[2], ("1001".into(), count), "{plus:?}");
         }
+    }
+
+    /// As in mitmproxy. Once only for names with codes; the others wanted theirs to be there.
+    #[test]
+    fn folders_are_made_whatever_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for spec in ["a/b/flows", "+c/flows"] {
+            let (plus, path) = spec.strip_prefix('+').map_or(("", spec), |path| ("+", path));
+            let spec = format!("{plus}{}", folder.path().join(path).display());
+            let mut file = StreamFile::open(Path::new(&spec)).unwrap();
+            file.take(flow()).unwrap();
+        }
+        assert_eq!(counted(&folder.path().join("a/b")), [("flows".into(), 1)]);
+        assert_eq!(counted(&folder.path().join("c")), [("flows".into(), 1)]);
     }
 
     #[test]

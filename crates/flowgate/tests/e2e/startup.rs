@@ -128,12 +128,12 @@ fn files_that_are_not_there() {
         "#]],
     );
     check(
-        &["-w", "FOLDER/none/flows"],
+        &["-w", "/dev/null/flows"],
         expect![[r#"
         exit 1
-        error: cannot write flows to FOLDER/none/flows
-          cause: No such file or directory (os error 2)
-        hint: the folder has to exist
+        error: cannot write flows to /dev/null/flows
+          cause: Not a directory (os error 20)
+        hint: option `save_stream_file` (`-w`) names a file that can be written
         files: []
     "#]],
     );
