@@ -211,6 +211,12 @@ async fn run_on(
     let teller = printer.clone();
     let mut emptying = Emptying::default();
     if let Some(file) = file {
+        if file.half_flow_bytes() > 0 {
+            let (path, bytes) = (file.path().display(), file.half_flow_bytes());
+            let line =
+                format!("{path} ends with {bytes} bytes of half a flow: they go when the next one is saved");
+            teller.event(Level::Warn, None, &line);
+        }
         emptying = file.emptying()?;
         save(file, &teller, &mut printer, &mut saving.savers)?;
     }

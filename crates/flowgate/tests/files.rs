@@ -270,6 +270,38 @@ fn flows_are_exported() {
     );
 }
 
+/// What was appended behind half a flow, or to a file of something else, was lost without a word.
+#[test]
+fn flows_are_appended_to_flow_files_alone() {
+    let flows = flow_file();
+    check(
+        &["dump", "-n", "-r", "x.flows", "-w", "+x.har"],
+        &[("x.flows", &flows), ("x.har", HAR.as_bytes())],
+        b"",
+        expect![[r#"
+            exit 1
+            error: cannot append flows to x.har
+              cause: no whole flow at byte 0
+              cause: expected a length and a colon
+            hint: name another file; `flowgate convert x.har NEW` saves what can be read
+        "#]],
+    );
+    let home = TempDir::new().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flowgate"));
+        let output =
+            command.args(arguments).current_dir(home.path()).env("HOME", home.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    fs::write(home.path().join("x.flows"), &flows).unwrap();
+    fs::write(home.path().join("cut.flows"), &flows[..flows.len() - 7]).unwrap();
+    let told = run(&["dump", "-n", "-r", "x.flows", "-w", "+cut.flows"]);
+    assert!(told.contains("cut.flows ends with ") && told.contains(" bytes of half a flow"), "{told}");
+    // The one before the cut, and the two that were appended.
+    assert_eq!(run(&["flows", "-r", "cut.flows", "--json"]).lines().count(), 3);
+}
+
 /// What is exported as HAR and read again is the same, and a capture is one to tshark.
 #[test]
 fn files_are_exported() {

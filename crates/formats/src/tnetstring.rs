@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 pub use content::WriteError;
 pub(crate) use read::Raw;
-pub use read::{Frame, FrameError, parse, read_frame};
+pub use read::{Frame, FrameError, parse, read_frame, whole_items};
 pub use write::Encoder;
 
 /// One value.

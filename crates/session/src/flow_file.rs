@@ -1,11 +1,13 @@
-//! A flow file to save flows to. It never keeps half a flow.
+//! A flow file to save flows to. It never keeps half a flow: nor one that a killed program left at its end, since no reader would find
+//! what stands behind it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write as _};
+use std::io::{self, BufReader, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::Flow;
 use flowgate_formats::FlowWriter;
+use flowgate_formats::tnetstring::{FrameError, Problem, whole_items};
 use thiserror::Error;
 
 use crate::saver::Sink;
@@ -23,6 +25,26 @@ pub enum FlowFileError {
         #[source]
         source: io::Error,
     },
+    /// It cannot be appended to: it is no flow file, or damaged, and what stood behind that would not be found.
+    #[error("cannot append flows to {}", path.display())]
+    NoFlowFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        #[source]
+        source: Damage,
+    },
+}
+
+/// What is wrong with a file that flows were to be appended to.
+#[derive(Debug, Error)]
+#[error("no whole flow at byte {offset}")]
+pub struct Damage {
+    /// Where the wrong bytes are.
+    pub offset: u64,
+    /// What was expected there.
+    #[source]
+    pub source: Problem,
 }
 
 impl FlowFileError {
@@ -30,14 +52,21 @@ impl FlowFileError {
     pub(crate) fn into_io(self) -> io::Error {
         match self {
             Self::Open { source, .. } => source,
+            Self::NoFlowFile { .. } => io::Error::new(io::ErrorKind::InvalidData, self),
         }
     }
 
     /// What a user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let Self::Open { .. } = self;
-        Some("option `save_stream_file` (`-w`) names a file that can be written".to_owned())
+        Some(match self {
+            Self::Open { .. } => {
+                "option `save_stream_file` (`-w`) names a file that can be written".to_owned()
+            }
+            Self::NoFlowFile { path, .. } => {
+                format!("name another file; `flowgate convert {} NEW` saves what can be read", path.display())
+            }
+        })
     }
 }
 
@@ -50,6 +79,8 @@ pub struct FlowFile {
     file: File,
     /// Behind the last whole flow.
     end: u64,
+    /// Of half a flow behind `end`, which goes before another is written.
+    half_flow_bytes: u64,
     writer: FlowWriter,
 }
 
@@ -57,14 +88,22 @@ impl FlowFile {
     /// Opens `path` to be written from its beginning, or to append if `append` says so.
     ///
     /// # Errors
-    /// If it cannot be opened for writing.
+    /// If it cannot be opened for writing, or holds something else that would be appended to.
     pub fn open(path: &Path, append: bool) -> Result<Self, FlowFileError> {
         let open = || {
             let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-            let end = if append { file.seek(SeekFrom::End(0))? } else { 0 };
-            Ok(Self { file, end, writer: FlowWriter::new() })
+            let len = if append { file.seek(SeekFrom::End(0))? } else { 0 };
+            Ok((file, len))
         };
-        open().map_err(|source| FlowFileError::Open { path: path.to_owned(), source })
+        let (file, len) = open().map_err(|source| FlowFileError::Open { path: path.to_owned(), source })?;
+        let end = if len > 0 { whole_flows(path, len)? } else { 0 };
+        Ok(Self { file, end, half_flow_bytes: len.saturating_sub(end), writer: FlowWriter::new() })
+    }
+
+    /// How many bytes of half a flow stand at the end of the file. They go when a flow is written.
+    #[must_use]
+    pub const fn half_flow_bytes(&self) -> u64 {
+        self.half_flow_bytes
     }
 
     /// What empties this file, when all else has started.
@@ -82,6 +121,11 @@ impl FlowFile {
     /// # Errors
     /// What the system or the flow's stored body says.
     pub fn write(&mut self, flow: &Flow) -> io::Result<()> {
+        if self.half_flow_bytes > 0 {
+            self.file.set_len(self.end)?;
+            self.file.seek(SeekFrom::Start(self.end))?;
+            self.half_flow_bytes = 0;
+        }
         let written = self.writer.write_flow(&mut self.file, flow).map_err(io::Error::other);
         match written.and_then(|()| self.file.stream_position()) {
             Ok(end) => {
@@ -94,6 +138,27 @@ impl FlowFile {
                 Err(err)
             }
         }
+    }
+}
+
+/// Where the last whole flow of a file of this length ends.
+fn whole_flows(path: &Path, len: u64) -> Result<u64, FlowFileError> {
+    let cannot = |source| FlowFileError::Open { path: path.to_owned(), source };
+    let damaged = |offset, source| {
+        Err(FlowFileError::NoFlowFile { path: path.to_owned(), source: Damage { offset, source } })
+    };
+    let file = match File::open(path) {
+        // Who may only write has to believe.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(len),
+        file => file.map_err(cannot)?,
+    };
+    match whole_items(&mut BufReader::new(file)) {
+        // It may as well be something else that begins with a number.
+        Ok(0) => damaged(len, Problem::Truncated),
+        Ok(end) => Ok(end),
+        Err(FrameError::Syntax(error)) => damaged(error.offset, error.problem),
+        Err(FrameError::Io { error, .. }) => Err(cannot(error)),
+        Err(error) => Err(cannot(io::Error::other(error))),
     }
 }
 

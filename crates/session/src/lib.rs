@@ -47,7 +47,7 @@ pub use client_replay::REPLAYS_MAX;
 pub use configuration::{Configuration, ConfigurationError};
 pub use file_form::{FileForm, FormWriter, Written};
 pub use filters::case_from_env;
-pub use flow_file::{Emptying, FlowFile, FlowFileError};
+pub use flow_file::{Damage, Emptying, FlowFile, FlowFileError};
 pub use flow_queue::{FLOWS_WAITING_BYTES_MAX, FlowSender, NoRoom, Room};
 pub use flow_source::{FlowSource, Found};
 pub use flow_store::{BadRetention, FlowStore, FlowStoreError, retention};

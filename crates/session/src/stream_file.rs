@@ -49,6 +49,12 @@ impl StreamFile {
         &self.path
     }
 
+    /// How many bytes of half a flow stand at the end of the file. They go when a flow is written.
+    #[must_use]
+    pub fn half_flow_bytes(&self) -> u64 {
+        self.file.as_ref().map_or(0, FlowFile::half_flow_bytes)
+    }
+
     /// What empties the first file, when all else has started.
     ///
     /// # Errors
@@ -234,6 +240,55 @@ mod tests {
         }
         assert_eq!(counted(&folder.path().join("a/b")), [("flows".into(), 1)]);
         assert_eq!(counted(&folder.path().join("c")), [("flows".into(), 1)]);
+    }
+
+    /// A program that was killed while it wrote left half a flow, and what was appended behind it nobody could read.
+    #[test]
+    fn half_a_flow_goes_when_one_is_appended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flows");
+        let spec = PathBuf::from(format!("+{}", path.display()));
+        let mut file = StreamFile::open(&spec).unwrap();
+        file.take(flow()).unwrap();
+        let one = fs::read(&path).unwrap();
+        for half in [1, 3, one.len() / 2, one.len() - 1] {
+            fs::write(&path, [&one, &one[..half]].concat()).unwrap();
+            let mut file = StreamFile::open(&spec).unwrap();
+            assert_eq!(file.half_flow_bytes(), half as u64);
+            assert_eq!(
+                fs::metadata(&path).unwrap().len(),
+                (one.len() + half) as u64,
+                "opening changes nothing"
+            );
+            file.take(flow()).unwrap();
+            file.take(flow()).unwrap();
+            assert_eq!(file.half_flow_bytes(), 0);
+            assert_eq!(counted(folder.path()), [("flows".into(), 3)]);
+        }
+    }
+
+    /// Flows were appended to anything, and found by nobody.
+    #[test]
+    fn what_is_no_flow_file_is_not_appended_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let spec = PathBuf::from(format!("+{}", path.display()));
+        for (content, offset) in
+            [("{\"log\":{}}", 0), ("12:30 lunch, then work", 15), ("3", 1), ("2:x", 3), ("0:~1:x,hello", 7)]
+        {
+            fs::write(&path, content).unwrap();
+            match StreamFile::open(&spec) {
+                Err(FlowFileError::NoFlowFile { source, .. }) => {
+                    assert_eq!(source.offset, offset, "{content}")
+                }
+                other => panic!("{content}: {other:?}"),
+            }
+            assert_eq!(fs::read(&path).unwrap(), content.as_bytes());
+            // Without a plus it is emptied, as was asked for.
+            assert!(StreamFile::open(&path).is_ok());
+        }
+        fs::write(&path, "").unwrap();
+        assert!(StreamFile::open(&spec).is_ok());
     }
 
     #[test]

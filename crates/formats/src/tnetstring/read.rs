@@ -4,7 +4,7 @@
 //! passed over. Memory grows with the bytes that came, never with the length that was announced.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, Read as _};
+use std::io::{self, BufRead, Read as _, Seek};
 
 use super::{LENGTH_DIGITS_MAX, Limits, Problem, SyntaxError, Value};
 
@@ -69,6 +69,36 @@ pub fn read_frame(
         return Err(SyntaxError { offset: *offset - 1, problem: Problem::Type { found: kind } }.into());
     }
     Ok(Some(Frame { payload, payload_offset, kind }))
+}
+
+/// Where the last whole item of a file ends. Payloads are passed over, not read; what comes behind is the beginning of one more
+/// item, or nothing.
+///
+/// # Errors
+/// When the input fails, or no frame stands where one should begin.
+pub fn whole_items(input: &mut (impl BufRead + Seek)) -> Result<u64, FrameError> {
+    let (mut end, mut offset) = (0, 0);
+    loop {
+        let length = match read_length(input, &mut offset) {
+            Ok(Some(length)) => length,
+            Ok(None) | Err(FrameError::Syntax(SyntaxError { problem: Problem::Truncated, .. })) => {
+                return Ok(end);
+            }
+            Err(error) => return Err(error),
+        };
+        // A length has at most 12 digits.
+        input
+            .seek_relative(i64::try_from(length).unwrap_or(i64::MAX))
+            .map_err(|error| FrameError::Io { offset, error })?;
+        offset += length;
+        match read_byte(input, &mut offset)? {
+            None => return Ok(end),
+            Some(kind) if KINDS.contains(&kind) => end = offset,
+            Some(found) => {
+                return Err(SyntaxError { offset: offset - 1, problem: Problem::Type { found } }.into());
+            }
+        }
+    }
 }
 
 /// Reads the value that a frame holds. `payload_offset` is where the payload stands in the file, for messages.
