@@ -28,7 +28,8 @@ const TEND_LATE_MAX: Duration = Duration::from_secs(10);
 /// How often the thread that saves looks whether anybody waits for the index: that costs some calls of the system.
 const WAITS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long the end of the program waits for the index. What is missing then the next one to open the store makes up for.
+/// How long the end of the program waits for the index and for what is to go. What is left then the next one to open the store makes up
+/// for.
 const INDEX_AT_END_MAX: Duration = Duration::from_secs(2);
 
 /// A store's index, and the thread that tells it of flows.
@@ -181,12 +182,17 @@ impl Indexing {
         waits
     }
 
-    /// Ends the thread, and tells the index what it can be told in a short time.
+    /// Ends the thread, tells the index what it can be told in a short time, and drops what is to go.
     pub(crate) fn finish(&mut self) {
         self.end();
         let begun = Instant::now();
-        let mut indexer = self.lock();
-        while begun.elapsed() < INDEX_AT_END_MAX && matches!(indexer.step(), Ok(true)) {}
+        let is_time_left = || begun.elapsed() < INDEX_AT_END_MAX;
+        let mut stepped = Ok(true);
+        while is_time_left() && matches!(stepped, Ok(true)) {
+            stepped = self.lock().step();
+        }
+        // It would lie there until somebody writes to the store again.
+        while matches!(stepped, Ok(false)) && is_time_left() && self.shared.tend() == Some(Duration::ZERO) {}
     }
 
     /// Ends when something can be done no more.

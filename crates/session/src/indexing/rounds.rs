@@ -170,7 +170,7 @@ impl Shared {
     }
 
     /// Does a piece of what retention asks for; says when the next one is due.
-    fn tend(&self) -> Option<Duration> {
+    pub(super) fn tend(&self) -> Option<Duration> {
         let mut indexer = lock(&self.indexer);
         let wanted = lock(&self.wanted).take();
         let told = match wanted {

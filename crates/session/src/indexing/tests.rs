@@ -97,6 +97,23 @@ fn what_is_kept_is_the_threads_business() {
     assert_eq!(control.current(), rules("3"));
 }
 
+/// Flows of the last second stayed, those of which nothing is kept among them, until the store was written to again.
+#[test]
+fn what_is_to_go_goes_before_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut capture, indexer) = StoreWriter::open(directory.path()).unwrap().split();
+    let mut indexing = Indexing::new(indexer);
+    indexing.keep(Retention::parse("3", flowgate_filter::Case::Ignored).unwrap()).unwrap();
+    // The thread came to none of it.
+    for number in 1..=30 {
+        capture.add(Flow { id: FlowId::from_random(number), ..flow() }).unwrap();
+    }
+    capture.commit().unwrap();
+    indexing.finish();
+    drop((capture, indexing));
+    assert_eq!(numbers(directory.path()), [28, 29, 30]);
+}
+
 #[test]
 fn the_index_waits_while_flows_come_fast_but_not_for_ever() {
     let directory = tempfile::tempdir().unwrap();
