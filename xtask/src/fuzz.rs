@@ -112,9 +112,9 @@ impl Target {
         if !ended.status.success() {
             let said = String::from_utf8_lossy(&ended.stderr);
             report::line(&said);
-            if let Some(input) =
-                kept(&said).and_then(|path| fs::read(path).ok()).and_then(|input| escaped(&input))
-            {
+            // Relative to where it ran.
+            let input = kept(&said).and_then(|path| fs::read(folder.join(path)).ok());
+            if let Some(input) = input.as_deref().and_then(escaped) {
                 report::line(&format!("the input as text: {input}"));
             }
         }
@@ -161,8 +161,8 @@ mod tests {
     /// An input of a red run was a list of 1,200 numbers; nobody saw that it was JSON.
     #[test]
     fn a_short_input_is_shown_as_text() {
-        let said = "==9== ERROR: libFuzzer: deadly signal\nartifact_prefix='/t/'; Test unit written to /t/crash-1f\nBase64: eA==\n";
-        assert_eq!(kept(said), Some(Path::new("/t/crash-1f")));
+        let said = "==9== ERROR: libFuzzer: deadly signal\nartifact_prefix='fuzz/'; Test unit written to fuzz/crash-1f\nBase64: eA==\n";
+        assert_eq!(kept(said), Some(Path::new("fuzz/crash-1f")));
         assert_eq!(kept("error: could not compile"), None);
         assert_eq!(escaped(b"{\"a\":\0\xff}\n").unwrap(), r#"b"{\"a\":\x00\xff}\n""#);
         assert_eq!(escaped(&[b'x'; SHOWN_BYTES_MAX + 1]), None);
