@@ -321,8 +321,8 @@ fn help() {
                                              standard input.
               -w, --save-stream-file <PATH>  Save each flow to this file when it is complete. The file is emptied first
                                              unless the path starts with `+`. The codes of strftime in it (`%Y-%m-%d`) are
-                                             the local time: when they change what the path says, another file is begun, and
-                                             the folders it needs are made.
+                                             the local time: when they change what the path says, another file is begun.
+                                             Folders that are missing are made.
                   --store <PATH>             Keep each flow in the store in this folder when it is complete. The folder is
                                              made if it is not there; flows that it holds already stay.
 

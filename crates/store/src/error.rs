@@ -14,6 +14,9 @@ pub enum StoreError {
     /// There is no store at this place.
     #[error("there is no store at {}", .0.display())]
     NoStore(PathBuf),
+    /// A file stands where the store's folder should be.
+    #[error("{} is a file, and a store is a folder", .0.display())]
+    NotAFolder(PathBuf),
     /// The index is some other database.
     #[error("{} is not the index of a store", .0.display())]
     NotAnIndex(PathBuf),
@@ -54,6 +57,9 @@ impl StoreError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoStore(_) => Some("a store is the folder that `--store` named".to_owned()),
+            Self::NotAFolder(_) => {
+                Some("name another place, or save to the file with `-w` instead".to_owned())
+            }
             Self::Bodies(SegmentError::Locked) => {
                 Some("end the other program, or name another folder; any number may read it".to_owned())
             }

@@ -29,8 +29,11 @@ impl StoreWriter {
     /// up to date.
     ///
     /// # Errors
-    /// What the medium says, that another process writes there, or that a newer program wrote it.
+    /// What the medium says, that another process writes there or a file is there, or that a newer program wrote it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        if directory.is_file() {
+            return Err(StoreError::NotAFolder(directory.to_owned()));
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         // Takes the lock that keeps other writers away.
         Self::of(directory, BodyWriter::open(directory)?)

@@ -72,6 +72,22 @@ fn paths_as_of_now(flowgate: &Flowgate, store: &Path) -> Vec<String> {
     paths(copy.path())
 }
 
+/// It said `File exists`.
+#[test]
+fn a_file_is_no_place_for_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, "flows").unwrap();
+    let tried = run(&["dump", "-n", "--store", path.to_str().unwrap()]);
+    assert_eq!(tried.status.code(), Some(1));
+    assert_eq!(
+        tried.stderr.replace(path.to_str().unwrap(), "FILE"),
+        "error: cannot use the store at FILE\n  cause: FILE is a file, and a store is a folder\n\
+         hint: name another place, or save to the file with `-w` instead\n"
+    );
+    assert_eq!(fs::read(&path).unwrap(), b"flows");
+}
+
 #[test]
 fn flows_are_there_while_it_runs_and_after_it_was_killed() {
     let server = server();

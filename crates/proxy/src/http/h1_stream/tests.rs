@@ -110,7 +110,7 @@ async fn who_rests_holds_no_buffer() {
     for (len, is_copied) in [(COPIED_PIECE_BYTES_MAX, true), (COPIED_PIECE_BYTES_MAX + 1, false)] {
         let (mut peer, io) = duplex(2 * HEAD_READ_BYTES);
         let mut stream = H1Stream::new(Box::new(io));
-        poll_fn(|cx| Poll::Ready(assert!(stream.poll_stale(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(stream.poll_stale(cx))).await.is_pending());
         assert_eq!(stream.read.capacity(), 0, "nothing came yet");
         peer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         peer.write_all(&vec![b'x'; len]).await.unwrap();
@@ -122,7 +122,10 @@ async fn who_rests_holds_no_buffer() {
         assert_eq!(data.as_ptr() == buffer, !is_copied, "{len}");
         assert_eq!(stream.read.capacity() == 0, is_copied, "{len}");
         stream
-            .send_head(Outgoing::Length(0), |out| Ok::<(), SideError>(out.extend_from_slice(b"head")))
+            .send_head(Outgoing::Length(0), |out| {
+                out.extend_from_slice(b"head");
+                Ok::<(), SideError>(())
+            })
             .unwrap();
         poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
         assert_eq!(stream.queue.tail_capacity(), 0);
