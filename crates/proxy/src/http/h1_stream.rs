@@ -165,7 +165,11 @@ impl H1Stream {
                     return Poll::Ready(Ok(BodyEvent::Data(copied)));
                 }
                 event => {
-                    self.body_read |= matches!(event, BodyEvent::End(_));
+                    if matches!(event, BodyEvent::End(_)) {
+                        self.body_read = true;
+                        // However long it was: the connection may rest now.
+                        spare::give_back(&mut self.read);
+                    }
                     return Poll::Ready(Ok(event));
                 }
             }

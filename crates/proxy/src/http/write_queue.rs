@@ -133,6 +133,7 @@ impl WriteQueue {
 }
 
 impl Sink for WriteQueue {
+    /// Not a spare buffer: HTTP/2 exchanges it for its own.
     fn tail(&mut self) -> &mut BytesMut {
         &mut self.tail
     }

@@ -391,7 +391,7 @@ fn any_field(block: &[u8], start: usize, names: Names) -> Result<Option<(FieldSp
 }
 
 /// Whether a value or reason phrase that begins at `from` may hold these bytes.
-pub(super) fn check_value(value: &[u8], from: usize) -> Result<(), HeadError> {
+fn check_value(value: &[u8], from: usize) -> Result<(), HeadError> {
     match value_len(value) {
         len if len == value.len() => Ok(()),
         at => Err(HeadError::ControlByte { at: from + at }),

@@ -121,6 +121,8 @@ async fn who_rests_holds_no_buffer() {
         assert_eq!(data, vec![b'x'; len]);
         assert_eq!(data.as_ptr() == buffer, !is_copied, "{len}");
         assert_eq!(stream.read.capacity() == 0, is_copied, "{len}");
+        let end = poll_fn(|cx| stream.poll_body(cx)).await.unwrap();
+        assert_eq!((end, stream.read.capacity()), (BodyEvent::End(None), 0), "{len}");
         stream
             .send_head(Outgoing::Length(0), |out| {
                 out.extend_from_slice(b"head");
