@@ -1,8 +1,8 @@
 //! What floods of HTTP/2 cost their sender, and what they cost us: seconds of CPU, memory, the time that another client waits meanwhile.
 //!
 //! `cargo build --release -p flowgate && cargo run --release -p flowgate-testkit --example floods -- [--tls] target/release/flowgate
-//! [SECONDS [SLOW_CLIENTS [SLOW_SECONDS [NAME]]]]`, all or the one of this name, in TLS or in the clear; Linux only. Each flood is sent for so long by one thread, as fast
-//! as it is taken, on one connection after the other: those that we end are opened anew. None shall cost us more than its sender, nor
+//! [SECONDS [SLOW_CLIENTS [SLOW_SECONDS [NAME]]]]`, all or the one of this name, in TLS or in the clear; Linux only. Each flood is sent
+//! for so long by one thread, as fast as it is taken, on one connection after the other: those that we end are opened anew. None shall cost us more than its sender, nor
 //! more than 16 MiB; another client shall wait for 100 ms at most; and whoever floods shall be told ENHANCE_YOUR_CALM. Behind them stand
 //! clients of HTTP/1 that are slow: what each takes in memory (32 KiB at most), how long another client waits meanwhile, and when they are
 //! ended. Not a test: what it prints depends on the machine, most of all the times.
@@ -22,11 +22,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flowgate_testkit::Flowgate;
+use flowgate_testkit::{Flowgate, client_config};
 use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How much is sent at a time: what a sender does that wants to spare itself.
@@ -71,11 +70,12 @@ fn main() {
         "another",
         "busy"
     );
+    let ca = flowgate.ca_certificate();
     let target = Target {
         address: flowgate.address(),
         tls: in_tls.then(|| Tls {
-            http2: client_config(&flowgate, b"h2"),
-            http1: client_config(&flowgate, b"http/1.1"),
+            http2: Arc::new(client_config(&ca, &[b"h2"])),
+            http1: Arc::new(client_config(&ca, &[b"http/1.1"])),
         }),
     };
     // The certificate is made for the first.
@@ -167,20 +167,6 @@ impl Write for Link {
             Self::Tls(stream) => stream.flush(),
         }
     }
-}
-
-fn client_config(flowgate: &Flowgate, alpn: &[u8]) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let pem = fs::read(flowgate.ca_certificate()).unwrap();
-    CertificateDer::pem_slice_iter(&pem).for_each(|root| roots.add(root.unwrap()).unwrap());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
-    Arc::new(config)
 }
 
 /// What slow clients send before they rest.

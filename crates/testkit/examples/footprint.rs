@@ -20,10 +20,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flowgate_testkit::{Flowgate, TestCa};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use flowgate_testkit::{Flowgate, TestCa, client_config};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
 /// What is written and read at a time.
 const PIECE: usize = 256 * 1024;
@@ -154,14 +153,7 @@ fn head(stream: &mut impl Read) -> Vec<u8> {
 }
 
 fn trusting(root: &Path) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(root).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = client_config(root, &[]);
     // Each connection is to be a new client's.
     config.resumption = rustls::client::Resumption::disabled();
     Arc::new(config)

@@ -26,6 +26,7 @@ mod raw_server;
 mod slapd;
 mod small_disk;
 mod squid;
+mod trust;
 
 pub use ca::{Leaf, TestCa};
 pub use chromium::Chromium;
@@ -41,3 +42,4 @@ pub use raw_server::{RawConnection, RawRecord, RawServer};
 pub use slapd::Slapd;
 pub use small_disk::SmallDisk;
 pub use squid::Squid;
+pub use trust::client_config;

@@ -2,14 +2,15 @@
 //! What is told has to name the likely cause and the next step.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use flowgate_testkit::{Chromium, Curl, Flowgate, Process, RawServer, TestCa, require};
+use flowgate_testkit::{Chromium, Curl, Flowgate, Process, RawServer, TestCa, client_config, require};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
-use crate::support::{Client, client_config, flowgate, https_server, saved_flows};
+use crate::support::{Client, flowgate, https_server, saved_flows};
 
 /// For programs that take a while to begin.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -259,7 +260,7 @@ fn a_client_that_hangs_up() {
         |fixture| {
             let mut client = Client::tunnel(&fixture.flowgate, fixture.authority());
             let name = ServerName::try_from("localhost").unwrap();
-            let config = client_config(&fixture.ca.certificate_path(), &[]);
+            let config = Arc::new(client_config(&fixture.ca.certificate_path(), &[]));
             let mut hello = Vec::new();
             ClientConnection::new(config, name).unwrap().write_tls(&mut hello).unwrap();
             client.send(hello);

@@ -3,7 +3,7 @@
 //!
 //! That no panic was caught or printed is not asked here: the fixture asks it of every flowgate when it goes.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use flowgate_flow::{Body, Flow, FlowKind, HttpFlow};
 use flowgate_formats::FlowReader;
-use flowgate_testkit::{Flowgate, FlowgateBuilder, PATIENCE, RawConnection, RawServer, Signal, TestCa};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use flowgate_testkit::{
+    Flowgate, FlowgateBuilder, PATIENCE, RawConnection, RawServer, Signal, TestCa, client_config,
+};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
 /// The binary under test.
 pub(crate) const FLOWGATE: &str = env!("CARGO_BIN_EXE_flowgate");
@@ -139,7 +140,8 @@ impl Client {
     pub(crate) fn try_tls(self, root: &Path, name: &str, alpn: &[&[u8]]) -> io::Result<Self> {
         let Stream::Plain(mut socket) = self.stream else { panic!("TLS inside TLS is not needed here") };
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let mut tls = ClientConnection::new(client_config(root, alpn), name).map_err(io::Error::other)?;
+        let mut tls =
+            ClientConnection::new(Arc::new(client_config(root, alpn)), name).map_err(io::Error::other)?;
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }
@@ -264,20 +266,6 @@ impl Client {
 /// Bytes as text, with what is no UTF-8 replaced.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-pub(crate) fn client_config(root: &Path, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let pem = fs::read(root).unwrap();
-    CertificateDer::pem_slice_iter(&pem).for_each(|root| roots.add(root.unwrap()).unwrap());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    Arc::new(config)
 }
 
 /// Sends until nobody takes any more, as [`Client::send_until_blocked`], from a raw server.

@@ -1,13 +1,14 @@
 //! What is in a tunnel and is not HTTP: recorded as it comes, or passed through with its half-closes.
 
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use flowgate_flow::FlowKind;
-use flowgate_testkit::{RawServer, TestCa};
+use flowgate_testkit::{RawServer, TestCa, client_config};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
-use crate::support::{Client, client_config, flowgate, https_server, saved_flows, text};
+use crate::support::{Client, flowgate, https_server, saved_flows, text};
 
 #[test]
 fn a_server_that_speaks_first_is_relayed_and_recorded() {
@@ -115,7 +116,7 @@ fn a_hello_in_pieces_is_waited_for() {
             "regular" => Client::tunnel(&flowgate, &authority),
             _ => Client::connect(&flowgate),
         };
-        let config = client_config(&flowgate.ca_certificate(), &[]);
+        let config = Arc::new(client_config(&flowgate.ca_certificate(), &[]));
         let mut tls = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
         let mut hello = Vec::new();
         tls.write_tls(&mut hello).unwrap();
